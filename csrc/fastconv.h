@@ -1,0 +1,189 @@
+/* The engine's only public header: descriptors, plan / pack / run, status codes.
+ *
+ * Nothing here allocates: the caller owns every buffer, and asks the plan how large it must be. Extents, strides
+ * and offsets are in elements (ptrdiff_t), sizes of buffers in bytes (size_t). Spatial arrays hold depth, height,
+ * width; an operator with fewer spatial dimensions leaves the leading ones at extent 1, kernel 1, stride 1.
+ *
+ *   n batch   ic, oc input, output channels   src, dst arrays that are read, written
+ *
+ * Arrays are contiguous, in the layout that the descriptor names:
+ *   FC_CHANNELS_FIRST  (n, c, depth, height, width)
+ *   FC_CHANNELS_LAST   (n, depth, height, width, c)
+ */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FC_SPATIAL = 3, FC_ALIGNMENT = 64 };
+
+typedef enum {
+    FC_OK,
+    FC_BAD_SHAPE,    /* an extent, stride, dilation, kernel or group count is out of its range */
+    FC_EMPTY_OUTPUT, /* the kernel reaches past the padded input: no output position exists */
+    FC_OVERFLOW,     /* a product of extents does not fit 63 bits */
+    FC_UNSUPPORTED,  /* this algorithm or instruction set cannot serve this descriptor */
+} fc_status;
+
+typedef enum { FC_F32, FC_F64, FC_DTYPES } fc_dtype;
+typedef enum { FC_CHANNELS_FIRST, FC_CHANNELS_LAST } fc_layout;
+typedef enum { FC_BASELINE, FC_AVX2, FC_AVX512, FC_NEON, FC_ISAS } fc_isa;
+typedef enum { FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD } fc_algorithm;
+
+/* FC_ONCE: weights are packed for a single run, so that packing counts; FC_MANY: they are packed once for many. */
+typedef enum { FC_MANY, FC_ONCE } fc_reuse;
+
+/* Activations y = f(x). `alpha` and `beta` are the parameters named beside each; others ignore them.
+ * "from y" and "from x" say which of the two fc_activation_grad expects as `saved`. */
+typedef enum {
+    FC_IDENTITY,
+    FC_RELU,         /* from y */
+    FC_RELU6,        /* from y */
+    FC_LEAKY_RELU,   /* from y; alpha: slope below zero */
+    FC_ELU,          /* from y; alpha: scale below zero */
+    FC_SELU,         /* from y */
+    FC_TANH,         /* from y */
+    FC_SIGMOID,      /* from y */
+    FC_HARD_SIGMOID, /* from y: clip(x / 6 + 1/2, 0, 1) */
+    FC_HARD_SWISH,   /* from x: x * hard_sigmoid(x) */
+    FC_SILU,         /* from x: x * sigmoid(x) */
+    FC_GELU,         /* from x: x * Phi(x) */
+    FC_GELU_TANH,    /* from x: gelu's tanh form */
+    FC_SOFTPLUS,     /* from x: log(1 + exp(beta x)) / beta, x itself where beta x > alpha (threshold) */
+    FC_EXP,          /* from y */
+    FC_ACTIVATIONS
+} fc_activation;
+
+/* ---- instruction sets ------------------------------------------------------------------------------------- */
+
+bool fc_isa_available(fc_isa isa);       /* built into this library, and the processor and its system run it */
+const char *fc_isa_name(fc_isa isa);     /* "baseline", "avx2", "avx512", "neon" */
+fc_isa fc_isa_best(void);                /* the widest one available */
+bool fc_openmp(void);                    /* built with OpenMP */
+int fc_max_threads(void);                /* what OpenMP would use; 1 without it */
+
+/* ---- convolution ------------------------------------------------------------------------------------------ */
+
+typedef enum { FC_FORWARD, FC_BACKWARD_INPUT, FC_BACKWARD_WEIGHT } fc_direction;
+
+/* Always describes the forward convolution: `ic` x `src` goes in, `oc` x `dst` comes out; `direction` says which
+ * of its three products is computed. A backward-input run reads dst-shaped gradients and writes src-shaped ones. */
+typedef struct {
+    fc_dtype dtype;
+    fc_layout layout;
+    fc_isa isa;
+    fc_direction direction;
+    fc_algorithm algorithm;
+    fc_reuse reuse;
+    fc_activation activation; /* of a forward run */
+    double alpha, beta;       /* the activation's parameters */
+    ptrdiff_t ic, oc, groups;
+    ptrdiff_t src[FC_SPATIAL], kernel[FC_SPATIAL], stride[FC_SPATIAL], dilation[FC_SPATIAL];
+    ptrdiff_t pad_begin[FC_SPATIAL], pad_end[FC_SPATIAL];
+    ptrdiff_t dst[FC_SPATIAL]; /* filled in by fc_conv_extents and fc_conv_plan_make */
+} fc_conv_desc;
+
+typedef enum { FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD } fc_family;
+
+/* Plain data: no pointers, valid for any batch and thread count, bound to the instruction set it names. */
+typedef struct {
+    fc_conv_desc desc;
+    fc_algorithm algorithm; /* never FC_AUTO */
+    fc_family family;
+    int vectors, rows;          /* the register tile: vectors of lanes, rows of accumulators */
+    int lanes;                  /* elements of one vector */
+    ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
+    ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
+    size_t packed_bytes;        /* of packed weights, 64-byte aligned */
+    size_t workspace_bytes;     /* of one thread's workspace, a multiple of 128 */
+    size_t shared_bytes;        /* of workspace besides, shared by all threads */
+    double flops;               /* of one image: two per multiply-add */
+} fc_conv_plan;
+
+fc_status fc_conv_extents(fc_conv_desc *desc);
+fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan);
+
+/* Bytes of workspace for a run of n images on `threads` threads; SIZE_MAX when that overflows. */
+size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads);
+
+/* weights: (oc, ic / groups, kernel...) at the given element strides, in the order o, i, depth, height, width. */
+void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed);
+
+/* dst = activation(conv(src, packed) + bias + residual). bias (oc) and residual (dst's shape) may be NULL.
+ * Backward-input plans take the output's gradient as src and write the input's gradient; bias and residual NULL. */
+fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
+                      const void *residual, void *dst, void *workspace, int threads);
+
+/* For a plan with direction FC_BACKWARD_WEIGHT: the gradient of the weights, written at the given strides. */
+fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
+                              const ptrdiff_t strides[2 + FC_SPATIAL], void *workspace, int threads);
+
+/* out[c] = sum of grad over the batch and all `pixels`. */
+fc_status fc_bias_grad(fc_dtype dtype, fc_layout layout, fc_isa isa, ptrdiff_t n, ptrdiff_t channels, ptrdiff_t pixels,
+                       const void *grad, void *out, int threads);
+
+/* ---- pooling ---------------------------------------------------------------------------------------------- */
+
+typedef enum { FC_POOL_MAX, FC_POOL_AVERAGE } fc_pool_kind;
+
+typedef struct {
+    fc_dtype dtype;
+    fc_layout layout;
+    fc_isa isa;
+    fc_pool_kind kind;
+    bool adaptive;    /* dst is given, kernel, stride, dilation and padding are ignored */
+    bool ceil_mode;   /* a last window that hangs over is kept unless it starts in the right padding */
+    bool include_pad; /* an average counts padded positions */
+    double divisor;   /* of an average; 0: the number of positions counted */
+    ptrdiff_t channels;
+    ptrdiff_t src[FC_SPATIAL], kernel[FC_SPATIAL], stride[FC_SPATIAL], dilation[FC_SPATIAL];
+    ptrdiff_t pad_begin[FC_SPATIAL], pad_end[FC_SPATIAL];
+    ptrdiff_t dst[FC_SPATIAL]; /* filled in by fc_pool_plan_make unless adaptive */
+} fc_pool_desc;
+
+typedef struct {
+    fc_pool_desc desc;
+    size_t workspace_bytes; /* of one thread, forward or backward */
+} fc_pool_plan;
+
+fc_status fc_pool_plan_make(const fc_pool_desc *desc, fc_pool_plan *plan);
+
+/* indices (int64, dst's shape; NULL when not wanted): a maximum's position, flat within its spatial volume.
+ * A window with a NaN gives NaN and the first NaN's position; a window that holds only padding gives -inf, -1. */
+fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, void *dst, int64_t *indices,
+                      void *workspace, int threads);
+
+/* dsrc (src's shape) is overwritten. Maximum: by `indices`, each in [-1, src's volume) — others are FC_BAD_SHAPE
+ * and checked before dsrc is touched — or, with indices NULL, by looking for the maxima of `src` again. */
+fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
+                           const void *grad, void *dsrc, void *workspace, int threads);
+
+/* ---- pointwise -------------------------------------------------------------------------------------------- */
+
+/* dst[i] = f(src[i]); dst may be src. */
+void fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                       const void *src, void *dst, int threads);
+
+/* dst[i] = grad[i] * f'(…), `saved` being y or x as said beside each activation; dst may be grad or saved. */
+void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                        const void *grad, const void *saved, void *dst, int threads);
+
+/* Along the middle axis of (outer, axis, inner); dst may be src. */
+void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                    const void *src, void *dst, int threads);
+void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                     const void *grad, const void *result, void *dst, int threads);
+
+/* ---- reusable blocks of memory ---------------------------------------------------------------------------- */
+
+/* A block of at least `bytes`, 64-byte aligned, from the pool of blocks that were given back or from the system;
+ * NULL when memory runs out. *capacity receives its true size, which fc_block_release wants back. Thread-safe. */
+void *fc_block_acquire(size_t bytes, size_t *capacity);
+void fc_block_release(void *block, size_t capacity);
+void fc_block_trim(void);             /* gives every idle block back to the system */
+size_t fc_block_idle_bytes(void);
+void fc_block_set_limit(size_t bytes); /* of idle memory that the pool keeps */
+
+#endif

@@ -1,0 +1,112 @@
+/* The vector vocabulary of every kernel, for one instruction set (FC_ISA) and one element type (FC_REAL).
+ *
+ * The build compiles each source of this folder once per (ISA, dtype) and defines
+ *   FC_ISA         baseline | avx2 | avx512 | neon, and FC_ISA_BASELINE … as 1
+ *   FC_REAL        float | double, with FC_DTYPE f32 | f64 and FC_REAL_BITS 32 | 64
+ *
+ * Vectors are GCC/Clang vector extensions; arithmetic and comparisons are the language's own operators. This is the
+ * only file that may use intrinsics.
+ */
+#ifndef FC_SIMD_H
+#define FC_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(FC_ISA_AVX512) || defined(FC_ISA_AVX2)
+#include <immintrin.h>
+#endif
+
+#define FC_PASTE_(dtype, name, isa) fc_##dtype##_##name##_##isa
+#define FC_PASTE(dtype, name, isa) FC_PASTE_(dtype, name, isa)
+#define FC_NAME(name) FC_PASTE(FC_DTYPE, name, FC_ISA)
+
+#define FC_RESTRICT restrict
+#define FC_INLINE static inline __attribute__((always_inline))
+
+#if defined(FC_ISA_AVX512)
+#define FC_VEC_BYTES 64
+#elif defined(FC_ISA_AVX2)
+#define FC_VEC_BYTES 32
+#else
+#define FC_VEC_BYTES 16
+#endif
+
+#define FC_LANES ((int)(FC_VEC_BYTES / sizeof(FC_REAL)))
+
+#if FC_REAL_BITS == 32
+typedef int32_t fc_int;
+#else
+typedef int64_t fc_int;
+#endif
+
+typedef FC_REAL fc_vec __attribute__((vector_size(FC_VEC_BYTES)));
+typedef fc_int fc_mask __attribute__((vector_size(FC_VEC_BYTES))); /* lanes of all ones or all zeros; also integers */
+typedef FC_REAL fc_vec_unaligned __attribute__((vector_size(FC_VEC_BYTES), aligned(sizeof(FC_REAL)), may_alias));
+
+FC_INLINE fc_vec fc_load(const FC_REAL *p) { return *(const fc_vec_unaligned *)p; }
+FC_INLINE void fc_store(FC_REAL *p, fc_vec v) { *(fc_vec_unaligned *)p = v; }
+FC_INLINE fc_vec fc_splat(FC_REAL value) { return value - (fc_vec){0}; } /* "-" keeps the sign of zero */
+FC_INLINE fc_vec fc_zero(void) { return (fc_vec){0}; }
+
+FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
+{
+    return (fc_vec)((mask & (fc_mask)yes) | (~mask & (fc_mask)no));
+}
+
+/* The larger; NaN when either is NaN. */
+FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b) { return fc_select((a > b) | (a != a), a, b); }
+
+/* The first `count` lanes (0 … FC_LANES) of p; the others are zero and not read. */
+FC_INLINE fc_vec fc_load_tail(const FC_REAL *p, int count)
+{
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#elif defined(FC_ISA_AVX512)
+    return _mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane));
+#elif defined(FC_ISA_AVX2)
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    return _mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), lane));
+#else
+    fc_vec v = fc_zero();
+    for (int i = 0; i < count; i++)
+        v[i] = p[i];
+    return v;
+#endif
+}
+
+/* Writes the first `count` lanes (0 … FC_LANES) of v; touches no memory beyond them. */
+FC_INLINE void fc_store_tail(FC_REAL *p, fc_vec v, int count)
+{
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
+#elif defined(FC_ISA_AVX512)
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), v);
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane), v);
+#elif defined(FC_ISA_AVX2)
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    _mm256_maskstore_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), lane), v);
+#else
+    for (int i = 0; i < count; i++)
+        p[i] = v[i];
+#endif
+}
+
+/* Sum over the lanes, pairwise: halves are added until one lane is left. */
+FC_INLINE FC_REAL fc_sum_lanes(fc_vec v)
+{
+    FC_REAL lane[FC_LANES];
+    memcpy(lane, &v, sizeof v);
+    for (int half = FC_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
+#endif
