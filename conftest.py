@@ -1,0 +1,26 @@
+"""Choose what pytest collects, and keep the source tree from standing in for the installed package.
+
+``pytest`` runs ``tests/``, ``pytest --benchmark`` runs ``benchmarks/``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+
+# `python -m pytest` puts the current folder first, where fastconv/ has no compiled module unless it was installed
+# in editable mode; what is tested is what is installed.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmark", action="store_true", help="run benchmarks/ instead of tests/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--benchmark") and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(ROOT / "benchmarks")]

@@ -1,0 +1,163 @@
+"""Build fastconv: every kernel once per (instruction set, dtype), the rest of csrc/ once, one Cython module over them.
+
+pyproject.toml holds everything static. These environment variables choose a variant:
+
+CC, CFLAGS            the compiler (GCC 11, Clang 12 or newer) and flags added to its own
+FASTCONV_OPENMP=0     serial build; otherwise OpenMP is used when the compiler has it
+FASTCONV_DEBUG=1      assertions and debug information, little optimisation
+FASTCONV_SANITIZE=…   as FASTCONV_DEBUG, with -fsanitize=…: address, undefined, address,undefined or thread
+FASTCONV_WERROR=1     warnings are errors
+FASTCONV_ABI3=0       an extension for this Python alone; free-threaded Pythons always get one
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, PlatformError
+
+ISA_FLAGS = {
+    "x86": {
+        "baseline": ["-march=x86-64-v2"],
+        "avx2": ["-march=x86-64-v3"],
+        "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    },
+    "aarch64": {"neon": ["-march=armv8-a"]},
+}
+DTYPES = {"f32": ("float", 32), "f64": ("double", 64)}
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic"] + ["-Werror"] * (os.environ.get("FASTCONV_WERROR") == "1")
+# -std=c11 alone would turn the contraction of a * b + c into FMA off.
+FLAGS = ["-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Icsrc", *WARNINGS]
+
+SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
+DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
+MODE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
+ABI3 = os.environ.get("FASTCONV_ABI3") != "0" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+NO_COMPILER = """fastconv is compiled on installation and needs a C compiler: {problem}.
+Install GCC 11 or newer (Debian, Ubuntu: apt-get install gcc python3-dev; Fedora: dnf install gcc python3-devel),
+or Clang 12 or newer (macOS: xcode-select --install), or name one: CC=/path/to/compiler pip install …"""
+
+
+class Unit(NamedTuple):
+    """One compilation: a source file, the folder of its object, and the flags it gets beyond the common ones."""
+
+    source: Path
+    folder: Path
+    flags: list[str]
+
+
+class Compiler:
+    """The C compiler that CC or Python's own configuration names, and what it can do."""
+
+    def __init__(self) -> None:
+        self.command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+        target = self.run("-dumpmachine").stdout.split("-")[0]
+        self.arch = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}.get(target, "")
+        if not self.arch:
+            raise PlatformError(f"fastconv has kernels for x86-64 and aarch64; {self.command[0]} compiles for {target!r}")
+        self.version = self.run("--version").stdout
+        self.isas = {isa: list(flags) for isa, flags in ISA_FLAGS[self.arch].items()}
+        if self.arch == "aarch64" and "clang" not in self.version:
+            self.isas["neon"].append("-fno-schedule-insns")  # GCC's first scheduling pass spills the register tiles
+        for isa, flags in self.isas.items():
+            if not self.builds("#include <Python.h>\n", *flags, f"-I{sysconfig.get_path('include')}"):
+                raise PlatformError(NO_COMPILER.format(problem=f"{self.command[0]} cannot compile Python.h for {isa}"))
+        wanted = os.environ.get("FASTCONV_OPENMP") != "0"
+        openmp = wanted and self.builds("#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }", "-fopenmp")
+        self.openmp = ["-fopenmp"] if openmp else []
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run([*self.command, *args], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise PlatformError(NO_COMPILER.format(problem=f"{self.command[0]} does not start ({error.strerror})")) from None
+
+    def builds(self, program: str, *flags: str) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            return self.run(*flags, "-shared", "-fPIC", str(source), "-o", f"{folder}/probe.so").returncode == 0
+
+    def compile(self, unit: Unit) -> str:
+        """Compile one unit, unless its object was made by the same command from the same contents; return its path."""
+        unit.folder.mkdir(parents=True, exist_ok=True)
+        target = unit.folder / f"{unit.source.stem}.o"
+        extra = shlex.split(os.environ.get("CFLAGS", ""))
+        args = [*FLAGS, *MODE, *SANITIZER, *extra, *unit.flags, "-c", str(unit.source), "-o", str(target)]
+        stamp, depends = target.with_suffix(".stamp"), target.with_suffix(".d")
+        if target.exists() and stamp.exists() and stamp.read_text() == self.digest(args, depends):
+            return str(target)
+        stamp.unlink(missing_ok=True)
+        done = self.run(*args, "-MD", "-MF", str(depends))
+        if done.returncode:
+            raise CompileError(f"{shlex.join([*self.command, *args])}\n{done.stderr}")
+        print(target, done.stderr, sep="\n", end="")
+        stamp.write_text(self.digest(args, depends))
+        return str(target)
+
+    def digest(self, args: list[str], depends: Path) -> str:
+        """Hash the compiler, the command and every file that the compiler read the last time."""
+        state = hashlib.sha256(repr([self.command, self.version, args]).encode())
+        for name in shlex.split(depends.read_text().replace("\\\n", " "))[1:]:
+            state.update(Path(name).read_bytes() if Path(name).exists() else b"missing")
+        return state.hexdigest()
+
+
+class BuildExt(build_ext):
+    """Compile csrc/ in parallel and link its objects into the extension module."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.force = True  # flags and environment variables have no timestamps
+
+    def build_extension(self, ext: Extension) -> None:
+        compiler = Compiler()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects = list(pool.map(compiler.compile, self.units(compiler)))
+        ext.extra_compile_args = [*MODE, *SANITIZER, "-fvisibility=hidden"] + ["-fno-wrapv"] * bool(SANITIZE)
+        ext.extra_link_args = [*SANITIZER, *compiler.openmp]
+        super().build_extension(ext)
+
+    @staticmethod
+    def units(compiler: Compiler) -> list[Unit]:
+        objects = Path("build", "objects")
+        units = [
+            Unit(source, objects / f"{isa}-{dtype}", [*flags, f"-DFC_ISA={isa}", f"-DFC_ISA_{isa.upper()}=1",
+                 f"-DFC_DTYPE={dtype}", f"-DFC_REAL={real}", f"-DFC_REAL_BITS={bits}"])
+            for source in sorted(Path("csrc", "kernels").glob("*.c"))
+            for isa, flags in compiler.isas.items()
+            for dtype, (real, bits) in DTYPES.items()
+        ]  # fmt: skip
+        arch = f"-DFC_BUILD_{compiler.arch.upper()}=1"
+        openmp = [*compiler.openmp, "-DFC_OPENMP=1"] if compiler.openmp else []
+        units += [Unit(s, objects / "ops", [arch, *openmp]) for s in sorted(Path("csrc", "ops").glob("*.c"))]
+        units += [Unit(s, objects / "dispatch", [arch]) for s in sorted(Path("csrc", "dispatch").glob("*.c"))]
+        return units
+
+
+core = Extension(
+    "fastconv._core",
+    ["fastconv/_core.pyx"],
+    include_dirs=["csrc"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+    py_limited_api=ABI3,
+)
+
+setup(
+    ext_modules=cythonize([core], build_dir="build/cython", language_level=3),
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
