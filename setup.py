@@ -35,10 +35,15 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": ["-march=armv8-a"]},
 }
+ARCHITECTURES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 DTYPES = {"f32": ("float", 32), "f64": ("double", 64)}
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic"] + ["-Werror"] * (os.environ.get("FASTCONV_WERROR") == "1")
-# -std=c11 alone would turn the contraction of a * b + c into FMA off.
-FLAGS = ["-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Icsrc", *WARNINGS]
+FLAGS = [
+    "-std=c11",
+    "-ffp-contract=fast",  # -std=c11 alone keeps a * b + c from becoming an FMA
+    *("-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-pthread", "-Icsrc"),
+    *WARNINGS,
+]
 
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
@@ -59,31 +64,36 @@ class Unit(NamedTuple):
     flags: list[str]
 
 
+def sources(folder: str) -> list[Path]:
+    return sorted(Path("csrc", folder).glob("*.c"))
+
+
 class Compiler:
     """The C compiler that CC or Python's own configuration names, and what it can do."""
 
     def __init__(self) -> None:
-        self.command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+        self.name, *_ = self.command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
         target = self.run("-dumpmachine").stdout.split("-")[0]
-        self.arch = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}.get(target, "")
-        if not self.arch:
-            raise PlatformError(f"fastconv has kernels for x86-64 and aarch64; {self.command[0]} compiles for {target!r}")
+        if target not in ARCHITECTURES:
+            raise PlatformError(f"fastconv has kernels for x86-64 and aarch64, but {self.name} compiles for {target!r}")
+        self.arch = ARCHITECTURES[target]
         self.version = self.run("--version").stdout
         self.isas = {isa: list(flags) for isa, flags in ISA_FLAGS[self.arch].items()}
         if self.arch == "aarch64" and "clang" not in self.version:
             self.isas["neon"].append("-fno-schedule-insns")  # GCC's first scheduling pass spills the register tiles
         for isa, flags in self.isas.items():
             if not self.builds("#include <Python.h>\n", *flags, f"-I{sysconfig.get_path('include')}"):
-                raise PlatformError(NO_COMPILER.format(problem=f"{self.command[0]} cannot compile Python.h for {isa}"))
+                raise PlatformError(NO_COMPILER.format(problem=f"{self.name} cannot compile Python.h for {isa}"))
+        probe = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }\n"
         wanted = os.environ.get("FASTCONV_OPENMP") != "0"
-        openmp = wanted and self.builds("#include <omp.h>\nint probe(void) { return omp_get_max_threads(); }", "-fopenmp")
-        self.openmp = ["-fopenmp"] if openmp else []
+        self.openmp = ["-fopenmp"] if wanted and self.builds(probe, "-fopenmp") else []
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run([*self.command, *args], capture_output=True, text=True, check=False)
         except OSError as error:
-            raise PlatformError(NO_COMPILER.format(problem=f"{self.command[0]} does not start ({error.strerror})")) from None
+            problem = f"{self.name} does not start ({error.strerror})"
+            raise PlatformError(NO_COMPILER.format(problem=problem)) from None
 
     def builds(self, program: str, *flags: str) -> bool:
         with tempfile.TemporaryDirectory() as folder:
@@ -128,23 +138,23 @@ class BuildExt(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = list(pool.map(compiler.compile, self.units(compiler)))
         ext.extra_compile_args = [*MODE, *SANITIZER, "-fvisibility=hidden"] + ["-fno-wrapv"] * bool(SANITIZE)
-        ext.extra_link_args = [*SANITIZER, *compiler.openmp]
+        ext.extra_link_args = ["-pthread", *SANITIZER, *compiler.openmp]
+        ext.sources = cythonize(ext, build_dir="build/cython")[0].sources
         super().build_extension(ext)
 
     @staticmethod
     def units(compiler: Compiler) -> list[Unit]:
         objects = Path("build", "objects")
-        units = [
-            Unit(source, objects / f"{isa}-{dtype}", [*flags, f"-DFC_ISA={isa}", f"-DFC_ISA_{isa.upper()}=1",
-                 f"-DFC_DTYPE={dtype}", f"-DFC_REAL={real}", f"-DFC_REAL_BITS={bits}"])
-            for source in sorted(Path("csrc", "kernels").glob("*.c"))
-            for isa, flags in compiler.isas.items()
-            for dtype, (real, bits) in DTYPES.items()
-        ]  # fmt: skip
+        units = []
+        for isa in compiler.isas:
+            for dtype, (real, bits) in DTYPES.items():
+                macros = {"ISA": isa, f"ISA_{isa.upper()}": 1, "DTYPE": dtype, "REAL": real, "REAL_BITS": bits}
+                flags = [*compiler.isas[isa], *(f"-DFC_{name}={value}" for name, value in macros.items())]
+                units += [Unit(s, objects / f"{isa}-{dtype}", flags) for s in sources("kernels")]
         arch = f"-DFC_BUILD_{compiler.arch.upper()}=1"
         openmp = [*compiler.openmp, "-DFC_OPENMP=1"] if compiler.openmp else []
-        units += [Unit(s, objects / "ops", [arch, *openmp]) for s in sorted(Path("csrc", "ops").glob("*.c"))]
-        units += [Unit(s, objects / "dispatch", [arch]) for s in sorted(Path("csrc", "dispatch").glob("*.c"))]
+        units += [Unit(s, objects / "ops", [arch, *openmp]) for s in sources("ops")]
+        units += [Unit(s, objects / "dispatch", [arch]) for s in sources("dispatch")]
         return units
 
 
@@ -157,7 +167,7 @@ core = Extension(
 )
 
 setup(
-    ext_modules=cythonize([core], build_dir="build/cython", language_level=3),
+    ext_modules=[core],
     cmdclass={"build_ext": BuildExt},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
 )
