@@ -1,0 +1,56 @@
+"""Every example in the docstrings and in the README runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import fastconv
+from checkout import ROOT
+
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+NAMES = [
+    "fastconv",
+    *(m.name for m in pkgutil.walk_packages(fastconv.__path__, "fastconv.") if "__main__" not in m.name),
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # an example may write files
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstrings(name: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", ["functional", "grad", "plan", "runtime"])
+def test_public_functions_have_examples(name: str) -> None:
+    module = importlib.import_module(f"fastconv.{name}")
+    bare = [
+        f for f in module.__all__ if callable(getattr(module, f)) and ">>>" not in (getattr(module, f).__doc__ or "")
+    ]
+    assert not bare
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_pages(page: str) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    scope: dict[str, object] = {}
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    for number, block in enumerate(blocks):
+        if ">>>" in block:
+            test = doctest.DocTestParser().get_doctest(block, scope, f"{page}[{number}]", page, 0)
+            runner.run(test, clear_globs=False)
+            scope = test.globs
+        else:
+            exec(compile(block, f"{page}[{number}]", "exec"), scope)
+    assert runner.summarize(verbose=False).failed == 0
