@@ -58,6 +58,19 @@ FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
 /* The larger; NaN when either is NaN. */
 FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b) { return fc_select((a > b) | (a != a), a, b); }
 
+/* v as it stands: the compiler may not fuse the product that it comes from with what follows. */
+FC_INLINE fc_vec fc_rounded(fc_vec v)
+{
+#if defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#elif defined(FC_ISA_AVX512)
+    __asm__("" : "+v"(v));
+#else
+    __asm__("" : "+x"(v));
+#endif
+    return v;
+}
+
 /* The first `count` lanes (0 … FC_LANES) of p; the others are zero and not read. */
 FC_INLINE fc_vec fc_load_tail(const FC_REAL *p, int count)
 {
