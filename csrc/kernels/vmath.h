@@ -20,9 +20,10 @@ enum { FC_MANTISSA_BITS = 23, FC_EXPONENT_BIAS = 127, FC_ERROR_BITS = 12 };
 #define FC_EXP_MOST 90.0f       /* overflows above */
 #define FC_EXPM1_LEAST (-40.0f) /* expm1 rounds to -1 below */
 #define FC_EXPM1_MOST 88.8f
-#define FC_TANH_MOST 10.0f                 /* tanh rounds to 1 above */
-#define FC_NORMAL_MOST 14.5f               /* x * Phi(-x) underflows to zero above */
-#define FC_CUBIC_FIRST 1.5957691669464111f /* 2 sqrt(2 / pi), and what it loses by rounding */
+#define FC_TANH_MOST 10.0f                           /* tanh rounds to 1 above */
+#define FC_NORMAL_FIRST_LOW (-1.265223388671875e-8f) /* what FC_NORMAL_TERMS[0] loses by rounding */
+#define FC_NORMAL_MOST 14.5f                         /* x * Phi(-x) underflows to zero above */
+#define FC_CUBIC_FIRST 1.5957691669464111f           /* 2 sqrt(2 / pi), and what it loses by rounding */
 #define FC_CUBIC_FIRST_LOW (-4.534068042e-8f)
 #define FC_CUBIC_THIRD 0.07135481387376785f /* 0.044715 times that */
 #define FC_CUBIC_THIRD_LOW 2.398832396e-9f
@@ -47,6 +48,7 @@ enum { FC_MANTISSA_BITS = 52, FC_EXPONENT_BIAS = 1023, FC_ERROR_BITS = 27 };
 #define FC_EXPM1_LEAST (-60.0)
 #define FC_EXPM1_MOST 709.9
 #define FC_TANH_MOST 20.0
+#define FC_NORMAL_FIRST_LOW (-2.314241074e-17)
 #define FC_NORMAL_MOST 39.0
 #define FC_CUBIC_FIRST 1.5957691216057308115
 #define FC_CUBIC_FIRST_LOW (-9.9693088091109203146e-17)
@@ -68,6 +70,8 @@ static const FC_REAL FC_NORMAL_TERMS[] = {
     2.712319463537641099e-7, -1.550295587329530064e-7, -8.478022853062589716e-8, 1.345439531382691937e-8,
     1.922826274424659017e-8, 1.757257271295379907e-9,  -2.416391503736290811e-9, -6.708972515416771455e-10};
 #endif
+
+enum { FC_NORMAL_COUNT = sizeof FC_NORMAL_TERMS / sizeof FC_NORMAL_TERMS[0] };
 
 #define FC_LOG2_E ((FC_REAL)1.44269504088896340736)
 #define FC_SQRT_2PI ((FC_REAL)2.50662827463100050242)
@@ -202,15 +206,18 @@ FC_INLINE fc_pair fc_normal_exponent(fc_vec a)
     return (fc_pair){sum * (FC_REAL)-0.5, (low - (sum - high)) * (FC_REAL)-0.5};
 }
 
-/* Phi(-a) exp(a^2 / 2), the normal distribution's tail without its exponential, of 0 <= a <= FC_NORMAL_MOST. */
+/* Phi(-a) exp(a^2 / 2), the normal distribution's tail without its exponential, of 0 <= a <= FC_NORMAL_MOST.
+ * scale = 1 / (a + 4) and the polynomial's last step are carried as pairs, or their roundings would add up to 3 ulp. */
 FC_INLINE fc_vec fc_normal_ratio(fc_vec a)
 {
     fc_pair sum = fc_sum_pair(a, fc_splat(4));
     fc_vec scale = 1 / sum.high;
     fc_pair one = fc_product_pair(sum.high, scale);
-    fc_vec scale_low = scale * ((1 - one.high) - one.low - sum.low * scale); /* what the division lost */
-    fc_vec t = (2 * a * scale - 1) + 2 * a * scale_low, p = FC_POLYNOMIAL(t, FC_NORMAL_TERMS);
-    return p * scale + p * scale_low;
+    fc_vec scale_low = scale * ((1 - one.high) - one.low - sum.low * scale);
+    fc_vec t = (2 * a * scale - 1) + 2 * a * scale_low;
+    fc_pair rest = fc_product_pair(t, fc_polynomial(t, FC_NORMAL_TERMS + 1, FC_NORMAL_COUNT - 1));
+    fc_vec high = rest.high + FC_NORMAL_TERMS[0], low = rest.high - (high - FC_NORMAL_TERMS[0]);
+    return high * scale + (high * scale_low + (low + (rest.low + FC_NORMAL_FIRST_LOW)) * scale);
 }
 
 /* Phi(x) */
