@@ -95,7 +95,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--epochs", metavar="N", type=_whole(1), default=10, help="passes over the training digits (default 10)")
     add("--batch-size", metavar="N", type=_whole(1), default=32, help="digits in a step (default 32)")
     add("--distort", metavar="N", type=_whole(0, 100), default=None,
-        help="distorted copies of each training digit (default 2 for the few digits of scikit-learn, 0 for MNIST)")  # fmt: skip
+        help="distorted copies of each training digit (default 2 for the digits, 0 for MNIST)")  # fmt: skip
     add("--optimizer", choices=["adam", "adamw", "rmsprop", "sgd"], default="adam",
         help="default adam; sgd has a Nesterov momentum of 0.9")  # fmt: skip
     add("--learning-rate", metavar="RATE", type=_positive, default=None,

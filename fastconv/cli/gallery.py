@@ -111,7 +111,7 @@ def _note(layer: Any) -> str:
 
 
 def _convolved(layer: layers.Conv2D, images: NDArray[Any]) -> NDArray[Any]:
-    """What a convolution layer computes before its activation."""
+    """Apply a convolution layer without its activation."""
     weights = layer.get_weights()
     return functional.conv2d(
         images,

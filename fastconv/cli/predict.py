@@ -67,17 +67,12 @@ def load_reader(path: str) -> tuple[Any, int]:
     with reported(ValueError, OSError, ImportError, MemoryError, about=file):
         model = fastconv.models.load_model(file)
     taken, given = tuple(model.input_shape), tuple(model.output_shape)
-    if (
-        len(taken) != 4
-        or taken[1] != taken[2]
-        or taken[3] != 1
-        or not 8 <= (taken[1] or 0) <= 1024
-        or given[1:] != (10,)
-    ):
+    size = taken[1] if len(taken) == 4 else None
+    if size is None or taken[1:] != (size, size, 1) or not 8 <= size <= 1024 or given[1:] != (10,):
         raise CommandError(
             f"{file}: expected a model from (None, 32, 32, 1) or another square to (None, 10), got {taken} to {given}"
         )
-    return model, int(taken[1])
+    return model, int(size)
 
 
 def described(name: str, probabilities: NDArray[Any]) -> str:
@@ -97,8 +92,7 @@ def described(name: str, probabilities: NDArray[Any]) -> str:
 
     Examples
     --------
-    >>> print(described("seven.png", np.array([0, 0.25, 0, 0, 0, 0, 0, 0.75, 0, 0])).replace(" \\n", "\\n"))
-    ... # doctest: +ELLIPSIS
+    >>> print(described("seven.png", np.array([0, 0.25, 0, 0, 0, 0, 0, 0.75, 0, 0])))  # doctest: +ELLIPSIS
     seven.png: 7 (75.0%)
       0    0.00%
       1   25.00% ██████████

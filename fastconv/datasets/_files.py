@@ -78,7 +78,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     file = regular_file(path)
     try:
-        with open(file, "rb") as raw:
+        with file.open("rb") as raw:
             compressed = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)
             if not compressed:
