@@ -90,7 +90,7 @@ def test_mnist_without_a_file_says_what_to_get(tmp_path: Path, monkeypatch: pyte
         mnist.load_data()
     with pytest.raises(FileNotFoundError, match=r"other\.npz: no such file or folder"):
         mnist.load_data("other.npz")
-    with pytest.raises(FileNotFoundError, match="no train-images-idx3-ubyte .* in this folder"):
+    with pytest.raises(FileNotFoundError, match=r"no train-images-idx3-ubyte .* in this folder"):
         mnist.load_data(tmp_path)
 
 
