@@ -657,28 +657,29 @@ def _adaptive_windows(size: int, count: int) -> list[slice]:
     return [slice(i * size // count, -((-(i + 1) * size) // count)) for i in range(count)]
 
 
+Cell: TypeAlias = tuple[tuple[int, int], tuple[slice, slice]]
+
+
 def _adaptive_grid(
-    size: Sequence[int], wanted: int | Sequence[int | None]
-) -> list[tuple[tuple[int, int], tuple[slice, slice]]]:
-    pair = (wanted, wanted) if isinstance(wanted, int | np.integer) else tuple(wanted)
+    size: Sequence[int], wanted: int | Sequence[int | None] | None
+) -> tuple[tuple[int, int], list[Cell]]:
+    """Rows and columns of the output, and for each of its pixels the window."""
+    pair = (wanted, wanted) if wanted is None or isinstance(wanted, int | np.integer) else tuple(wanted)
     oh, ow = (s if p is None else int(p) for s, p in zip(size, pair, strict=True))
     rows, columns = _adaptive_windows(size[0], oh), _adaptive_windows(size[1], ow)
-    return [((i, j), (rows[i], columns[j])) for i in range(oh) for j in range(ow)]
+    return (oh, ow), [((i, j), (rows[i], columns[j])) for i in range(oh) for j in range(ow)]
 
 
-def _grid_size(grid: list[tuple[tuple[int, int], tuple[slice, slice]]]) -> tuple[int, int]:
-    (i, j), _ = grid[-1]
-    return i + 1, j + 1
-
-
-def adaptive_avg_pool2d(input: ArrayLike, output_size: int | Sequence[int | None], *, layout: str = "NCHW") -> Array:
+def adaptive_avg_pool2d(
+    input: ArrayLike, output_size: int | Sequence[int | None] | None, *, layout: str = "NCHW"
+) -> Array:
     """Means of windows that divide the input evenly, as ``torch.nn.functional.adaptive_avg_pool2d``.
 
     Parameters
     ----------
     input : array_like, shape (n, c, h, w) or (c, h, w); "NHWC": (n, h, w, c) or (h, w, c)
-    output_size : int or pair of int or None
-        Rows and columns of the output, at least 1; None keeps the input's.
+    output_size : int, None or a pair of them
+        Rows and columns of the output; None keeps the input's.
     layout : {"NCHW", "NHWC"}
 
     Returns
@@ -691,8 +692,8 @@ def adaptive_avg_pool2d(input: ArrayLike, output_size: int | Sequence[int | None
     array([[[2., 4.]]])
     """
     images, batched = _nchw(input, layout)
-    grid = _adaptive_grid(images.shape[2:], output_size)
-    result = np.empty((*images.shape[:2], *_grid_size(grid)))
+    out, grid = _adaptive_grid(images.shape[2:], output_size)
+    result = np.empty((*images.shape[:2], *out))
     for (i, j), (rows, columns) in grid:
         result[:, :, i, j] = images[:, :, rows, columns].mean(axis=(2, 3))
     return _restore(result, layout, batched)
@@ -720,7 +721,7 @@ def adaptive_avg_pool2d_backward(input_size: Sequence[int], grad_output: ArrayLi
     shape, batched = _shape_nchw(input_size, layout)
     gradient = _nchw(grad_output, layout)[0]
     result = np.zeros(shape)
-    for (i, j), (rows, columns) in _adaptive_grid(shape[2:], gradient.shape[2:]):
+    for (i, j), (rows, columns) in _adaptive_grid(shape[2:], gradient.shape[2:])[1]:
         window = result[:, :, rows, columns]
         window += gradient[:, :, i : i + 1, j : j + 1] / (window.shape[2] * window.shape[3])
     return _restore(result, layout, batched)
@@ -728,7 +729,7 @@ def adaptive_avg_pool2d_backward(input_size: Sequence[int], grad_output: ArrayLi
 
 def adaptive_max_pool2d(
     input: ArrayLike,
-    output_size: int | Sequence[int | None],
+    output_size: int | Sequence[int | None] | None,
     return_indices: bool = False,
     *,
     layout: str = "NCHW",
@@ -738,8 +739,8 @@ def adaptive_max_pool2d(
     Parameters
     ----------
     input : array_like, shape (n, c, h, w) or (c, h, w); "NHWC": (n, h, w, c) or (h, w, c)
-    output_size : int or pair of int or None
-        Rows and columns of the output, at least 1; None keeps the input's.
+    output_size : int, None or a pair of them
+        Rows and columns of the output; None keeps the input's.
     return_indices : bool
         As in :func:`max_pool2d`.
     layout : {"NCHW", "NHWC"}
@@ -754,9 +755,9 @@ def adaptive_max_pool2d(
     (array([[[5., 4.]]]), array([[[1, 3]]]))
     """
     images, batched = _nchw(input, layout)
-    grid = _adaptive_grid(images.shape[2:], output_size)
+    out, grid = _adaptive_grid(images.shape[2:], output_size)
     positions = _plane_positions(*images.shape[2:])
-    best = np.full((*images.shape[:2], *_grid_size(grid)), -np.inf)
+    best = np.full((*images.shape[:2], *out), -np.inf)
     where = np.full(best.shape, -1)
     for (i, j), (rows, columns) in grid:
         for row in range(rows.start, rows.stop):
@@ -960,12 +961,18 @@ def log_softmax(input: ArrayLike, dim: int | None = None) -> Array:
     axis = _softmax_axis(x, dim)
     if x.ndim == 0:
         return log_softmax(x[None]).reshape(())
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
 
 
+# By the names that a convolution's `activation` takes.
 ACTIVATIONS: dict[str, Callable[[ArrayLike], Array]] = {
+    "linear": _float64,
+    "exp": lambda input: np.exp(_float64(input)),
+    "gelu_tanh": lambda input: gelu(input, approximate="tanh"),
+}
+ACTIVATIONS |= {
     function.__name__: function
     for function in (
         relu, relu6, leaky_relu, elu, selu, sigmoid, tanh, silu, gelu, softplus, hardsigmoid, hardswish

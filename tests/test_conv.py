@@ -29,6 +29,7 @@ from compare import (
     assert_same_bits,
     running,
     running_threads,
+    steepness,
 )
 from fastconv import functional, reference
 
@@ -144,8 +145,6 @@ def test_plans_are_exact_for_any_batch(case: ConvCase) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # The epilogue
 
-SLOPE_AT_MOST = 1.13  # of any activation; gelu's and silu's are the steepest
-
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)
 def test_activation_after_convolution(activation: str) -> None:
@@ -158,7 +157,7 @@ def test_activation_after_convolution(activation: str) -> None:
             rounded = images.astype(dtype), weight.astype(dtype), bias.astype(dtype)
             expected = reference.conv2d(*rounded, **case.arguments, activation=activation)
             magnitude = reference.conv2d(*map(np.abs, rounded), **case.arguments)
-            bound = SLOPE_AT_MOST * magnitude + np.abs(expected) + 1
+            bound = steepness(activation, expected) * magnitude + np.abs(expected) + 1
             for layout, isa, algorithm in product(LAYOUTS, ISAS, ALGORITHMS):
                 x, w = arrays(case, layout, dtype, images, weight)
                 options = {**case.arguments, "layout": layout, "algorithm": algorithm, "activation": activation}

@@ -16,6 +16,7 @@ from compare import (
     assert_same_bits,
     running,
     running_threads,
+    steepness,
 )
 from fastconv import functional, reference
 
@@ -92,7 +93,7 @@ def test_activation_after_product(activation: str) -> None:
         magnitude = reference.linear(*map(np.abs, arguments))
         with running(isa):
             got = functional.linear(*arguments, activation=activation)
-        assert_close(got, expected, 1.13 * magnitude + np.abs(expected) + 1, isa, dtype)
+        assert_close(got, expected, steepness(activation, expected) * magnitude + np.abs(expected) + 1, isa, dtype)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
