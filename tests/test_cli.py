@@ -278,7 +278,7 @@ def test_a_flat_picture_holds_no_digit(tmp_path: Path, trained: tuple[Path, str]
         (["train", "--batch-size", "-3"], "--batch-size: expected a whole number of at least 1, got '-3'"),
         (["train", "--distort", "101"], "--distort: expected a whole number from 0 to 100, got '101'"),
         (["train", "--seed", "-1"], "--seed: expected a whole number from 0 to 4294967295"),
-        (["train", "--threads", "0"], "--threads: expected a whole number from 1 to 4096, got '0'"),
+        (["train", "--threads", "0"], "--threads: expected a whole number from 1 to 1024, got '0'"),
         (["train", "--learning-rate", "nan"], "--learning-rate: expected a number above 0, got 'nan'"),
         (["train", "--optimizer", "magic"], "invalid choice: 'magic'"),
         (["train", "--data", "nowhere"], "nowhere: no such file or folder; fastconv downloads nothing"),

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import fastconv
+from fastconv import __version__
 from fastconv.cli.errors import CommandError
+from fastconv.runtime import MOST_THREADS
 
 __all__ = ["main"]
 
@@ -79,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastconv", description="LeNet-5 on handwritten digits, by fastconv's compiled kernels.")
-    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    parser.add_argument("--version", action="version", version=f"fastconv {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_train(commands.add_parser("train", help="train LeNet-5, save it and draw what it learned"))
     _add_predict(commands.add_parser("predict", help="read the digit in each picture"))
@@ -102,7 +103,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="default 0.002 for adam and adamw, 0.001 for rmsprop, 0.02 for sgd")  # fmt: skip
     add("--seed", metavar="N", type=_whole(0, 2**32 - 1), default=0,
         help="of the first weights, the shuffling and the distortions (default 0)")  # fmt: skip
-    add("--threads", metavar="N", type=_whole(1, 4096), default=None, help="default: every processor core")
+    add("--threads", metavar="N", type=_whole(1, MOST_THREADS), default=None, help="default: every processor core")
     add("--output", metavar="DIR", default=DEFAULT_OUTPUT, help=f"folder for the results (default {DEFAULT_OUTPUT})")
     add("--no-pictures", action="store_true", help="draw nothing, which needs no matplotlib")
     add("--quiet", action="store_true", help="print the test accuracy alone")
@@ -113,7 +114,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("images", metavar="IMAGE", nargs="+", help="a picture of one digit, dark on light or light on dark")
     add("--weights", metavar="FILE", default=f"{DEFAULT_OUTPUT}/{MODEL_FILE}",
         help="the model that 'fastconv train' saved (default %(default)s)")  # fmt: skip
-    add("--threads", metavar="N", type=_whole(1, 4096), default=None, help="default: every processor core")
+    add("--threads", metavar="N", type=_whole(1, MOST_THREADS), default=None, help="default: every processor core")
 
 
 class _whole:  # noqa: N801 - argparse prints its name

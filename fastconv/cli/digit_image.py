@@ -181,8 +181,8 @@ def centre(ink: NDArray[np.float64], size: int = 32) -> NDArray[np.float32]:
         middle = float(ink.sum(axis=1 - axis) @ (np.arange(side) + 0.5) / mass)
         target = np.clip(size / 2, middle * scale, size - (side - middle) * scale)  # the whole box stays inside
         weights.append(_tent_weights(side, size, scale, middle, float(target)))
-    drawn = weights[0] @ ink @ weights[1].T
-    return np.clip(drawn, 0, 1).astype(np.float32)
+    drawn: NDArray[np.float64] = weights[0] @ ink @ weights[1].T
+    return drawn.clip(0, 1).astype(np.float32)
 
 
 def _tent_weights(side: int, size: int, scale: float, middle: float, target: float) -> NDArray[np.float64]:

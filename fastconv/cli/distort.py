@@ -59,7 +59,8 @@ def distorted(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     # Cutting the grey skirt off thins a stroke, saturating it early thickens it.
     floor = random.uniform(0, 0.5, (count, 1))
     full = np.maximum(random.uniform(0.6, 1, (count, 1)), floor + 0.3)
-    return np.clip((drawn - floor) / (full - floor), 0, 1).astype(np.float32).reshape(images.shape)
+    inked: NDArray[np.float64] = (drawn - floor) / (full - floor)
+    return inked.clip(0, 1).astype(np.float32).reshape(images.shape)
 
 
 def _inverse_maps(count: int, random: np.random.RandomState) -> NDArray[np.float64]:

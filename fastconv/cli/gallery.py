@@ -112,10 +112,11 @@ def _note(layer: Any) -> str:
 
 def _convolved(layer: layers.Conv2D, images: NDArray[Any]) -> NDArray[Any]:
     """Apply a convolution layer without its activation."""
-    weights = layer.get_weights()
+    kernel, bias = layer.get_weights()
     return functional.conv2d(
         images,
-        *weights,
+        kernel,
+        bias,
         stride=layer.strides,
         padding=layer.padding,
         dilation=layer.dilation_rate,

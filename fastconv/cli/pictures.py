@@ -25,7 +25,7 @@ INK, SOFT, LINE = "#1b2530", "#66727f", "#dfe4ea"
 BLUE, ORANGE, RED = "#2a6fbb", "#e07b00", "#c8372d"
 SIGNED, AMOUNT = "RdBu_r", "Blues"
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
@@ -217,18 +217,15 @@ def filters(kernel: NDArray[Any], path: str | Path, *, name: str = "C1", bias: N
 
 
 def _colour_bar(drawing: Figure, image: Any, side: Axes) -> None:
+    from matplotlib.ticker import FixedLocator, StrMethodFormatter
+
     bar = drawing.colorbar(image, cax=side)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.locator = _three_ticks(*image.get_clim())
-    bar.formatter = "{x:.2g}"
+    bar.outline.set_visible(False)
+    low, high = image.get_clim()
+    bar.locator = FixedLocator([low, (low + high) / 2, high])
+    bar.formatter = StrMethodFormatter("{x:.2g}")
     bar.update_ticks()
     side.tick_params(length=0, labelsize=8)
-
-
-def _three_ticks(low: float, high: float) -> Any:
-    from matplotlib.ticker import FixedLocator
-
-    return FixedLocator([low, (low + high) / 2, high])
 
 
 def feature_maps(stages: Sequence[Stage], path: str | Path, *, title: str, subtitle: str = "") -> None:
@@ -268,20 +265,16 @@ def feature_maps(stages: Sequence[Stage], path: str | Path, *, title: str, subti
 
 
 def _columns(stage: Stage) -> int:
-    if stage.values.ndim == 1:
-        return min(stage.values.size, 60)
-    return min(stage.values.shape[2], 8)
+    return min(stage.values.size, 60) if stage.values.ndim == 1 else min(int(stage.values.shape[2]), 8)
 
 
 def _row_height(stage: Stage, width: float) -> float:
     """Inches that a stage takes when its tiles share `width` inches."""
     columns = _columns(stage)
     if stage.values.ndim == 1:
-        return 0.95 if stage.values.size == 10 else max(0.16 * (-(-stage.values.size // columns)), 0.5)
-    height, breadth, count = stage.values.shape
-    rows = -(-count // columns)
-    tile = min(width / columns, 1.22)
-    return tile * rows * height / breadth
+        return 0.95 if stage.values.size == 10 else max(0.16 * -(-stage.values.size // columns), 0.5)
+    height, breadth, count = map(int, stage.values.shape)
+    return min(width / columns, 1.22) * -(-count // columns) * height / breadth
 
 
 def _draw_stage(axes: Axes, stage: Stage, *, first: bool) -> Any:
