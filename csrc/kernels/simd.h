@@ -55,8 +55,77 @@ FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
     return (fc_vec)((mask & (fc_mask)yes) | (~mask & (fc_mask)no));
 }
 
-/* The larger; NaN when either is NaN. */
-FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b) { return fc_select((a > b) | (a != a), a, b); }
+/* The larger; NaN when either is NaN. A chain of maxima is shortest when b carries what came before. */
+FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b)
+{
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+    fc_vec larger = _mm512_max_ps(a, b); /* b when either is NaN */
+#elif defined(FC_ISA_AVX512)
+    fc_vec larger = _mm512_max_pd(a, b);
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+    fc_vec larger = _mm256_max_ps(a, b);
+#elif defined(FC_ISA_AVX2)
+    fc_vec larger = _mm256_max_pd(a, b);
+#else
+    fc_vec larger = fc_select(a > b, a, b);
+#endif
+    return fc_select(a != a, a, larger);
+}
+
+/* Lanes 0, 2, 4 … of a, then of b; fc_odd: lanes 1, 3, 5 … */
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b)
+{
+    const __m512i lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, lanes, b);
+}
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b)
+{
+    const __m512i lanes = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, lanes, b);
+}
+#elif defined(FC_ISA_AVX512)
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+}
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
+}
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b)
+{
+    __m256 pairs = _mm256_shuffle_ps(a, b, 0x88); /* within halves: a a b b | a a b b */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+}
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b)
+{
+    __m256 pairs = _mm256_shuffle_ps(a, b, 0xdd);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+}
+#elif defined(FC_ISA_AVX2)
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8); }
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8); }
+#elif FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return (fc_vec){a[0], a[2], b[0], b[2]}; }
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return (fc_vec){a[1], a[3], b[1], b[3]}; }
+#else
+FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return (fc_vec){a[0], b[0]}; }
+FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return (fc_vec){a[1], b[1]}; }
+#endif
+
+/* 0, 1, 2 … as integers. */
+FC_INLINE fc_mask fc_lane_numbers(void)
+{
+    fc_mask lane;
+    for (int i = 0; i < FC_LANES; i++)
+        lane[i] = i;
+    return lane;
+}
+
+/* All ones in the first `count` lanes. */
+FC_INLINE fc_mask fc_first_lanes(int count) { return fc_lane_numbers() < (fc_mask){0} + count; }
 
 /* v as it stands: the compiler may not fuse the product that it comes from with what follows. */
 FC_INLINE fc_vec fc_rounded(fc_vec v)
