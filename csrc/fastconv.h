@@ -58,11 +58,11 @@ typedef enum {
 
 /* ---- instruction sets ------------------------------------------------------------------------------------- */
 
-bool fc_isa_available(fc_isa isa);       /* built into this library, and the processor and its system run it */
-const char *fc_isa_name(fc_isa isa);     /* "baseline", "avx2", "avx512", "neon" */
-fc_isa fc_isa_best(void);                /* the widest one available */
-bool fc_openmp(void);                    /* built with OpenMP */
-int fc_max_threads(void);                /* what OpenMP would use; 1 without it */
+bool fc_isa_available(fc_isa isa);   /* built into this library, and the processor and its system run it */
+const char *fc_isa_name(fc_isa isa); /* "baseline", "avx2", "avx512", "neon" */
+fc_isa fc_isa_best(void);            /* the widest one available */
+bool fc_openmp(void);                /* built with OpenMP */
+int fc_max_threads(void);            /* what OpenMP would use; 1 without it */
 
 /* ---- convolution ------------------------------------------------------------------------------------------ */
 
@@ -96,6 +96,7 @@ typedef struct {
     int lanes;                  /* elements of one vector */
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
+    ptrdiff_t band;             /* elements of a plane's band of input; 0 for other families */
     size_t packed_bytes;        /* of packed weights, 64-byte aligned */
     size_t workspace_bytes;     /* of one thread's workspace, a multiple of 128 */
     size_t shared_bytes;        /* of workspace besides, shared by all threads */
@@ -182,7 +183,7 @@ void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer
  * NULL when memory runs out. *capacity receives its true size, which fc_block_release wants back. Thread-safe. */
 void *fc_block_acquire(size_t bytes, size_t *capacity);
 void fc_block_release(void *block, size_t capacity);
-void fc_block_trim(void);             /* gives every idle block back to the system */
+void fc_block_trim(void); /* gives every idle block back to the system */
 size_t fc_block_idle_bytes(void);
 void fc_block_set_limit(size_t bytes); /* of idle memory that the pool keeps */
 

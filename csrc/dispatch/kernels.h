@@ -1,7 +1,9 @@
 /* What one (instruction set, dtype) offers: register tiles as data, and typed pointers to its kernels.
  *
  * Every kernel is pure compute over memory that the caller owns. Element pointers are void because one table type
- * serves both dtypes; each kernel knows its own FC_REAL. "Tile" means rows x (vectors * lanes) accumulators.
+ * serves both dtypes; each kernel knows its own FC_REAL. A tile is rows x (vectors * lanes) accumulators, kept in
+ * registers while a sum runs and left in `acc`, row after row; with `accumulate` the sum is added to what acc holds,
+ * which is how long sums are cut into partial ones.
  */
 #ifndef FC_KERNELS_H
 #define FC_KERNELS_H
@@ -10,39 +12,40 @@
 
 enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8 };
 
-/* acc[r][k] (+)= sum over taps t and channels c of src[t][r][c] * weights[t][c][k]. */
-typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t channels, const void *weights, void *acc,
-                           bool accumulate);
+/* acc[r][k] (+)= sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k]. */
+typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,
+                           const void *weights, void *acc, bool accumulate);
 
 /* acc[r][p] (+)= sum over i < count of weights[i][r] * src[offsets[i] + p]. */
 typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights, void *acc,
                          bool accumulate);
 
-/* A stretch of `count` pixels: src and grad point at the first one's channel vectors. */
+/* A stretch of `count` pixels: src and grad point at the first one's channels. */
 typedef struct {
     const void *src, *grad;
     ptrdiff_t count;
 } fc_pixel_run;
 
-/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + r] * grad[p * grad_step + k]. */
-typedef void fc_weight_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, ptrdiff_t src_step, ptrdiff_t grad_step,
-                               void *acc, bool accumulate);
+/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r]] * grad[p * grad_step + grad_first +
+ * k]; depthwise, the input is taken lane by lane too: src[p * src_step + offsets[r] + k]. */
+typedef void fc_weight_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets, ptrdiff_t src_step,
+                               ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc, bool accumulate);
 
-/* How finished accumulators become results: bias, residual, activation. */
-typedef struct {
-    fc_activation activation;
-    double alpha, beta;
-} fc_epilogue;
+struct fc_conv_kernels;      /* conv_kernels.h */
+struct fc_pool_kernels;      /* pool_kernels.h */
+struct fc_pointwise_kernels; /* pointwise_kernels.h */
 
 typedef struct {
     int lanes;
     int max_rows[FC_MAX_VECTORS + 1]; /* by vectors; 0: no such tile */
-    fc_channel_fn *channel[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
-    fc_plane_fn *plane[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
-    fc_weight_grad_fn *weight_grad[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
-    const struct fc_conv_kernels *conv;           /* everything else that convolution needs */
-    const struct fc_pool_kernels *pool;           /* pool_kernels.h */
-    const struct fc_pointwise_kernels *pointwise; /* pointwise_kernels.h */
+    /* [vectors][rows]; depthwise tiles have one vector */
+    fc_channel_fn *const (*channel)[FC_MAX_ROWS + 1];
+    fc_plane_fn *const (*plane)[FC_MAX_ROWS + 1];
+    fc_weight_grad_fn *const (*weight_grad)[FC_MAX_ROWS + 1];
+    fc_weight_grad_fn *const *depthwise_weight_grad;
+    const struct fc_conv_kernels *conv;
+    const struct fc_pool_kernels *pool;
+    const struct fc_pointwise_kernels *pointwise;
 } fc_kernels;
 
 const fc_kernels *fc_kernels_for(fc_isa isa, fc_dtype dtype); /* the isa must be available */

@@ -1,0 +1,95 @@
+/* The convolution kernels that are not register tiles: what fills their inputs, and what takes their results away. */
+#ifndef FC_CONV_KERNELS_H
+#define FC_CONV_KERNELS_H
+
+#include "kernels.h"
+
+/* How finished sums become results: + bias, + residual, activation. */
+typedef struct {
+    fc_activation activation;
+    double alpha, beta;
+} fc_epilogue;
+
+/* A register tile of channels-last results: row r goes to dst + offsets[r], its channels channel_step apart. */
+typedef struct {
+    const void *acc;
+    int rows, stride; /* of acc */
+    int live;         /* channels of a row that exist */
+    const ptrdiff_t *offsets;
+    ptrdiff_t channel_step;
+    const void *bias, *residual; /* bias: of the tile's channels; residual: addressed as dst; either may be NULL */
+    void *dst;
+    const fc_epilogue *epilogue;
+} fc_row_store;
+typedef void fc_store_rows_fn(const fc_row_store *);
+
+/* `count` results at acc[begin …] of each row belong at dst[offset …], `step` apart. */
+typedef struct {
+    int begin, count;
+    ptrdiff_t offset;
+} fc_segment;
+
+/* A register tile of channels-first results: row r is a channel, channel_step further on in dst. */
+typedef struct {
+    const void *acc;
+    int rows, stride;
+    const fc_segment *segments;
+    int count;
+    ptrdiff_t step, channel_step;
+    const void *bias, *residual;
+    void *dst;
+    const fc_epilogue *epilogue;
+} fc_plane_store;
+typedef void fc_store_plane_fn(const fc_plane_store *);
+
+/* A rectangle of a plane, sampled with steps, copied to contiguous rows; what lies outside the plane reads as zero. */
+typedef struct {
+    const void *src;              /* element (0, 0) of the plane */
+    ptrdiff_t src_rows, src_cols; /* extents of the plane */
+    ptrdiff_t src_pitch;          /* from row to row */
+    ptrdiff_t row_first, row_step, rows;
+    ptrdiff_t col_first, col_step, cols;
+    void *dst; /* rows x cols */
+} fc_rectangle;
+typedef void fc_copy_rectangle_fn(const fc_rectangle *);
+
+/* dst[p][c] = src[c][p * src_step] for c < channels and p < pixels. */
+typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
+                             ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
+
+/* One output row of a channels-last depthwise convolution, `count` pixels, all of whose taps lie inside the input.
+ * Kernel row j reads src[j], tap t of it tap_step further on, and weights[j]: packed by vectors of channels, each
+ * with all_taps vectors of weights, of which weights[j] points at the row's first. */
+typedef struct {
+    const void *const *src;
+    const void *const *weights;
+    ptrdiff_t rows, taps, all_taps;
+    ptrdiff_t tap_step, src_step, dst_step;
+    ptrdiff_t count, channels;
+    const void *bias, *residual;
+    void *dst;
+    const fc_epilogue *epilogue;
+} fc_depthwise_row;
+typedef void fc_depthwise_fn(const fc_depthwise_row *);
+
+/* One tile's weights for `channels` x `taps`: packed[c0][tap][c][lane], channels in blocks of `block`; lanes from
+ * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. */
+typedef struct {
+    const void *src;
+    ptrdiff_t lane_step, channel_step;
+    const ptrdiff_t *taps_at;
+    ptrdiff_t taps, channels, block, live, width;
+    void *dst;
+} fc_pack_tile;
+typedef void fc_pack_fn(const fc_pack_tile *);
+
+struct fc_conv_kernels {
+    fc_store_rows_fn *store_rows;
+    fc_store_plane_fn *store_plane;
+    fc_copy_rectangle_fn *copy_rectangle;
+    fc_transpose_fn *transpose;
+    fc_depthwise_fn *depthwise;
+    fc_pack_fn *pack;
+};
+
+#endif

@@ -1,0 +1,44 @@
+#include "fastconv.h"
+
+/* GCC's and clang's own detection looks at CPUID and at the register state that the system saves (XCR0). The lists
+ * are those of x86-64-v2, -v3 and -v4, as far as the compilers use them for these kernels. */
+#if defined(__x86_64__) || defined(_M_X64)
+static bool processor_has(fc_isa isa)
+{
+    __builtin_cpu_init();
+    switch (isa) {
+    case FC_BASELINE:
+        return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    case FC_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+               __builtin_cpu_supports("bmi2");
+    case FC_AVX512:
+        return processor_has(FC_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
+    default:
+        return false;
+    }
+}
+#elif defined(__aarch64__)
+static bool processor_has(fc_isa isa) { return isa == FC_NEON; }
+#else
+static bool processor_has(fc_isa isa) { return isa == FC_BASELINE; }
+#endif
+
+bool fc_isa_available(fc_isa isa) { return processor_has(isa); }
+
+const char *fc_isa_name(fc_isa isa)
+{
+    static const char *const names[FC_ISAS] = {"baseline", "avx2", "avx512", "neon"};
+    return (unsigned)isa < FC_ISAS ? names[isa] : "unknown";
+}
+
+fc_isa fc_isa_best(void)
+{
+    fc_isa best = FC_BASELINE;
+    for (int isa = 0; isa < FC_ISAS; isa++)
+        if (fc_isa_available((fc_isa)isa))
+            best = (fc_isa)isa;
+    return best;
+}

@@ -1,0 +1,41 @@
+/* Vectors run along output channels; a pixel's value is broadcast. */
+#include "tiles.h"
+
+/* acc[r][k] (+)= sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one register tile.
+ *
+ * src      taps x rows pointers to channel vectors; a padded pixel points at zeros
+ * weights  packed [taps][channels][vectors * lanes], 64-byte aligned
+ * acc      rows x (vectors * lanes)
+ */
+FC_INLINE void tile(const int vectors, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
+                    ptrdiff_t channels, const FC_REAL *FC_RESTRICT weights, FC_REAL *acc, bool accumulate)
+{
+    FC_CLEAR_TILE(sum);
+    for (ptrdiff_t t = 0; t < taps; t++, src += rows) {
+        const FC_REAL *pixel[FC_MAX_ROWS];
+        FC_UNROLL for (int r = 0; r < rows; r++)
+            pixel[r] = (const FC_REAL *)src[r] + first;
+        for (ptrdiff_t c = 0; c < channels; c++, weights += vectors * FC_LANES) {
+            fc_vec weight[FC_MAX_VECTORS];
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                weight[v] = fc_load(weights + v * FC_LANES);
+            FC_UNROLL for (int r = 0; r < rows; r++) {
+                const fc_vec x = fc_splat(pixel[r][c]);
+                FC_UNROLL for (int v = 0; v < vectors; v++)
+                    sum[r][v] += x * weight[v];
+            }
+        }
+    }
+    fc_put_tile(vectors, rows, sum, acc, accumulate);
+}
+
+#define DEFINE(v, r)                                                                                                   \
+    static void tile_##v##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,            \
+                               const void *weights, void *acc, bool accumulate)                                        \
+    {                                                                                                                  \
+        tile(v, r, src, taps, first, channels, weights, acc, accumulate);                                              \
+    }
+FC_TILES(DEFINE)
+
+#define ENTRY(v, r) [v][r] = tile_##v##_##r,
+fc_channel_fn *const FC_NAME(conv_channel)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1] = {FC_TILES(ENTRY)};

@@ -1,0 +1,165 @@
+/* What carries finished accumulators to the result: bias, residual and activation on the way. */
+#include "dispatch/conv_kernels.h"
+#include "simd.h"
+#include "vmath.h"
+
+FC_INLINE fc_vec finish(const fc_epilogue *epilogue, fc_vec value)
+{
+    return fc_activate(epilogue->activation, (FC_REAL)epilogue->alpha, (FC_REAL)epilogue->beta, value);
+}
+
+/* The first `count` lanes at p, p + step, … */
+FC_INLINE fc_vec load_lanes(const FC_REAL *p, ptrdiff_t step, int count)
+{
+    if (step == 1)
+        return count == FC_LANES ? fc_load(p) : fc_load_tail(p, count);
+    FC_REAL lane[FC_LANES] = {0};
+    for (int i = 0; i < count; i++)
+        lane[i] = p[i * step];
+    return fc_load(lane);
+}
+
+FC_INLINE void store_lanes(FC_REAL *p, ptrdiff_t step, int count, fc_vec value)
+{
+    if (step == 1 && count == FC_LANES) {
+        fc_store(p, value);
+    } else if (step == 1) {
+        fc_store_tail(p, value, count);
+    } else {
+        FC_REAL lane[FC_LANES];
+        fc_store(lane, value);
+        for (int i = 0; i < count; i++)
+            p[i * step] = lane[i];
+    }
+}
+
+/* dst[offsets[r] + k * channel_step] = activation(acc[r][k] + bias[k] + residual[the same place]), k < live. */
+static void store_rows(const fc_row_store *s)
+{
+    const FC_REAL *acc = s->acc, *bias = s->bias, *residual = s->residual;
+    FC_REAL *dst = s->dst;
+    for (int r = 0; r < s->rows; r++, acc += s->stride) {
+        for (int k = 0; k < s->live; k += FC_LANES) {
+            const int count = s->live - k < FC_LANES ? s->live - k : FC_LANES;
+            const ptrdiff_t at = s->offsets[r] + k * s->channel_step;
+            fc_vec value = fc_load(acc + k);
+            if (bias)
+                value += load_lanes(bias + k, 1, count);
+            if (residual)
+                value += load_lanes(residual + at, s->channel_step, count);
+            store_lanes(dst + at, s->channel_step, count, finish(s->epilogue, value));
+        }
+    }
+}
+
+/* dst[r * channel_step + segment.offset + i * step] = activation(acc[r][segment.begin + i] + bias[r] + residual). */
+static void store_plane(const fc_plane_store *s)
+{
+    const FC_REAL *acc = s->acc, *bias = s->bias, *residual = s->residual;
+    FC_REAL *dst = s->dst;
+    for (int r = 0; r < s->rows; r++, acc += s->stride) {
+        for (int j = 0; j < s->count; j++) {
+            const fc_segment *segment = &s->segments[j];
+            for (int i = 0; i < segment->count; i += FC_LANES) {
+                const int count = segment->count - i < FC_LANES ? segment->count - i : FC_LANES;
+                const ptrdiff_t at = r * s->channel_step + segment->offset + i * s->step;
+                /* acc has a vector of slack behind its last row */
+                fc_vec value = fc_load(acc + segment->begin + i);
+                if (bias)
+                    value += fc_splat(bias[r]);
+                if (residual)
+                    value += load_lanes(residual + at, s->step, count);
+                store_lanes(dst + at, s->step, count, finish(s->epilogue, value));
+            }
+        }
+    }
+}
+
+static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The least i with first + i * step >= bound, for step > 0. */
+static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
+{
+    return first >= bound ? 0 : (bound - first + step - 1) / step;
+}
+
+/* dst[i][j] = src[row_first + i * row_step][col_first + j * col_step], zero outside the plane. */
+static void copy_rectangle(const fc_rectangle *s)
+{
+    FC_REAL *dst = s->dst;
+    const ptrdiff_t begin = clamp(steps_to(s->col_first, s->col_step, 0), 0, s->cols);
+    const ptrdiff_t end = clamp(steps_to(s->col_first, s->col_step, s->src_cols), begin, s->cols);
+    for (ptrdiff_t i = 0; i < s->rows; i++, dst += s->cols) {
+        const ptrdiff_t row = s->row_first + i * s->row_step;
+        if (row < 0 || row >= s->src_rows || begin == end) {
+            memset(dst, 0, (size_t)s->cols * sizeof *dst);
+            continue;
+        }
+        const FC_REAL *src = (const FC_REAL *)s->src + row * s->src_pitch + s->col_first + begin * s->col_step;
+        for (ptrdiff_t j = 0; j < begin; j++)
+            dst[j] = 0;
+        if (s->col_step == 1)
+            memcpy(dst + begin, src, (size_t)(end - begin) * sizeof *dst);
+        else if (s->col_step == 2)
+            for (ptrdiff_t j = begin; j < end; j++)
+                dst[j] = src[(j - begin) * 2];
+        else
+            for (ptrdiff_t j = begin; j < end; j++)
+                dst[j] = src[(j - begin) * s->col_step];
+        for (ptrdiff_t j = end; j < s->cols; j++)
+            dst[j] = 0;
+    }
+}
+
+/* dst[p * dst_pixel + c] = src[c * src_channel + p * src_step]. */
+static void transpose(const void *from, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels, ptrdiff_t pixels,
+                      void *to, ptrdiff_t dst_pixel)
+{
+    const FC_REAL *FC_RESTRICT src = from;
+    FC_REAL *FC_RESTRICT dst = to;
+    enum { BLOCK = 8 }; /* rows read at once: each pixel then writes a run of BLOCK channels */
+    ptrdiff_t c = 0;
+    for (; c + BLOCK <= channels; c += BLOCK)
+        for (ptrdiff_t p = 0; p < pixels; p++)
+            for (int i = 0; i < BLOCK; i++)
+                dst[p * dst_pixel + c + i] = src[(c + i) * src_channel + p * src_step];
+    for (ptrdiff_t p = 0; p < pixels; p++)
+        for (ptrdiff_t i = c; i < channels; i++)
+            dst[p * dst_pixel + i] = src[i * src_channel + p * src_step];
+}
+
+/* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
+static void pack(const fc_pack_tile *s)
+{
+    const FC_REAL *src = s->src;
+    FC_REAL *FC_RESTRICT dst = s->dst;
+    for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
+        const ptrdiff_t end = first + s->block < s->channels ? first + s->block : s->channels;
+        for (ptrdiff_t t = 0; t < s->taps; t++) {
+            for (ptrdiff_t c = first; c < end; c++, dst += s->width) {
+                const FC_REAL *weight = src + s->taps_at[t] + c * s->channel_step;
+                if (s->lane_step == 1)
+                    memcpy(dst, weight, (size_t)s->live * sizeof *dst);
+                else
+                    for (ptrdiff_t i = 0; i < s->live; i++)
+                        dst[i] = weight[i * s->lane_step];
+                for (ptrdiff_t i = s->live; i < s->width; i++)
+                    dst[i] = 0;
+            }
+        }
+    }
+}
+
+fc_depthwise_fn FC_NAME(conv_depthwise);
+
+const struct fc_conv_kernels FC_NAME(conv) = {
+    .store_rows = store_rows,
+    .store_plane = store_plane,
+    .copy_rectangle = copy_rectangle,
+    .transpose = transpose,
+    .depthwise = FC_NAME(conv_depthwise),
+    .pack = pack,
+};

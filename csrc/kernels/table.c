@@ -1,0 +1,30 @@
+/* Everything that this (ISA, dtype) offers, in one constant table. */
+#include "dispatch/kernels.h"
+#include "tiles.h"
+
+extern fc_channel_fn *const FC_NAME(conv_channel)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+extern fc_plane_fn *const FC_NAME(conv_plane)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+extern fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+extern fc_weight_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
+extern const struct fc_conv_kernels FC_NAME(conv);
+extern const struct fc_pool_kernels FC_NAME(pool);
+extern const struct fc_pointwise_kernels FC_NAME(pointwise);
+extern const fc_kernels FC_NAME(kernels);
+
+/* The list ascends, so a later entry replaces an earlier one of the same vectors. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#define LARGEST(v, r) [v] = r,
+
+const fc_kernels FC_NAME(kernels) = {
+    .lanes = FC_LANES,
+    .max_rows = {FC_TILES(LARGEST)},
+    .channel = FC_NAME(conv_channel),
+    .plane = FC_NAME(conv_plane),
+    .weight_grad = FC_NAME(conv_weight_grad),
+    .depthwise_weight_grad = FC_NAME(depthwise_weight_grad),
+    .conv = &FC_NAME(conv),
+    .pool = &FC_NAME(pool),
+    .pointwise = &FC_NAME(pointwise),
+};
+#pragma GCC diagnostic pop

@@ -1,0 +1,280 @@
+/* Convolution: which algorithm and family a descriptor gets, packing, and the way into the families' loops. */
+#include "conv.h"
+#include "parallel.h"
+
+#include <string.h>
+
+fc_channels fc_conv_channels(const fc_conv_desc *desc)
+{
+    const bool backward = desc->direction == FC_BACKWARD_INPUT;
+    return (fc_channels){
+        .src_channels = backward ? desc->oc : desc->ic,
+        .dst_channels = backward ? desc->ic : desc->oc,
+        .groups = desc->groups,
+        .ic = (backward ? desc->oc : desc->ic) / desc->groups,
+        .oc = (backward ? desc->ic : desc->oc) / desc->groups,
+    };
+}
+
+ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels)
+{
+    if (taps < 1)
+        return channels;
+    return fc_min(fc_max_extent(FC_SUM_LENGTH / taps, 1), channels);
+}
+
+size_t fc_element(const fc_conv_desc *desc) { return desc->dtype == FC_F32 ? sizeof(float) : sizeof(double); }
+
+void *fc_carve(fc_arena *arena, ptrdiff_t count, size_t element)
+{
+    ptrdiff_t bytes;
+    void *const member = arena->base ? arena->base + arena->used : NULL;
+    if (!fc_multiply(count, (ptrdiff_t)element, &bytes) || bytes > PTRDIFF_MAX / 4 || arena->used > PTRDIFF_MAX / 4)
+        arena->fits = false;
+    else
+        arena->used += ((size_t)bytes + FC_ALIGNMENT - 1) / FC_ALIGNMENT * FC_ALIGNMENT;
+    return member;
+}
+
+fc_arena fc_thread_arena(const fc_conv_call *call, int thread)
+{
+    const fc_conv_plan *plan = call->plan;
+    return (fc_arena){call->workspace + plan->shared_bytes + (size_t)thread * plan->workspace_bytes, 0, true};
+}
+
+/* Threads' slices start 128 bytes apart at least: adjacent cache lines are fetched in pairs. */
+fc_status fc_set_workspace(fc_conv_plan *plan, const fc_arena *measured)
+{
+    plan->workspace_bytes = (measured->used + 127) / 128 * 128;
+    return measured->fits ? FC_OK : FC_OVERFLOW;
+}
+
+static bool is_depthwise(const fc_conv_desc *desc) { return desc->groups == desc->ic && desc->groups == desc->oc; }
+
+/* Output positions of one image, over all phases. */
+static ptrdiff_t positions(const fc_conv_desc *desc)
+{
+    const ptrdiff_t *extent = desc->direction == FC_BACKWARD_INPUT ? desc->src : desc->dst;
+    return extent[0] * extent[1] * extent[2];
+}
+
+/* im2col pays where direct cannot fill its vectors or its sums: channels-last with few input channels (a tap brings
+ * only a few products between two reloads of the pointers), channels-first with planes of few pixels. */
+static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
+{
+    const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
+    if (is_depthwise(desc) || taps == 1)
+        return FC_DIRECT;
+    if (desc->layout == FC_CHANNELS_LAST)
+        return channels.ic < 8 ? FC_IM2COL : FC_DIRECT;
+    return positions(desc) < 16 && channels.oc >= 8 ? FC_IM2COL : FC_DIRECT;
+}
+
+static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
+{
+    if (algorithm == FC_IM2COL)
+        return FC_FAMILY_CHANNEL;
+    if (desc->layout == FC_CHANNELS_FIRST)
+        return FC_FAMILY_PLANE;
+    return is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;
+}
+
+static double flops_of(const fc_conv_desc *desc)
+{
+    double flops = 2.0 * (double)desc->oc * (double)(desc->ic / desc->groups);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        flops *= (double)desc->kernel[a] * (double)desc->dst[a];
+    return flops;
+}
+
+fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
+{
+    *plan = (fc_conv_plan){.desc = *desc, .sum_length = FC_SUM_LENGTH};
+    fc_status status = fc_conv_extents(&plan->desc);
+    if (status != FC_OK)
+        return status;
+    if (!fc_isa_available(desc->isa) || desc->algorithm == FC_WINOGRAD)
+        return FC_UNSUPPORTED;
+    plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
+    plan->flops = flops_of(&plan->desc);
+    if (desc->direction == FC_BACKWARD_WEIGHT) {
+        plan->algorithm = FC_DIRECT;
+        plan->family = FC_FAMILY_WEIGHT_GRAD;
+        return fc_plan_weight_grad(plan);
+    }
+    plan->algorithm = desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(desc)) : desc->algorithm;
+    plan->family = family_of(desc, plan->algorithm);
+    switch (plan->family) {
+    case FC_FAMILY_PLANE:
+        return fc_plan_plane(plan);
+    case FC_FAMILY_DEPTHWISE:
+        return fc_plan_depthwise(plan);
+    default:
+        return fc_plan_channel(plan);
+    }
+}
+
+size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads)
+{
+    (void)n;
+    size_t total;
+    if (threads < 1 || __builtin_mul_overflow(plan->workspace_bytes, (size_t)threads, &total) ||
+        __builtin_add_overflow(total, plan->shared_bytes, &total))
+        return SIZE_MAX;
+    return total;
+}
+
+/* ---- packing ---------------------------------------------------------------------------------------------- */
+
+/* Lanes of packed weights for every product of a group: whole vectors where output channels are lanes, exactly the
+ * output channels where they are rows. */
+ptrdiff_t fc_packed_width(const fc_conv_plan *plan)
+{
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t lanes = plan->lanes * plan->vectors;
+    switch (plan->family) {
+    case FC_FAMILY_CHANNEL:
+        return fc_divide_up(channels.oc, lanes) * lanes;
+    case FC_FAMILY_DEPTHWISE:
+        return fc_divide_up(channels.groups, lanes) * lanes;
+    default:
+        return channels.oc;
+    }
+}
+
+ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase)
+{
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t groups = plan->family == FC_FAMILY_DEPTHWISE ? 1 : channels.groups;
+    return phase->taps * groups * channels.ic * fc_packed_width(plan);
+}
+
+bool fc_reserve_packed(fc_conv_plan *plan)
+{
+    const fc_phase all = {.taps = plan->desc.kernel[0] * plan->desc.kernel[1] * plan->desc.kernel[2]};
+    const ptrdiff_t lanes = (ptrdiff_t)plan->lanes * plan->vectors;
+    ptrdiff_t padded; /* sizes_fit bounds the product without the padding of width to whole vectors */
+    if (!fc_multiply(all.taps * plan->desc.ic, fc_max_extent(plan->desc.oc, lanes) + lanes, &padded) ||
+        !fc_multiply(padded, 2 * plan->desc.groups, &padded))
+        return false;
+    fc_arena arena = {.fits = true};
+    fc_carve(&arena, fc_packed_size(plan, &all), fc_element(&plan->desc));
+    plan->packed_bytes = arena.used;
+    return arena.fits;
+}
+
+/* Where tap `index` of a phase finds its weights, in elements. */
+static ptrdiff_t tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides)
+{
+    ptrdiff_t offset[FC_SPATIAL], at = 0;
+    ptrdiff_t flat = fc_tap(desc, phase, index, offset);
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        at += flat % desc->kernel[a] * strides[2 + a];
+        flat /= desc->kernel[a];
+    }
+    return at;
+}
+
+enum { TAPS_AT_ONCE = 512 };
+
+/* The order of one group's products: which channels are packed together, tap by tap. Planes and im2col rows of
+ * channels-first images are channel after channel, im2col rows of channels-last ones tap after tap; the direct channel
+ * kernel takes blocks of channels, so that a partial sum holds whole tap sets. */
+static ptrdiff_t packed_block(const fc_conv_plan *plan, ptrdiff_t taps, ptrdiff_t channels)
+{
+    if (plan->family == FC_FAMILY_PLANE)
+        return 1;
+    if (plan->algorithm == FC_IM2COL)
+        return plan->desc.layout == FC_CHANNELS_LAST ? channels : 1;
+    return fc_channel_block(taps, channels);
+}
+
+/* One phase, tile by tile; returns where the next one begins. */
+static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const char *weights, const ptrdiff_t *strides,
+                        char *packed)
+{
+    const fc_conv_desc *desc = &plan->desc;
+    const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
+    const fc_channels channels = fc_conv_channels(desc);
+    const ptrdiff_t element = (ptrdiff_t)fc_element(desc);
+    const bool backward = desc->direction == FC_BACKWARD_INPUT, rows = plan->family == FC_FAMILY_PLANE;
+    const bool depthwise = plan->family == FC_FAMILY_DEPTHWISE;
+    const ptrdiff_t lane_step = backward && !depthwise ? strides[1] : strides[0];
+    const ptrdiff_t channel_step = backward ? strides[0] : strides[1];
+    const ptrdiff_t group_step = strides[0] * (desc->oc / desc->groups);
+    const ptrdiff_t groups = depthwise ? 1 : channels.groups, oc = depthwise ? channels.groups : channels.oc;
+    const ptrdiff_t width = rows ? plan->rows : (ptrdiff_t)plan->lanes * plan->vectors;
+    const ptrdiff_t tiles = fc_divide_up(oc, width);
+    const ptrdiff_t block = packed_block(plan, phase->taps, channels.ic);
+    /* more taps than the table holds come one block of channels at a time, in several runs */
+    const ptrdiff_t together = phase->taps <= TAPS_AT_ONCE ? channels.ic : block;
+    ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1;
+    for (ptrdiff_t unit = 0; unit < groups * tiles; unit++) {
+        ptrdiff_t begin = unit % tiles * width, end = fc_min(begin + width, oc);
+        if (rows)
+            fc_share(oc, (int)(unit % tiles), (int)tiles, &begin, &end);
+        for (ptrdiff_t c = 0; c < channels.ic; c += together) {
+            for (ptrdiff_t tap = 0; tap < phase->taps; tap += TAPS_AT_ONCE) {
+                const ptrdiff_t count = fc_min(TAPS_AT_ONCE, phase->taps - tap);
+                for (ptrdiff_t t = 0; t < count && known != tap; t++)
+                    taps_at[t] = tap_at(desc, phase, tap + t, strides);
+                known = tap;
+                const fc_pack_tile tile = {
+                    .src = weights + (unit / tiles * group_step + begin * lane_step + c * channel_step) * element,
+                    .lane_step = lane_step,
+                    .channel_step = channel_step,
+                    .taps_at = taps_at,
+                    .taps = count,
+                    .channels = fc_min(together, channels.ic - c),
+                    .block = block,
+                    .live = end - begin,
+                    .width = rows ? end - begin : width,
+                    .dst = packed,
+                };
+                kernels->conv->pack(&tile);
+                packed += tile.taps * tile.channels * tile.width * element;
+            }
+        }
+    }
+    return packed;
+}
+
+void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed)
+{
+    const ptrdiff_t phases = fc_phases(&plan->desc);
+    for (ptrdiff_t i = 0; i < phases; i++) {
+        fc_phase phase;
+        fc_phase_at(&plan->desc, i, &phase);
+        if (phase.taps > 0)
+            packed = pack_phase(plan, &phase, weights, strides, packed);
+    }
+}
+
+/* ---- run -------------------------------------------------------------------------------------------------- */
+
+fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
+                      const void *residual, void *dst, void *workspace, int threads)
+{
+    const fc_conv_desc *desc = &plan->desc;
+    const fc_conv_call call = {
+        .plan = plan,
+        .kernels = fc_kernels_for(desc->isa, desc->dtype),
+        .channels = fc_conv_channels(desc),
+        .element = fc_element(desc),
+        .n = n,
+        .src = src,
+        .packed = packed,
+        .bias = bias,
+        .residual = residual,
+        .dst = dst,
+        .workspace = workspace,
+        .epilogue = {desc->direction == FC_FORWARD ? desc->activation : FC_IDENTITY, desc->alpha, desc->beta},
+    };
+    if (n == 0 || positions(desc) == 0)
+        return FC_OK;
+    fc_body *const body = plan->family == FC_FAMILY_PLANE       ? fc_conv_plane
+                          : plan->family == FC_FAMILY_DEPTHWISE ? fc_conv_depthwise
+                                                                : fc_conv_channel;
+    fc_parallel(fc_threads_for(plan->flops / 2 * (double)n, threads), body, &call);
+    return FC_OK;
+}

@@ -1,0 +1,63 @@
+/* What the files that run convolutions share. */
+#ifndef FC_CONV_H
+#define FC_CONV_H
+
+#include "dispatch/conv_kernels.h"
+#include "geometry.h"
+
+/* Products that are added before a partial sum is put away: bounds the rounding error of long sums (float32: about
+ * 6e-7 of the result's norm for zero-mean data) and never depends on a cache. */
+enum { FC_SUM_LENGTH = 512 };
+
+/* The channels of one run: a backward-input run reads the forward outputs' channels. */
+typedef struct {
+    ptrdiff_t src_channels, dst_channels; /* of the whole arrays */
+    ptrdiff_t groups, ic, oc;             /* ic, oc: per group, in the run's own direction */
+} fc_channels;
+
+/* Everything that a family's loop needs, gathered once per call. */
+typedef struct {
+    const fc_conv_plan *plan;
+    const fc_kernels *kernels;
+    fc_channels channels;
+    size_t element; /* bytes */
+    ptrdiff_t n;
+    const char *src, *packed, *bias, *residual;
+    char *dst, *workspace;
+    fc_epilogue epilogue;
+} fc_conv_call;
+
+fc_channels fc_conv_channels(const fc_conv_desc *desc);
+
+/* Channels that are summed together before a partial sum is put away: whole tap sets, FC_SUM_LENGTH products. */
+ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels);
+
+size_t fc_element(const fc_conv_desc *desc); /* bytes */
+
+/* Elements of a phase's packed weights, and of those for one product of one group. fc_reserve_packed sizes a plan's
+ * buffer; false on overflow. */
+ptrdiff_t fc_packed_width(const fc_conv_plan *plan);
+ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase);
+bool fc_reserve_packed(fc_conv_plan *plan);
+
+/* Family loops: a thread's whole share of a run, and the plans that size them. */
+void fc_conv_channel(const void *call, int thread, int threads);
+void fc_conv_plane(const void *call, int thread, int threads);
+void fc_conv_depthwise(const void *call, int thread, int threads);
+fc_status fc_plan_channel(fc_conv_plan *plan);
+fc_status fc_plan_plane(fc_conv_plan *plan);
+fc_status fc_plan_depthwise(fc_conv_plan *plan);
+fc_status fc_plan_weight_grad(fc_conv_plan *plan);
+
+/* Members of a buffer, carved off one after the other, each 64-byte aligned. Without a base only `used` counts, which
+ * is how a plan learns the size; false `fits` says that it overflowed. */
+typedef struct {
+    char *base;
+    size_t used;
+    bool fits;
+} fc_arena;
+void *fc_carve(fc_arena *arena, ptrdiff_t count, size_t element);
+fc_arena fc_thread_arena(const fc_conv_call *call, int thread);
+fc_status fc_set_workspace(fc_conv_plan *plan, const fc_arena *measured); /* of one thread */
+
+#endif

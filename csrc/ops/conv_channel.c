@@ -1,0 +1,322 @@
+/* The channel family: register tiles of output positions x output channels, with pointers to the positions' input
+ * vectors (direct), or to rows of an im2col panel. Serves channels-last convolution, and im2col in both layouts.
+ *
+ * Positions of all images form one line; a chunk of it (some register tiles) gets its pointers or its panel built
+ * once, then every tile of output channels runs over the chunk, so that weights are read once per chunk.
+ */
+#include "conv.h"
+#include "parallel.h"
+
+#include <string.h>
+
+enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
+
+/* Workspace of one thread. Direct: pointers[tile][tap][row]. im2col: panel[position][product]. */
+typedef struct {
+    const void **pointers;
+    char *panel;
+    ptrdiff_t *offsets; /* of the chunk's positions in dst, in elements */
+    char *zeros;        /* what a padded position points at: one group's channels */
+    char *acc;
+    ptrdiff_t *taps; /* spatial offsets of every tap, FC_SPATIAL each */
+} workspace;
+
+/* A range of a phase's positions, cut into register tiles of nearly equal rows. */
+typedef struct {
+    const fc_conv_call *call;
+    const fc_phase *phase;
+    const char *packed; /* of this phase */
+    ptrdiff_t block;    /* channels of one partial sum */
+    ptrdiff_t first, count;
+    int tiles;
+    workspace *at;
+} chunk;
+
+static ptrdiff_t products(const fc_conv_plan *plan, ptrdiff_t taps) { return taps * fc_conv_channels(&plan->desc).ic; }
+
+static ptrdiff_t most_taps(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1] * desc->kernel[2]; }
+
+/* Register tiles per chunk: as many as keep pointers or panel small. */
+static int chunk_tiles(const fc_conv_plan *plan)
+{
+    const ptrdiff_t taps = most_taps(&plan->desc);
+    const double row = plan->algorithm == FC_IM2COL ? (double)products(plan, taps) * (double)fc_element(&plan->desc)
+                                                    : (double)taps * (double)sizeof(void *);
+    const double tiles = CHUNK_BYTES / (row * plan->rows);
+    return tiles < 1 ? 1 : tiles > CHUNK_TILES ? CHUNK_TILES : (int)tiles;
+}
+
+static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
+{
+    const ptrdiff_t taps = most_taps(&plan->desc), rows = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const size_t element = fc_element(&plan->desc);
+    const bool im2col = plan->algorithm == FC_IM2COL;
+    ptrdiff_t cells;
+    arena->fits = fc_multiply(rows, im2col ? products(plan, taps) : taps, &cells) && arena->fits;
+    at->pointers = im2col ? NULL : fc_carve(arena, cells, sizeof(void *));
+    at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
+    at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
+    at->zeros = im2col ? NULL : fc_carve(arena, fc_conv_channels(&plan->desc).ic, element);
+    at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
+    at->taps = fc_carve(arena, taps * FC_SPATIAL, sizeof(ptrdiff_t));
+}
+
+/* The tile whose work for one position is least: multiply-adds and loads run side by side, padded lanes count. */
+static void choose_tile(fc_conv_plan *plan)
+{
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
+    double least = 0;
+    for (int v = 1; v <= FC_MAX_VECTORS; v++) {
+        const int rows = kernels->max_rows[v];
+        if (rows == 0)
+            continue;
+        const double fma = rows * v, loads = rows + v, tiles = (double)fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
+        const double cost = (fma > loads ? fma : loads) / rows * tiles;
+        if (plan->vectors == 0 || cost < least) {
+            plan->vectors = v;
+            plan->rows = rows;
+            least = cost;
+        }
+    }
+}
+
+fc_status fc_plan_channel(fc_conv_plan *plan)
+{
+    choose_tile(plan);
+    plan->tile[0] = plan->tile[1] = 1;
+    plan->tile[2] = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    fc_arena arena = {.fits = true};
+    workspace at;
+    lay_out(plan, &arena, &at);
+    return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
+}
+
+/* Position `index` of a phase, images included, as image and place along each axis. */
+static ptrdiff_t locate(const fc_phase *phase, ptrdiff_t index, ptrdiff_t place[FC_SPATIAL])
+{
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        place[a] = index % phase->axis[a].count;
+        index /= phase->axis[a].count;
+    }
+    return index;
+}
+
+static void advance(const fc_phase *phase, ptrdiff_t place[FC_SPATIAL], ptrdiff_t *image)
+{
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        if (++place[a] < phase->axis[a].count)
+            return;
+        place[a] = 0;
+    }
+    ++*image;
+}
+
+/* Where a tap of a position reads, in positions of the whole source array; -1 for padding. */
+static ptrdiff_t source(const fc_phase *phase, const ptrdiff_t *place, const ptrdiff_t *tap, ptrdiff_t image)
+{
+    ptrdiff_t at = image;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_axis *axis = &phase->axis[a];
+        const ptrdiff_t coordinate = place[a] * axis->src_step + tap[a];
+        if ((size_t)coordinate >= (size_t)axis->src)
+            return -1;
+        at = at * axis->src + coordinate;
+    }
+    return at;
+}
+
+/* The element of dst's channel 0 that a position writes. */
+static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
+{
+    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
+    ptrdiff_t at = last ? image : image * call->channels.dst_channels;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_axis *axis = &phase->axis[a];
+        at = at * axis->dst + axis->dst_first + place[a] * axis->dst_step;
+    }
+    return last ? at * call->channels.dst_channels : at;
+}
+
+/* The products of one position, as one im2col row: tap by tap from channels-last images, else channel by channel. */
+static void fill_row(const chunk *s, const ptrdiff_t *place, ptrdiff_t image, ptrdiff_t group, char *row)
+{
+    const fc_conv_call *call = s->call;
+    const fc_phase *phase = s->phase;
+    const fc_channels *channels = &call->channels;
+    const size_t element = call->element, vector = (size_t)channels->ic * element;
+    if (call->plan->desc.layout == FC_CHANNELS_LAST) {
+        for (ptrdiff_t t = 0; t < phase->taps; t++, row += vector) {
+            const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
+            if (at < 0)
+                memset(row, 0, vector);
+            else
+                memcpy(row, call->src + (size_t)(at * channels->src_channels + group * channels->ic) * element, vector);
+        }
+        return;
+    }
+    const ptrdiff_t plane = phase->axis[0].src * phase->axis[1].src * phase->axis[2].src;
+    const ptrdiff_t skipped = image * (channels->src_channels - 1) + group * channels->ic; /* planes before at's own */
+    for (ptrdiff_t t = 0; t < phase->taps; t++) {
+        const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
+        const char *from = at < 0 ? NULL : call->src + (size_t)(at + skipped * plane) * element;
+        char *to = row + (size_t)t * element;
+        for (ptrdiff_t c = 0; c < channels->ic; c++, to += (size_t)phase->taps * element) {
+            if (from == NULL)
+                memset(to, 0, element);
+            else
+                memcpy(to, from + (size_t)(c * plane) * element, element);
+        }
+    }
+}
+
+/* Pointers or panel rows of every position of the chunk, for one group, and where the positions' results go. */
+static void prepare(const chunk *s, ptrdiff_t group)
+{
+    const fc_conv_call *call = s->call;
+    const fc_phase *phase = s->phase;
+    const bool im2col = call->plan->algorithm == FC_IM2COL;
+    const size_t row_bytes = (size_t)products(call->plan, phase->taps) * call->element;
+    ptrdiff_t place[FC_SPATIAL], image = locate(phase, s->first, place), done = 0;
+    const void **pointers = s->at->pointers;
+    for (int tile = 0; tile < s->tiles; tile++) {
+        ptrdiff_t begin, end;
+        fc_share(s->count, tile, s->tiles, &begin, &end);
+        const ptrdiff_t rows = end - begin;
+        for (ptrdiff_t r = 0; r < rows; r++, done++, advance(phase, place, &image)) {
+            s->at->offsets[done] = target(call, phase, place, image);
+            if (im2col) {
+                fill_row(s, place, image, group, s->at->panel + (size_t)done * row_bytes);
+                continue;
+            }
+            for (ptrdiff_t t = 0; t < phase->taps; t++) {
+                const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
+                const ptrdiff_t element = at * call->channels.src_channels + group * call->channels.ic;
+                pointers[t * rows + r] = at < 0 ? s->at->zeros : call->src + (size_t)element * call->element;
+            }
+        }
+        pointers += phase->taps * rows;
+    }
+}
+
+/* One register tile, all its partial sums. */
+static void sum_direct(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,
+                       const char *weights, ptrdiff_t width)
+{
+    const ptrdiff_t taps = s->phase->taps, channels = s->call->channels.ic;
+    bool accumulate = false;
+    for (ptrdiff_t c = 0; c < channels; c += s->block) {
+        const ptrdiff_t together = fc_min(s->block, channels - c);
+        for (ptrdiff_t t = 0; t < taps; t += FC_SUM_LENGTH) {
+            const ptrdiff_t run = fc_min(FC_SUM_LENGTH, taps - t);
+            kernel(pointers + t * rows, run, c, together, weights, s->at->acc, accumulate);
+            weights += (size_t)(run * together * width) * s->call->element;
+            accumulate = true;
+        }
+    }
+}
+
+static void sum_panel(const chunk *s, fc_channel_fn *kernel, const char *panel, ptrdiff_t rows, const char *weights,
+                      ptrdiff_t width)
+{
+    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
+    const void *row[FC_MAX_ROWS];
+    for (ptrdiff_t r = 0; r < rows; r++)
+        row[r] = panel + (size_t)(r * length) * s->call->element;
+    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
+        const ptrdiff_t run = fc_min(FC_SUM_LENGTH, length - i);
+        kernel(row, 1, i, run, weights, s->at->acc, i > 0);
+        weights += (size_t)(run * width) * s->call->element;
+    }
+}
+
+/* One tile of output channels of one group, over all positions of the chunk. */
+static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
+{
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, length = products(plan, s->phase->taps);
+    const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
+    const char *weights = s->packed + (size_t)((group * tiles + oc_tile) * length * width) * call->element;
+    const ptrdiff_t channel = group * call->channels.oc + oc_tile * width; /* the tile's first, in the whole of dst */
+    const bool last = plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t channel_step = last ? 1 : s->phase->axis[0].dst * s->phase->axis[1].dst * s->phase->axis[2].dst;
+    const size_t dst_at = (size_t)(channel * channel_step) * call->element;
+    const void *const *pointers = s->at->pointers;
+    for (int tile = 0; tile < s->tiles; tile++) {
+        ptrdiff_t begin, end;
+        fc_share(s->count, tile, s->tiles, &begin, &end);
+        const ptrdiff_t rows = end - begin;
+        fc_channel_fn *const kernel = call->kernels->channel[plan->vectors][rows];
+        if (length == 0)
+            memset(s->at->acc, 0, (size_t)(rows * width) * call->element);
+        else if (plan->algorithm == FC_IM2COL)
+            sum_panel(s, kernel, s->at->panel + (size_t)(begin * length) * call->element, rows, weights, width);
+        else
+            sum_direct(s, kernel, pointers, rows, weights, width);
+        pointers += s->phase->taps * rows;
+        call->kernels->conv->store_rows(&(fc_row_store){
+            .acc = s->at->acc,
+            .rows = (int)rows,
+            .stride = (int)width,
+            .live = (int)fc_min(width, call->channels.oc - oc_tile * width),
+            .offsets = s->at->offsets + begin,
+            .channel_step = channel_step,
+            .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
+            .residual = call->residual ? call->residual + dst_at : NULL,
+            .dst = call->dst + dst_at,
+            .epilogue = &call->epilogue,
+        });
+    }
+}
+
+/* Units of work: (chunk of positions, group, tile of output channels), in this order. */
+static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, workspace *at, int thread,
+                      int threads)
+{
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const ptrdiff_t chunks = fc_divide_up(positions, longest);
+    const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, (ptrdiff_t)plan->vectors * plan->lanes);
+    for (ptrdiff_t t = 0; t < phase->taps; t++)
+        fc_tap(&plan->desc, phase, t, at->taps + t * FC_SPATIAL);
+    ptrdiff_t begin, end, ready = -1;
+    fc_share(chunks * call->channels.groups * oc_tiles, thread, threads, &begin, &end);
+    chunk s = {
+        .call = call,
+        .phase = phase,
+        .packed = packed,
+        .block = fc_channel_block(phase->taps, call->channels.ic),
+        .at = at,
+    };
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const ptrdiff_t work = unit / oc_tiles, group = work % call->channels.groups;
+        if (work != ready) {
+            s.first = work / call->channels.groups * longest;
+            s.count = fc_min(longest, positions - s.first);
+            s.tiles = (int)fc_divide_up(s.count, plan->rows);
+            prepare(&s, group);
+            ready = work;
+        }
+        run_tile(&s, group, unit % oc_tiles);
+    }
+}
+
+void fc_conv_channel(const void *context, int thread, int threads)
+{
+    const fc_conv_call *call = context;
+    const fc_conv_desc *desc = &call->plan->desc;
+    const char *packed = call->packed;
+    const ptrdiff_t phases = fc_phases(desc);
+    workspace at;
+    fc_arena arena = fc_thread_arena(call, thread);
+    lay_out(call->plan, &arena, &at);
+    if (at.zeros)
+        memset(at.zeros, 0, (size_t)call->channels.ic * call->element);
+    for (ptrdiff_t i = 0; i < phases; i++) {
+        fc_phase phase;
+        fc_phase_at(desc, i, &phase);
+        run_phase(call, &phase, packed, &at, thread, threads);
+        packed += (size_t)fc_packed_size(call->plan, &phase) * call->element;
+    }
+}
