@@ -81,7 +81,7 @@ def shrink(path: Path, colours: int) -> None:
 def make(folder: Path) -> None:
     """Make all pictures in a folder."""
     draw_edges(folder / "edges.png")
-    shrink(folder / "edges.png", 96)
+    shrink(folder / "edges.png", 160)
     with tempfile.TemporaryDirectory() as run:
         if main(["train", "--output", run]) != 0:
             raise SystemExit("the training failed")

@@ -418,13 +418,13 @@ def mistakes(
     subtitle = f"{len(wrong):,} of {len(labels):,} test digits"
     if len(shown) < len(wrong):
         subtitle += f"; the {len(shown)} of which the network was surest"
-    size = (max(1.25 * columns + 0.5, 6.0), 1.72 * rows + 0.95)
+    size = (max(1.25 * columns + 0.5, 6.0), 1.72 * rows + 0.8)
     with figure(path, *size, "Read wrongly", subtitle) as drawing:
         if len(shown) == 0:
             drawing.text(0.5, 0.4, "not a single one", ha="center", fontsize=14, color=SOFT)
             return
         box = {"left": 0.3 / size[0], "right": (0.3 + 1.25 * columns) / size[0] - 0.15 / size[0]}
-        box |= {"top": 1 - 1.0 / size[1], "bottom": 0.5 / size[1]}
+        box |= {"top": 1 - 0.85 / size[1], "bottom": 0.5 / size[1]}
         grid = drawing.subplots(rows, columns, squeeze=False, gridspec_kw={**box, "wspace": 0.14, "hspace": 0.42})
         for axes in grid.flat:
             axes.set_axis_off()
