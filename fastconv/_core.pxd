@@ -1,0 +1,119 @@
+"""csrc/fastconv.h as Cython sees it; every comment on what things mean stands there."""
+
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint bool_ "bool"
+
+cdef extern from "<stdint.h>" nogil:
+    ctypedef signed long long int64_t
+    const size_t SIZE_MAX
+    const ptrdiff_t PTRDIFF_MAX
+
+cdef extern from "fastconv.h" nogil:
+    enum:
+        FC_SPATIAL
+    ctypedef enum fc_status:
+        FC_OK, FC_BAD_SHAPE, FC_EMPTY_OUTPUT, FC_OVERFLOW, FC_UNSUPPORTED
+    ctypedef enum fc_dtype:
+        FC_F32, FC_F64
+    ctypedef enum fc_layout:
+        FC_CHANNELS_FIRST, FC_CHANNELS_LAST
+    ctypedef enum fc_isa:
+        FC_BASELINE, FC_AVX2, FC_AVX512, FC_NEON, FC_ISAS
+    ctypedef enum fc_algorithm:
+        FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD
+    ctypedef enum fc_reuse:
+        FC_MANY, FC_ONCE
+    ctypedef enum fc_activation:
+        FC_IDENTITY, FC_RELU, FC_RELU6, FC_LEAKY_RELU, FC_ELU, FC_SELU, FC_TANH, FC_SIGMOID, FC_HARD_SIGMOID
+        FC_HARD_SWISH, FC_SILU, FC_GELU, FC_GELU_TANH, FC_SOFTPLUS, FC_EXP
+    ctypedef enum fc_direction:
+        FC_FORWARD, FC_BACKWARD_INPUT, FC_BACKWARD_WEIGHT
+    ctypedef enum fc_family:
+        FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD
+    ctypedef enum fc_pool_kind:
+        FC_POOL_MAX, FC_POOL_AVERAGE
+
+    bool_ fc_isa_available(fc_isa isa)
+    const char *fc_isa_name(fc_isa isa)
+    fc_isa fc_isa_best()
+    bool_ fc_openmp()
+    int fc_max_threads()
+
+    ctypedef struct fc_conv_desc:
+        fc_dtype dtype
+        fc_layout layout
+        fc_isa isa
+        fc_direction direction
+        fc_algorithm algorithm
+        fc_reuse reuse
+        fc_activation activation
+        double alpha, beta
+        ptrdiff_t ic, oc, groups
+        ptrdiff_t src[3]
+        ptrdiff_t kernel[3]
+        ptrdiff_t stride[3]
+        ptrdiff_t dilation[3]
+        ptrdiff_t pad_begin[3]
+        ptrdiff_t pad_end[3]
+        ptrdiff_t dst[3]
+
+    ctypedef struct fc_conv_plan:
+        fc_conv_desc desc
+        fc_algorithm algorithm
+        fc_family family
+        int vectors, rows, lanes
+        ptrdiff_t sum_length
+        ptrdiff_t tile[3]
+        size_t packed_bytes, workspace_bytes, shared_bytes
+        double flops
+
+    fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
+    size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads)
+    void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t *strides, void *packed)
+    fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed,
+                          const void *bias, const void *residual, void *dst, void *workspace, int threads)
+    fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad,
+                                  void *dweights, const ptrdiff_t *strides, void *workspace, int threads)
+    fc_status fc_bias_grad(fc_dtype dtype, fc_layout layout, fc_isa isa, ptrdiff_t n, ptrdiff_t channels,
+                           ptrdiff_t pixels, const void *grad, void *out, int threads)
+
+    ctypedef struct fc_pool_desc:
+        fc_dtype dtype
+        fc_layout layout
+        fc_isa isa
+        fc_pool_kind kind
+        bool_ adaptive, ceil_mode, include_pad
+        double divisor
+        ptrdiff_t channels
+        ptrdiff_t src[3]
+        ptrdiff_t kernel[3]
+        ptrdiff_t stride[3]
+        ptrdiff_t dilation[3]
+        ptrdiff_t pad_begin[3]
+        ptrdiff_t pad_end[3]
+        ptrdiff_t dst[3]
+
+    ctypedef struct fc_pool_plan:
+        fc_pool_desc desc
+        size_t workspace_bytes
+
+    fc_status fc_pool_plan_make(const fc_pool_desc *desc, fc_pool_plan *plan)
+    fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, void *dst, int64_t *indices,
+                          void *workspace, int threads)
+    fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
+                               const void *grad, void *dsrc, void *workspace, int threads)
+
+    void fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
+                           ptrdiff_t count, const void *src, void *dst, int threads)
+    void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
+                            ptrdiff_t count, const void *grad, const void *saved, void *dst, int threads)
+    void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
+                        ptrdiff_t inner, const void *src, void *dst, int threads)
+    void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
+                         ptrdiff_t inner, const void *grad, const void *result, void *dst, int threads)
+
+    void *fc_block_acquire(size_t bytes, size_t *capacity)
+    void fc_block_release(void *block, size_t capacity)
+    void fc_block_trim()
+    size_t fc_block_idle_bytes()
+    void fc_block_set_limit(size_t bytes)

@@ -1,0 +1,135 @@
+from collections.abc import Callable
+from contextvars import Token
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Pair = tuple[int, int]
+
+ISAS: dict[str, int]
+LAYOUTS: dict[str, int]
+ALGORITHMS: dict[str, int]
+FAMILIES: dict[int, str]
+ACTIVATIONS: dict[str, int]
+FORWARD: int
+BACKWARD_INPUT: int
+BACKWARD_WEIGHT: int
+ONCE: int
+MANY: int
+OK: int
+BAD_SHAPE: int
+EMPTY_OUTPUT: int
+OVERFLOW: int
+UNSUPPORTED: int
+
+def get_threads() -> int: ...
+def set_threads(count: int) -> None: ...
+def bound_default_threads(count: int) -> None: ...
+def has_openmp() -> bool: ...
+def is_forked() -> bool: ...
+def isa_available(isa: int) -> bool: ...
+def get_isa() -> int: ...
+def set_default_isa(isa: int) -> None: ...
+def choose_isa(isa: int) -> Token[int]: ...
+def unchoose_isa(token: Token[int]) -> None: ...
+
+class Block:
+    def __init__(self, nbytes: int) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def trim_blocks() -> None: ...
+def idle_block_bytes() -> int: ...
+def set_block_limit(nbytes: int) -> None: ...
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array: ...
+
+class ConvPlan:
+    def describe(
+        self,
+        *,
+        direction: int,
+        algorithm: int,
+        reuse: int,
+        double_precision: bool,
+        layout: int,
+        activation: int,
+        alpha: float,
+        beta: float,
+        ic: int,
+        oc: int,
+        groups: int,
+        src: Pair,
+        kernel: Pair,
+        stride: Pair,
+        dilation: Pair,
+        pad_begin: Pair,
+        pad_end: Pair,
+    ) -> int: ...
+    @property
+    def chosen(self) -> dict[str, Any]: ...
+    @property
+    def dst(self) -> Pair: ...
+    def workspace(self, n: int, count: int) -> int: ...
+    def pack(self, weight: Array, bias: Array | None) -> bool: ...
+    def __call__(self, x: Array, out: Array | None = None) -> Array: ...
+    def execute(self, x: object, out: object) -> Array | None: ...
+    def general(self, x: object, out: object) -> Array: ...
+    def once(self, x: object, weight: object, bias: object, out: object) -> Array | None: ...
+    def weight_grad(self, x: object, grad: object, out: object) -> Array | None: ...
+
+class PoolPlan:
+    def describe(
+        self,
+        *,
+        maximum: bool,
+        adaptive: bool,
+        ceil_mode: bool,
+        include_pad: bool,
+        divisor: float,
+        double_precision: bool,
+        layout: int,
+        channels: int,
+        src: Pair,
+        kernel: Pair,
+        stride: Pair,
+        dilation: Pair,
+        pad_begin: Pair,
+        pad_end: Pair,
+        dst: Pair,
+    ) -> int: ...
+    @property
+    def dst(self) -> Pair: ...
+    def backward(self, x: object, indices: object, grad: object, out: object) -> Array | Literal[False] | None: ...
+
+def forget_plans() -> None: ...
+def kept(options: tuple[object, ...]) -> ConvPlan | PoolPlan | None: ...
+def keep_plan(options: tuple[object, ...], plan: ConvPlan | PoolPlan) -> None: ...
+def conv2d(
+    x: object,
+    weight: object,
+    bias: object,
+    options: tuple[object, ...],
+    out: object,
+    make: Callable[[], ConvPlan] | None,
+) -> Array | None: ...
+def linear(
+    x: object,
+    weight: object,
+    bias: object,
+    options: tuple[object, ...],
+    out: object,
+    make: Callable[[], ConvPlan] | None,
+) -> Array | None: ...
+def bias_grad(layout: int, grad: object, out: object) -> Array | None: ...
+def pool2d(
+    x: object,
+    options: tuple[object, ...],
+    with_indices: bool,
+    out: object,
+    make: Callable[[], PoolPlan] | None,
+) -> Array | tuple[Array, Array] | None: ...
+def activation(kind: int, alpha: float, beta: float, x: object, out: object) -> Array | None: ...
+def activation_grad(kind: int, alpha: float, beta: float, grad: object, saved: object, out: object) -> Array | None: ...
+def softmax(logarithm: bool, axis: int, x: object, out: object) -> Array | None: ...
+def softmax_grad(logarithm: bool, axis: int, grad: object, result: object, out: object) -> Array | None: ...
