@@ -133,6 +133,7 @@ def test_plans_are_exact_for_any_batch(case: ConvCase) -> None:
                     options = {**case.arguments, "layout": layout, "algorithm": algorithm}
                     plan = fastconv.plan_conv2d((1, *x.shape[1:]), w, bias.astype(dtype), **options)
                     assert plan.algorithm == algorithm
+                    assert plan.isa == isa, label
                     assert isa in plan.explain().replace(",", " ").split(), f"{label}: {plan.explain()}"
                     out = Guarded(want.shape, dtype)
                     assert plan(x, out=out.array) is out.array
