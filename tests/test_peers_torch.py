@@ -31,6 +31,7 @@ def _import_torch() -> None:
     import torch
 
     F = torch.nn.functional
+    torch.set_num_threads(1)
 
 
 def torch_padding(case: ConvCase | PoolCase, kernel: tuple[int, int], dilation: Any) -> tuple[Any, list[int]]:
