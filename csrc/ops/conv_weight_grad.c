@@ -378,8 +378,11 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
     ptrdiff_t blocks = fc_divide_up(n, images);
     for (int a = 0; a < FC_SPATIAL; a++)
         blocks *= fc_divide_up(desc->dst[a], plan->tile[a]);
-    if (blocks == 0)
+    if (blocks == 0) { /* no image: zeros, which finish() puts where an empty block says */
+        place_block(&s, 0, n, images);
+        describe_block(&s);
         memset(s.at.acc, 0, (size_t)(item_count(plan) * tile_elements(plan)) * s.element);
+    }
     for (ptrdiff_t i = 0; i < blocks; i++) {
         place_block(&s, i, n, images);
         describe_block(&s);
