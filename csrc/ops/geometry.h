@@ -51,8 +51,18 @@ ptrdiff_t fc_tap(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t inde
 /* The part of [0, count) whose source position i * src_step + offset lies inside [0, src). */
 fc_window fc_valid(const fc_axis *axis, ptrdiff_t offset);
 
+/* The taps of output position `index` that read inside [0, src): one run, since their offsets are monotone. */
+fc_window fc_taps_inside(const fc_axis *axis, ptrdiff_t index);
+
 /* A pool's window `index` along one axis, not clipped to the input: regular, or adaptive (never outside it). */
 fc_window fc_pool_window(const fc_pool_desc *desc, int axis, ptrdiff_t index);
 fc_window fc_pool_window_valid(const fc_pool_desc *desc, int axis, ptrdiff_t index); /* clipped, first tap aligned */
+
+/* How many positions of window `index` along one axis an average counts: those inside the input, and with include_pad
+ * those in the padding, but nothing beyond it. */
+ptrdiff_t fc_pool_counted(const fc_pool_desc *desc, int axis, ptrdiff_t index);
+
+/* Fills in dst of a pool that is not adaptive; checks everything. */
+fc_status fc_pool_extents(fc_pool_desc *desc);
 
 #endif

@@ -1,0 +1,56 @@
+/* The kernels of pooling. One call makes one row of outputs, or spreads one row of gradients.
+ *
+ * A row of outputs sees `row_count` source rows, the same for all its windows: kernel_depth x kernel_height of them, or
+ * fewer at an edge. "Plane" kernels serve channels first, where vectors run along a row; "channel" kernels serve
+ * channels last, where they run along channels. Columns and rows are counted in pixels, steps in elements.
+ */
+#ifndef FC_POOL_KERNELS_H
+#define FC_POOL_KERNELS_H
+
+#include "kernels.h"
+
+/* The columns begin, begin + dilation, … < end of a window, all inside the source; none when end == begin. */
+typedef struct {
+    ptrdiff_t begin, end;
+} fc_pool_span;
+
+/* What one row of windows looks like. */
+typedef struct {
+    const fc_pool_span *columns; /* of each window */
+    ptrdiff_t count, dilation;
+    ptrdiff_t width;           /* columns of a source row */
+    const void *column_counts; /* average: what each window counts along the row; divided by that and row_divisor */
+    double row_divisor;
+    /* Of plane kernels: when `uniform`, window j has the columns j * stride + k * dilation - pad, k < kernel. */
+    bool uniform;
+    ptrdiff_t kernel, stride, pad;
+    void *line;           /* uniform: (count - 1) * stride + (kernel - 1) * dilation + 1 elements and 256 bytes; else */
+    void *line_positions; /* width elements and 256 bytes. line_positions: as large, for indices */
+    /* Of channel kernels. */
+    ptrdiff_t channels, src_step, dst_step; /* step: from pixel to pixel */
+} fc_pool_windows;
+
+/* dst[j] = maximum or average over the rows and columns of window j.
+ *
+ * rows       first elements of the source rows, in order
+ * positions  each row's first flat position in its volume; for indices
+ * indices    where the maximum stood: its first place, or the last NaN's; -1 in an empty window. NULL: not wanted
+ */
+typedef void fc_pool_fn(const fc_pool_windows *windows, const void *const *rows, const ptrdiff_t *positions,
+                        ptrdiff_t row_count, void *dst, int64_t *indices);
+
+/* rows[r][x] += grad[j] / (row_divisor * column_counts[j]) for each row r and column x of each window j. */
+typedef void fc_pool_spread_fn(const fc_pool_windows *windows, void *const *rows, ptrdiff_t row_count,
+                               const void *grad);
+
+/* dst[indices[p][c] * dst_step + c] += grad[p][c] for p < pixels, c < channels, unless the index is -1. */
+typedef void fc_pool_scatter_fn(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                                const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step);
+
+struct fc_pool_kernels {
+    fc_pool_fn *max_plane, *max_channel, *average_plane, *average_channel;
+    fc_pool_spread_fn *spread_plane, *spread_channel;
+    fc_pool_scatter_fn *scatter;
+};
+
+#endif

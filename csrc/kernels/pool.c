@@ -1,0 +1,503 @@
+/* Maximum and average pooling of one row of outputs, and their gradients.
+ *
+ * Channels first, a row is made in two steps: the source rows are folded into one line, vectors running along it, and
+ * the windows are then taken from the line. Channels last, every pixel is a vector already. The order in which a window
+ * is folded (rows within a column first, then columns; or row by row) is fixed by its shape alone.
+ */
+#include <assert.h>
+#include <math.h>
+
+#include "dispatch/pool_kernels.h"
+#include "simd.h"
+
+/* Terms that are added plainly before their sum is put away: keeps the error of a long sum at that of a short one. */
+enum { PARTIAL = 64 };
+
+#if FC_REAL_BITS == 32
+#define NOWHERE INT32_MAX
+#else
+#define NOWHERE INT64_MAX
+#endif
+
+FC_INLINE int lanes_left(ptrdiff_t count, ptrdiff_t i) { return count - i < FC_LANES ? (int)(count - i) : FC_LANES; }
+
+FC_INLINE fc_vec load_lanes(const FC_REAL *p, int lanes)
+{
+    return lanes == FC_LANES ? fc_load(p) : fc_load_tail(p, lanes);
+}
+
+FC_INLINE void store_lanes(FC_REAL *p, fc_vec v, int lanes)
+{
+    if (lanes == FC_LANES)
+        fc_store(p, v);
+    else
+        fc_store_tail(p, v, lanes);
+}
+
+FC_INLINE fc_mask splat_position(ptrdiff_t position) { return (fc_mask){0} + (fc_int)position; }
+
+/* What a window holds before its first element. */
+FC_INLINE FC_REAL nothing(const bool max) { return max ? -(FC_REAL)INFINITY : 0; }
+
+FC_INLINE fc_vec join(const bool max, fc_vec next, fc_vec so_far) { return max ? fc_max(next, so_far) : so_far + next; }
+
+FC_INLINE FC_REAL join_one(const bool max, FC_REAL next, FC_REAL so_far)
+{
+    return !max ? so_far + next : next > so_far || next != next ? next : so_far;
+}
+
+/* Whether positions relative to the first fit the integers that go with a vector's lanes. */
+static bool positions_fit(const fc_pool_windows *w, const ptrdiff_t *positions, ptrdiff_t row_count)
+{
+    return row_count == 0 || positions[row_count - 1] - positions[0] + w->width < NOWHERE;
+}
+
+/* The maximum of one window of one channel, element by element. */
+static void max_one(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions, ptrdiff_t row_count,
+                    ptrdiff_t window, ptrdiff_t step, ptrdiff_t channel, FC_REAL *value, int64_t *index)
+{
+    const fc_pool_span span = w->columns[window];
+    FC_REAL best = nothing(true);
+    int64_t where = -1;
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        const FC_REAL *row = (const FC_REAL *)rows[r] + channel;
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
+            const FC_REAL v = row[x * step];
+            if (where < 0 || v > best || v != v) {
+                best = v;
+                where = positions[r] + x;
+            }
+        }
+    }
+    *value = best;
+    *index = where;
+}
+
+/* ---- channels first: rows into a line ---------------------------------------------------------------------- */
+
+/* line[x] = rows folded at x, for `vectors` vectors of which the last has `lanes` lanes. */
+FC_INLINE void fold_vectors(const bool max, const int vectors, const void *const *rows, ptrdiff_t row_count,
+                            ptrdiff_t x, int lanes, FC_REAL *line)
+{
+    fc_vec total[4], partial[4];
+    for (int v = 0; v < vectors; v++) {
+        total[v] = fc_zero();
+        partial[v] = load_lanes((const FC_REAL *)rows[0] + x + v * FC_LANES, lanes);
+    }
+    int left = PARTIAL - 1;
+    for (ptrdiff_t r = 1; r < row_count; r++) {
+        const FC_REAL *row = (const FC_REAL *)rows[r] + x;
+        for (int v = 0; v < vectors; v++)
+            partial[v] = join(max, load_lanes(row + v * FC_LANES, lanes), partial[v]);
+        if (!max && --left == 0) {
+            left = PARTIAL;
+            for (int v = 0; v < vectors; v++) {
+                total[v] += partial[v];
+                partial[v] = fc_zero();
+            }
+        }
+    }
+    for (int v = 0; v < vectors; v++)
+        store_lanes(line + x + v * FC_LANES, max ? partial[v] : total[v] + partial[v], lanes);
+}
+
+/* line[x] = rows folded at x for x < width; `nothing` where there are no rows. */
+FC_INLINE void fold_rows(const bool max, const void *const *rows, ptrdiff_t row_count, ptrdiff_t width, FC_REAL *line)
+{
+    ptrdiff_t x = 0;
+    for (; row_count == 0 && x < width; x++)
+        line[x] = nothing(max);
+    for (; x + 4 * FC_LANES <= width; x += 4 * FC_LANES)
+        fold_vectors(max, 4, rows, row_count, x, FC_LANES, line);
+    for (; x < width; x += FC_LANES)
+        fold_vectors(max, 1, rows, row_count, x, lanes_left(width, x), line);
+}
+
+/* The line of uniform windows: what lies outside the source holds nothing. Returns the source's columns in it. */
+static ptrdiff_t frame_line(const fc_pool_windows *w, FC_REAL nothing, FC_REAL *line)
+{
+    const ptrdiff_t length = (w->count - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
+    const ptrdiff_t begin = w->pad < length ? w->pad : length;
+    const ptrdiff_t live = w->width < length - begin ? w->width : length - begin;
+    for (ptrdiff_t x = 0; x < begin; x++)
+        line[x] = nothing;
+    for (ptrdiff_t x = begin + live; x < length + 2 * FC_LANES; x++)
+        line[x] = nothing;
+    return live;
+}
+
+/* Lane i is p[i * step]. May read 2 * FC_LANES elements from p on. */
+FC_INLINE fc_vec load_apart(const FC_REAL *p, ptrdiff_t step, int lanes)
+{
+    if (step == 1)
+        return fc_load(p);
+    if (step == 2)
+        return fc_even(fc_load(p), fc_load(p + FC_LANES));
+    FC_REAL lane[FC_LANES] = {0};
+    for (int i = 0; i < lanes; i++)
+        lane[i] = p[i * step];
+    return fc_load(lane);
+}
+
+/* Up to PARTIAL taps, from tap `first` on, of the windows that begin at p, p + stride, … */
+FC_INLINE fc_vec fold_taps(const bool max, const fc_pool_windows *w, const ptrdiff_t stride, const FC_REAL *p,
+                           ptrdiff_t first, int lanes)
+{
+    const ptrdiff_t end = first + PARTIAL < w->kernel ? first + PARTIAL : w->kernel;
+    if (stride == 2 && w->dilation == 1) { /* two taps from the same two loads */
+        const fc_vec a = fc_load(p + first), b = fc_load(p + first + FC_LANES);
+        fc_vec folded = fc_even(a, b);
+        if (first + 1 < end)
+            folded = join(max, fc_odd(a, b), folded);
+        for (ptrdiff_t k = first + 2; k < end; k += 2) {
+            const fc_vec c = fc_load(p + k), d = fc_load(p + k + FC_LANES);
+            folded = join(max, fc_even(c, d), folded);
+            if (k + 1 < end)
+                folded = join(max, fc_odd(c, d), folded);
+        }
+        return folded;
+    }
+    fc_vec folded = load_apart(p + first * w->dilation, stride, lanes);
+    for (ptrdiff_t k = first + 1; k < end; k++)
+        folded = join(max, load_apart(p + k * w->dilation, stride, lanes), folded);
+    return folded;
+}
+
+FC_INLINE void uniform_windows(const bool max, const fc_pool_windows *w, const ptrdiff_t stride, const FC_REAL *line,
+                               FC_REAL *dst)
+{
+    for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        const int lanes = lanes_left(w->count, j);
+        fc_vec folded = fold_taps(max, w, stride, line + j * stride, 0, lanes);
+        for (ptrdiff_t k = PARTIAL; k < w->kernel; k += PARTIAL)
+            folded = join(max, fold_taps(max, w, stride, line + j * stride, k, lanes), folded);
+        if (!max)
+            folded /= (FC_REAL)w->row_divisor * load_lanes((const FC_REAL *)w->column_counts + j, lanes);
+        store_lanes(dst + j, folded, lanes);
+    }
+}
+
+/* Elements p, p + step, … before end. */
+FC_INLINE FC_REAL fold_apart(const bool max, const FC_REAL *p, const FC_REAL *end, ptrdiff_t step)
+{
+    FC_REAL total = nothing(max);
+    while (p < end) {
+        FC_REAL partial = nothing(max);
+        for (int i = 0; i < PARTIAL && p < end; i++, p += step)
+            partial = join_one(max, *p, partial);
+        total = join_one(max, partial, total);
+    }
+    return total;
+}
+
+/* `count` contiguous elements: four chains of vectors, then their lanes. */
+FC_INLINE FC_REAL fold_long(const bool max, const FC_REAL *p, ptrdiff_t count)
+{
+    const fc_vec none = fc_splat(nothing(max));
+    fc_vec total = none;
+    for (ptrdiff_t first = 0; first < count; first += PARTIAL * FC_LANES) {
+        const ptrdiff_t end = first + PARTIAL * FC_LANES < count ? first + PARTIAL * FC_LANES : count;
+        fc_vec chain[4] = {none, none, none, none};
+        ptrdiff_t i = first;
+        for (; i + 4 * FC_LANES <= end; i += 4 * FC_LANES)
+            for (int k = 0; k < 4; k++)
+                chain[k] = join(max, fc_load(p + i + k * FC_LANES), chain[k]);
+        for (int k = 0; i < end; i += FC_LANES, k++) {
+            const int lanes = lanes_left(end, i);
+            chain[k] = join(max, fc_select(fc_first_lanes(lanes), load_lanes(p + i, lanes), none), chain[k]);
+        }
+        total = join(max, join(max, join(max, chain[1], chain[0]), join(max, chain[3], chain[2])), total);
+    }
+    FC_REAL lane[FC_LANES];
+    fc_store(lane, total);
+    for (int half = FC_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] = join_one(max, lane[i + half], lane[i]);
+    return lane[0];
+}
+
+FC_INLINE void separate_windows(const bool max, const fc_pool_windows *w, const FC_REAL *line, FC_REAL *dst)
+{
+    enum { SHORT = 8 }; /* shorter windows are folded element by element */
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        const fc_pool_span span = w->columns[j];
+        const ptrdiff_t length = span.end - span.begin;
+        const FC_REAL folded = w->dilation == 1 && length >= SHORT
+                                   ? fold_long(max, line + span.begin, length)
+                                   : fold_apart(max, line + span.begin, line + span.end, w->dilation);
+        dst[j] = max ? folded : folded / ((FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j]);
+    }
+}
+
+FC_INLINE void pool_plane(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
+                          FC_REAL *dst)
+{
+    FC_REAL *line = w->line;
+    if (!w->uniform) {
+        if (row_count == 1) {
+            separate_windows(max, w, rows[0], dst);
+            return;
+        }
+        fold_rows(max, rows, row_count, w->width, line);
+        separate_windows(max, w, line, dst);
+        return;
+    }
+    const ptrdiff_t live = frame_line(w, nothing(max), line);
+    fold_rows(max, rows, row_count, live, line + w->pad);
+    if (w->stride == 1)
+        uniform_windows(max, w, 1, line, dst);
+    else if (w->stride == 2)
+        uniform_windows(max, w, 2, line, dst);
+    else
+        uniform_windows(max, w, w->stride, line, dst);
+}
+
+/* ---- channels first: maxima and where they stood ----------------------------------------------------------- */
+
+/* line[x] = the largest of the rows at x, at[x] = its position relative to the first row's. */
+static void fold_positions(const void *const *rows, const ptrdiff_t *positions, ptrdiff_t row_count, ptrdiff_t width,
+                           FC_REAL *line, FC_REAL *at)
+{
+    for (ptrdiff_t x = 0; x < width; x += FC_LANES) {
+        const int lanes = lanes_left(width, x);
+        fc_vec best = fc_splat(nothing(true));
+        fc_mask where = splat_position(NOWHERE);
+        for (ptrdiff_t r = 0; r < row_count; r++) {
+            const fc_vec v = load_lanes((const FC_REAL *)rows[r] + x, lanes);
+            const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
+            best = fc_select(wins, v, best);
+            where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
+        }
+        store_lanes(line + x, best, lanes);
+        const fc_mask inside = where == NOWHERE;
+        store_lanes(at + x, (fc_vec)(where + (fc_lane_numbers() & ~inside)), lanes);
+    }
+}
+
+/* Of two candidates the larger, then the earlier; of two NaN the later. */
+FC_INLINE fc_mask beats(fc_vec v, fc_mask at, fc_vec best, fc_mask where)
+{
+    return (v > best) | ((v == best) & (at < where)) | ((v != v) & ((best == best) | (at > where)));
+}
+
+FC_INLINE void store_positions(int64_t *indices, fc_mask where, ptrdiff_t origin, int lanes)
+{
+    fc_int lane[FC_LANES];
+    memcpy(lane, &where, sizeof where);
+    for (int i = 0; i < lanes; i++)
+        indices[i] = lane[i] == NOWHERE ? -1 : (int64_t)origin + lane[i];
+}
+
+static void max_plane_positions(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                                ptrdiff_t row_count, FC_REAL *dst, int64_t *indices)
+{
+    if (!w->uniform || !positions_fit(w, positions, row_count)) {
+        for (ptrdiff_t j = 0; j < w->count; j++)
+            max_one(w, rows, positions, row_count, j, 1, 0, &dst[j], &indices[j]);
+        return;
+    }
+    FC_REAL *line = w->line, *at = w->line_positions;
+    const fc_mask nowhere = splat_position(NOWHERE);
+    FC_REAL none;
+    memcpy(&none, &nowhere, sizeof none);
+    frame_line(w, none, at);
+    const ptrdiff_t live = frame_line(w, nothing(true), line);
+    fold_positions(rows, positions, row_count, live, line + w->pad, at + w->pad);
+    const ptrdiff_t origin = row_count ? positions[0] : 0;
+    for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        const int lanes = lanes_left(w->count, j);
+        fc_vec best = load_apart(line + j * w->stride, w->stride, lanes);
+        fc_mask where = (fc_mask)load_apart(at + j * w->stride, w->stride, lanes);
+        for (ptrdiff_t k = 1; k < w->kernel; k++) {
+            const fc_vec v = load_apart(line + j * w->stride + k * w->dilation, w->stride, lanes);
+            const fc_mask position = (fc_mask)load_apart(at + j * w->stride + k * w->dilation, w->stride, lanes);
+            const fc_mask wins = beats(v, position, best, where);
+            best = fc_select(wins, v, best);
+            where = (position & wins) | (where & ~wins);
+        }
+        store_lanes(dst + j, best, lanes);
+        store_positions(indices + j, where, origin, lanes);
+    }
+}
+
+/* Channels first: dst[j] = the largest of window j, and where it stood. */
+static void max_plane(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                      ptrdiff_t row_count, void *dst, int64_t *indices)
+{
+    if (indices)
+        max_plane_positions(w, rows, positions, row_count, dst, indices);
+    else
+        pool_plane(true, w, rows, row_count, dst);
+}
+
+/* Channels first: dst[j] = sum of window j / (row_divisor * column_counts[j]). */
+static void average_plane(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                          ptrdiff_t row_count, void *dst, int64_t *indices)
+{
+    (void)positions;
+    (void)indices;
+    pool_plane(false, w, rows, row_count, dst);
+}
+
+/* ---- channels last ----------------------------------------------------------------------------------------- */
+
+/* `vectors` vectors of channels from c on, of window j; the last has `lanes` lanes. */
+FC_INLINE void pool_channels(const bool max, const int vectors, const fc_pool_windows *w, const void *const *rows,
+                             ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c, int lanes, FC_REAL *dst)
+{
+    const fc_pool_span span = w->columns[j];
+    fc_vec total[4], partial[4];
+    for (int v = 0; v < vectors; v++)
+        total[v] = partial[v] = fc_splat(nothing(max));
+    int left = PARTIAL;
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        const FC_REAL *src = (const FC_REAL *)rows[r] + span.begin * w->src_step + c;
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation, src += w->dilation * w->src_step) {
+            for (int v = 0; v < vectors; v++)
+                partial[v] = join(max, load_lanes(src + v * FC_LANES, lanes), partial[v]);
+            if (!max && --left == 0) {
+                left = PARTIAL;
+                for (int v = 0; v < vectors; v++) {
+                    total[v] += partial[v];
+                    partial[v] = fc_zero();
+                }
+            }
+        }
+    }
+    for (int v = 0; v < vectors; v++) {
+        fc_vec result = partial[v];
+        if (!max)
+            result = (total[v] + partial[v]) / ((FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j]);
+        store_lanes(dst + j * w->dst_step + c + v * FC_LANES, result, lanes);
+    }
+}
+
+FC_INLINE void pool_pixels(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
+                           FC_REAL *dst)
+{
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        ptrdiff_t c = 0;
+        for (; c + 4 * FC_LANES <= w->channels; c += 4 * FC_LANES)
+            pool_channels(max, 4, w, rows, row_count, j, c, FC_LANES, dst);
+        for (; c + FC_LANES <= w->channels; c += FC_LANES)
+            pool_channels(max, 1, w, rows, row_count, j, c, FC_LANES, dst);
+        if (c < w->channels)
+            pool_channels(max, 1, w, rows, row_count, j, c, lanes_left(w->channels, c), dst);
+    }
+}
+
+static void max_channels_positions(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                                   ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c, FC_REAL *dst, int64_t *indices)
+{
+    const int lanes = lanes_left(w->channels, c);
+    const fc_pool_span span = w->columns[j];
+    fc_vec best = fc_splat(nothing(true));
+    fc_mask where = splat_position(NOWHERE);
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        const FC_REAL *row = (const FC_REAL *)rows[r] + c;
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
+            const fc_vec v = load_lanes(row + x * w->src_step, lanes);
+            const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
+            best = fc_select(wins, v, best);
+            where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
+        }
+    }
+    store_lanes(dst + j * w->dst_step + c, best, lanes);
+    store_positions(indices + j * w->dst_step + c, where, row_count ? positions[0] : 0, lanes);
+}
+
+/* Channels last: dst[j][c] = the largest of window j, and where it stood. */
+static void max_channel(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                        ptrdiff_t row_count, void *dst, int64_t *indices)
+{
+    if (!indices) {
+        pool_pixels(true, w, rows, row_count, dst);
+        return;
+    }
+    FC_REAL *values = dst;
+    if (!positions_fit(w, positions, row_count)) {
+        for (ptrdiff_t j = 0; j < w->count; j++)
+            for (ptrdiff_t c = 0, at = j * w->dst_step; c < w->channels; c++, at++)
+                max_one(w, rows, positions, row_count, j, w->src_step, c, &values[at], &indices[at]);
+        return;
+    }
+    for (ptrdiff_t j = 0; j < w->count; j++)
+        for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES)
+            max_channels_positions(w, rows, positions, row_count, j, c, values, indices);
+}
+
+/* Channels last: dst[j][c] = sum of window j / (row_divisor * column_counts[j]). */
+static void average_channel(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
+                            ptrdiff_t row_count, void *dst, int64_t *indices)
+{
+    (void)positions;
+    (void)indices;
+    pool_pixels(false, w, rows, row_count, dst);
+}
+
+/* ---- gradients --------------------------------------------------------------------------------------------- */
+
+/* rows[r][x] += grad[j] / (row_divisor * column_counts[j]) for each window j that holds column x: first into a line. */
+static void spread_plane(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
+{
+    const FC_REAL *g = grad, *counts = w->column_counts;
+    FC_REAL *line = w->line;
+    for (ptrdiff_t x = 0; x < w->width; x++)
+        line[x] = 0;
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        const fc_pool_span span = w->columns[j];
+        const FC_REAL share = g[j] / ((FC_REAL)w->row_divisor * counts[j]);
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation)
+            line[x] += share;
+    }
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        FC_REAL *row = rows[r];
+        for (ptrdiff_t x = 0; x < w->width; x += FC_LANES) {
+            const int lanes = lanes_left(w->width, x);
+            store_lanes(row + x, load_lanes(row + x, lanes) + load_lanes(line + x, lanes), lanes);
+        }
+    }
+}
+
+/* rows[r][x][c] += grad[j][c] / (row_divisor * column_counts[j]) for each column x of each window j. */
+static void spread_channel(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
+{
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        const fc_pool_span span = w->columns[j];
+        const FC_REAL divisor = (FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j];
+        for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES) {
+            const int lanes = lanes_left(w->channels, c);
+            const fc_vec share = load_lanes((const FC_REAL *)grad + j * w->dst_step + c, lanes) / divisor;
+            for (ptrdiff_t r = 0; r < row_count; r++) {
+                for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
+                    FC_REAL *at = (FC_REAL *)rows[r] + x * w->src_step + c;
+                    store_lanes(at, load_lanes(at, lanes) + share, lanes);
+                }
+            }
+        }
+    }
+}
+
+/* dst[indices[p][c] * dst_step + c] += grad[p][c], pixel by pixel. */
+static void scatter(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step, const int64_t *indices,
+                    ptrdiff_t index_step, void *dst, ptrdiff_t dst_step)
+{
+    const FC_REAL *g = grad;
+    FC_REAL *to = dst;
+    for (ptrdiff_t p = 0; p < pixels; p++, g += grad_step, indices += index_step)
+        for (ptrdiff_t c = 0; c < channels; c++)
+            if (indices[c] >= 0)
+                to[indices[c] * dst_step + c] += g[c];
+}
+
+extern const struct fc_pool_kernels FC_NAME(pool);
+
+const struct fc_pool_kernels FC_NAME(pool) = {
+    .max_plane = max_plane,
+    .max_channel = max_channel,
+    .average_plane = average_plane,
+    .average_channel = average_channel,
+    .spread_plane = spread_plane,
+    .spread_channel = spread_channel,
+    .scatter = scatter,
+};

@@ -1,0 +1,409 @@
+/* Pooling over threads: rows of outputs forward, whole planes or blocks of channels backward, so that nothing races and
+ * no sum depends on who computes it. */
+#include <string.h>
+
+#include "dispatch/pool_kernels.h"
+#include "geometry.h"
+#include "parallel.h"
+
+enum {
+    SLACK = 256,         /* bytes behind a buffer: two of the longest vectors, rounded up */
+    FORWARD_BLOCK = 256, /* channels of a channels-last row that one unit of work takes */
+    BACKWARD_BLOCK = 64, /* channels of a channels-last image that one unit takes */
+    LEAST_UNIFORM = 4,   /* outputs in a row from which vectors along the row pay */
+    LONGEST_PADDING = 4, /* a line is at most so many times the source row, and LINE_ROOM: else padding is not built */
+    LINE_ROOM = 1024,
+};
+
+static ptrdiff_t bytes_of(fc_dtype dtype) { return dtype == FC_F32 ? 4 : 8; }
+
+/* ---- what a plan means ------------------------------------------------------------------------------------- */
+
+static ptrdiff_t volume(const ptrdiff_t extent[FC_SPATIAL]) { return extent[0] * extent[1] * extent[2]; }
+
+static ptrdiff_t line_length(const fc_pool_desc *desc)
+{
+    return (desc->dst[2] - 1) * desc->stride[2] + (desc->kernel[2] - 1) * desc->dilation[2] + 1;
+}
+
+/* Whether rows are made by vectors along them from a padded line. */
+static bool is_uniform(const fc_pool_desc *desc)
+{
+    return !desc->adaptive && desc->dst[2] >= LEAST_UNIFORM &&
+           line_length(desc) / LONGEST_PADDING <= desc->src[2] + LINE_ROOM;
+}
+
+/* Whether the only window is the whole source. */
+static bool is_global(const fc_pool_desc *desc)
+{
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_window window = fc_pool_window(desc, a, 0);
+        if (desc->dst[a] != 1 || window.begin != 0 || window.end != desc->src[a])
+            return false;
+        if (!desc->adaptive && (desc->dilation[a] != 1 || desc->pad_end[a] != 0))
+            return false;
+    }
+    return true;
+}
+
+/* The same pool in its simplest form: one channel has no layout, and a global window is one long row. */
+static fc_pool_desc simplest(const fc_pool_desc *desc)
+{
+    fc_pool_desc simple = *desc;
+    if (desc->channels == 1)
+        simple.layout = FC_CHANNELS_FIRST;
+    if (is_global(desc)) {
+        simple.adaptive = true;
+        simple.src[2] = volume(desc->src);
+        simple.src[0] = simple.src[1] = 1;
+    }
+    return simple;
+}
+
+/* The most rows that a window holds along one axis. */
+static ptrdiff_t most_taps(const fc_pool_desc *desc, int axis)
+{
+    const ptrdiff_t src = desc->src[axis];
+    return desc->adaptive ? fc_min(src, src / desc->dst[axis] + 2) : fc_min(src, desc->kernel[axis]);
+}
+
+/* ---- workspace --------------------------------------------------------------------------------------------- */
+
+/* Offsets in bytes into one thread's workspace. */
+typedef struct {
+    ptrdiff_t columns, counts, rows, positions, line, line_positions, values, indices, end;
+} pool_room;
+
+static ptrdiff_t take(ptrdiff_t *end, ptrdiff_t bytes)
+{
+    const ptrdiff_t begin = *end;
+    *end = begin + fc_divide_up(bytes, 128) * 128;
+    return begin;
+}
+
+static pool_room room_of(const fc_pool_desc *desc)
+{
+    const ptrdiff_t real = bytes_of(desc->dtype), count = desc->dst[2];
+    const ptrdiff_t rows = most_taps(desc, 0) * most_taps(desc, 1);
+    const bool plane = desc->layout == FC_CHANNELS_FIRST, max = desc->kind == FC_POOL_MAX;
+    const ptrdiff_t length = fc_max_extent(desc->src[2], plane && is_uniform(desc) ? line_length(desc) : 0);
+    const ptrdiff_t line = plane ? length * real + SLACK : 0;
+    const ptrdiff_t results = max ? count * (plane ? 1 : fc_min(desc->channels, BACKWARD_BLOCK)) : 0;
+    pool_room room = {0};
+    room.columns = take(&room.end, count * (ptrdiff_t)sizeof(fc_pool_span));
+    room.counts = take(&room.end, count * real);
+    room.rows = take(&room.end, rows * (ptrdiff_t)sizeof(void *));
+    room.positions = take(&room.end, rows * (ptrdiff_t)sizeof(ptrdiff_t));
+    room.line = take(&room.end, line);
+    room.line_positions = take(&room.end, max ? line : 0);
+    room.values = take(&room.end, results * real);
+    room.indices = take(&room.end, results * (ptrdiff_t)sizeof(int64_t));
+    return room;
+}
+
+fc_status fc_pool_plan_make(const fc_pool_desc *desc, fc_pool_plan *plan)
+{
+    plan->desc = *desc;
+    if (!fc_isa_available(desc->isa))
+        return FC_UNSUPPORTED;
+    fc_status status = fc_pool_extents(&plan->desc);
+    if (status != FC_OK)
+        return status;
+    const fc_pool_desc simple = simplest(&plan->desc);
+    plan->workspace_bytes = (size_t)room_of(&simple).end;
+    return FC_OK;
+}
+
+/* ---- one thread's view ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    fc_pool_desc desc; /* simplest */
+    const struct fc_pool_kernels *kernels;
+    ptrdiff_t n;
+    const char *src, *grad;
+    const int64_t *positions; /* backward: where the maxima stood; NULL: look again */
+    char *dst;
+    int64_t *indices; /* forward: wanted */
+    char *workspace;
+    pool_room room;
+} pool_job;
+
+typedef struct {
+    const pool_job *job;
+    ptrdiff_t real;
+    fc_pool_windows windows;
+    void **rows;
+    ptrdiff_t *positions;
+    ptrdiff_t row_count;
+    void *values; /* backward: maxima that are looked for again, and their places */
+    int64_t *indices;
+} pool_worker;
+
+/* The windows along a row are the same for every row: worked out once. */
+static void fill_columns(const fc_pool_desc *desc, fc_pool_span *columns, void *counts)
+{
+    for (ptrdiff_t j = 0; j < desc->dst[2]; j++) {
+        const fc_window window = fc_pool_window_valid(desc, 2, j);
+        columns[j] = (fc_pool_span){window.begin, window.end};
+        const double counted = desc->divisor != 0 ? 1 : (double)fc_pool_counted(desc, 2, j);
+        if (desc->dtype == FC_F32)
+            ((float *)counts)[j] = (float)counted;
+        else
+            ((double *)counts)[j] = counted;
+    }
+}
+
+static pool_worker worker_make(const pool_job *job, int thread)
+{
+    const fc_pool_desc *desc = &job->desc;
+    char *own = job->workspace + thread * job->room.end;
+    pool_worker worker = {
+        .job = job,
+        .real = bytes_of(desc->dtype),
+        .rows = (void **)(own + job->room.rows),
+        .positions = (ptrdiff_t *)(own + job->room.positions),
+        .values = own + job->room.values,
+        .indices = (int64_t *)(own + job->room.indices),
+        .windows = {.columns = (const fc_pool_span *)(own + job->room.columns),
+                    .count = desc->dst[2],
+                    .dilation = desc->adaptive ? 1 : desc->dilation[2],
+                    .width = desc->src[2],
+                    .column_counts = own + job->room.counts,
+                    .uniform = is_uniform(desc),
+                    .kernel = desc->kernel[2],
+                    .stride = desc->stride[2],
+                    .pad = desc->pad_begin[2],
+                    .line = own + job->room.line,
+                    .line_positions = own + job->room.line_positions,
+                    .channels = 1,
+                    .src_step = 1,
+                    .dst_step = 1},
+    };
+    fill_columns(desc, (fc_pool_span *)(own + job->room.columns), own + job->room.counts);
+    return worker;
+}
+
+/* Lists the source rows of output row (z, y) of the volume at `src`, whose pixels are `step` elements apart. */
+static void list_rows(pool_worker *worker, const char *src, ptrdiff_t step, ptrdiff_t z, ptrdiff_t y)
+{
+    const fc_pool_desc *desc = &worker->job->desc;
+    const fc_window depth = fc_pool_window_valid(desc, 0, z), height = fc_pool_window_valid(desc, 1, y);
+    const ptrdiff_t step_d = desc->adaptive ? 1 : desc->dilation[0], step_h = desc->adaptive ? 1 : desc->dilation[1];
+    worker->row_count = 0;
+    for (ptrdiff_t d = depth.begin; d < depth.end; d += step_d) {
+        for (ptrdiff_t h = height.begin; h < height.end; h += step_h) {
+            const ptrdiff_t position = (d * desc->src[1] + h) * desc->src[2];
+            worker->positions[worker->row_count] = position;
+            worker->rows[worker->row_count++] = (void *)(src + position * step * worker->real);
+        }
+    }
+    worker->windows.row_divisor = desc->divisor;
+    if (desc->divisor == 0)
+        worker->windows.row_divisor = (double)(fc_pool_counted(desc, 0, z) * fc_pool_counted(desc, 1, y));
+}
+
+static fc_pool_fn *pool_kernel(const pool_job *job)
+{
+    const bool plane = job->desc.layout == FC_CHANNELS_FIRST;
+    if (job->desc.kind == FC_POOL_MAX)
+        return plane ? job->kernels->max_plane : job->kernels->max_channel;
+    return plane ? job->kernels->average_plane : job->kernels->average_channel;
+}
+
+static void pool_rows(pool_worker *worker, void *dst, int64_t *indices)
+{
+    pool_kernel(worker->job)(&worker->windows, (const void *const *)worker->rows, worker->positions, worker->row_count,
+                             dst, indices);
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------- */
+
+/* A unit is a row of outputs: of one plane, or of one block of channels. */
+static ptrdiff_t forward_units(const pool_job *job)
+{
+    const fc_pool_desc *desc = &job->desc;
+    const ptrdiff_t blocks =
+        desc->layout == FC_CHANNELS_FIRST ? desc->channels : fc_divide_up(desc->channels, FORWARD_BLOCK);
+    return job->n * blocks * desc->dst[0] * desc->dst[1];
+}
+
+static void forward_unit(pool_worker *worker, ptrdiff_t unit)
+{
+    const pool_job *job = worker->job;
+    const fc_pool_desc *desc = &job->desc;
+    const ptrdiff_t channels = desc->channels, height = desc->dst[1], rows = desc->dst[0] * height;
+    ptrdiff_t image = unit / rows, row = unit % rows, src, dst, step = 1;
+    if (desc->layout == FC_CHANNELS_FIRST) { /* image counts planes */
+        src = image * volume(desc->src);
+        dst = unit * desc->dst[2];
+    } else {
+        const ptrdiff_t blocks = fc_divide_up(channels, FORWARD_BLOCK), first = unit % blocks * FORWARD_BLOCK;
+        image = unit / blocks / rows;
+        row = unit / blocks % rows;
+        step = channels;
+        src = image * volume(desc->src) * channels + first;
+        dst = unit / blocks * desc->dst[2] * channels + first;
+        worker->windows.channels = fc_min(channels - first, FORWARD_BLOCK);
+        worker->windows.src_step = worker->windows.dst_step = channels;
+    }
+    list_rows(worker, job->src + src * worker->real, step, row / height, row % height);
+    pool_rows(worker, job->dst + dst * worker->real, job->indices ? job->indices + dst : NULL);
+}
+
+static void forward_body(const void *context, int thread, int threads)
+{
+    const pool_job *job = context;
+    ptrdiff_t begin, end;
+    fc_share(forward_units(job), thread, threads, &begin, &end);
+    pool_worker worker = worker_make(job, thread);
+    for (ptrdiff_t unit = begin; unit < end; unit++)
+        forward_unit(&worker, unit);
+}
+
+static double work_of(const fc_pool_desc *desc, ptrdiff_t n)
+{
+    double work = (double)n * (double)desc->channels * (double)volume(desc->dst);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        work *= (double)most_taps(desc, a);
+    return work + (double)n * (double)desc->channels * (double)volume(desc->src);
+}
+
+static pool_job job_make(const fc_pool_plan *plan, ptrdiff_t n, void *workspace)
+{
+    pool_job job = {.desc = simplest(&plan->desc), .n = n, .workspace = workspace};
+    job.kernels = fc_kernels_for(job.desc.isa, job.desc.dtype)->pool;
+    job.room = room_of(&job.desc);
+    return job;
+}
+
+fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, void *dst, int64_t *indices,
+                      void *workspace, int threads)
+{
+    if (n < 0)
+        return FC_BAD_SHAPE;
+    pool_job job = job_make(plan, n, workspace);
+    job.src = src;
+    job.dst = dst;
+    job.indices = indices;
+    if (n > 0)
+        fc_parallel(fc_threads_for(work_of(&job.desc, n), threads), forward_body, &job);
+    return FC_OK;
+}
+
+/* ---- backward ---------------------------------------------------------------------------------------------- */
+
+/* A unit is a plane, or a block of an image's channels: all that may add to the same elements. */
+static ptrdiff_t backward_units(const pool_job *job)
+{
+    const fc_pool_desc *desc = &job->desc;
+    return job->n * (desc->layout == FC_CHANNELS_FIRST ? desc->channels : fc_divide_up(desc->channels, BACKWARD_BLOCK));
+}
+
+static void clear_pixels(char *dst, ptrdiff_t pixels, ptrdiff_t step, ptrdiff_t bytes)
+{
+    if (step == bytes) {
+        memset(dst, 0, (size_t)(pixels * bytes));
+        return;
+    }
+    for (ptrdiff_t p = 0; p < pixels; p++)
+        memset(dst + p * step, 0, (size_t)bytes);
+}
+
+/* Where one unit's first source and destination elements lie, and how its pixels follow each other. */
+typedef struct {
+    ptrdiff_t src, dst, step, channels;
+} pool_slice;
+
+static pool_slice slice_of(const pool_job *job, ptrdiff_t unit)
+{
+    const fc_pool_desc *desc = &job->desc;
+    const ptrdiff_t src = volume(desc->src), dst = volume(desc->dst);
+    if (desc->layout == FC_CHANNELS_FIRST)
+        return (pool_slice){unit * src, unit * dst, 1, 1};
+    const ptrdiff_t blocks = fc_divide_up(desc->channels, BACKWARD_BLOCK), first = unit % blocks * BACKWARD_BLOCK;
+    const ptrdiff_t image = unit / blocks;
+    return (pool_slice){image * src * desc->channels + first, image * dst * desc->channels + first, desc->channels,
+                        fc_min(desc->channels - first, BACKWARD_BLOCK)};
+}
+
+/* One row of gradients back to the maxima of their windows, which are looked for again. */
+static void scatter_row(pool_worker *worker, const pool_slice *slice, const char *grad, char *to)
+{
+    const ptrdiff_t pixels = worker->windows.count, channels = slice->channels;
+    worker->windows.dst_step = channels; /* of values and indices */
+    pool_rows(worker, worker->values, worker->indices);
+    worker->job->kernels->scatter(pixels, channels, grad, slice->step, worker->indices, channels, to, slice->step);
+}
+
+static void spread_row(pool_worker *worker, const pool_slice *slice, const char *grad)
+{
+    const struct fc_pool_kernels *kernels = worker->job->kernels;
+    const bool plane = worker->job->desc.layout == FC_CHANNELS_FIRST;
+    worker->windows.dst_step = slice->step; /* of grad */
+    (plane ? kernels->spread_plane : kernels->spread_channel)(&worker->windows, worker->rows, worker->row_count, grad);
+}
+
+static void backward_unit(pool_worker *worker, ptrdiff_t unit)
+{
+    const pool_job *job = worker->job;
+    const fc_pool_desc *desc = &job->desc;
+    const pool_slice slice = slice_of(job, unit);
+    const ptrdiff_t real = worker->real;
+    const char *grad = job->grad + slice.dst * real;
+    char *to = job->dst + slice.src * real;
+    clear_pixels(to, volume(desc->src), slice.step * real, slice.channels * real);
+    if (job->positions) {
+        job->kernels->scatter(volume(desc->dst), slice.channels, grad, slice.step, job->positions + slice.dst,
+                              slice.step, to, slice.step);
+        return;
+    }
+    const bool max = desc->kind == FC_POOL_MAX;
+    const char *listed = max ? job->src + slice.src * real : to;
+    worker->windows.channels = slice.channels;
+    worker->windows.src_step = slice.step;
+    for (ptrdiff_t z = 0; z < desc->dst[0]; z++) {
+        for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += desc->dst[2] * slice.step * real) {
+            list_rows(worker, listed, slice.step, z, y);
+            if (max)
+                scatter_row(worker, &slice, grad, to);
+            else
+                spread_row(worker, &slice, grad);
+        }
+    }
+}
+
+static void backward_body(const void *context, int thread, int threads)
+{
+    const pool_job *job = context;
+    ptrdiff_t begin, end;
+    fc_share(backward_units(job), thread, threads, &begin, &end);
+    pool_worker worker = worker_make(job, thread);
+    for (ptrdiff_t unit = begin; unit < end; unit++)
+        backward_unit(&worker, unit);
+}
+
+static bool indices_valid(const int64_t *indices, ptrdiff_t count, int64_t end)
+{
+    bool valid = true;
+    for (ptrdiff_t i = 0; i < count; i++)
+        valid &= indices[i] >= -1 && indices[i] < end;
+    return valid;
+}
+
+fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
+                           const void *grad, void *dsrc, void *workspace, int threads)
+{
+    const bool max = plan->desc.kind == FC_POOL_MAX;
+    if (n < 0 || (max && !src && !indices))
+        return FC_BAD_SHAPE;
+    pool_job job = job_make(plan, n, workspace);
+    job.src = src;
+    job.grad = grad;
+    job.positions = max ? indices : NULL;
+    job.dst = dsrc;
+    if (job.positions && !indices_valid(indices, n * job.desc.channels * volume(job.desc.dst), volume(job.desc.src)))
+        return FC_BAD_SHAPE;
+    if (n > 0)
+        fc_parallel(fc_threads_for(work_of(&job.desc, n), threads), backward_body, &job);
+    return FC_OK;
+}
