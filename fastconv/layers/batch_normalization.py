@@ -1,0 +1,188 @@
+"""Normalisation over the batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv import initializers, regularizers
+from fastconv.layers.affine import no_constraint
+from fastconv.layers.arguments import Array, Shape
+from fastconv.layers.layer import Layer
+from fastconv.layers.variable import Variable
+
+
+class BatchNormalization(Layer):
+    """Normalise each channel: in training by the batch's mean and variance, otherwise by their moving averages.
+
+    A layer that is not trainable uses the moving averages in training, too (Ioffe and Szegedy, 2015; Keras' rules).
+
+    Parameters
+    ----------
+    axis : int
+        The channels' axis.
+    momentum : float
+        Weight of the past in the moving averages.
+    epsilon : float
+        Added to the variance.
+    center, scale : bool
+        Whether to add a learned beta and multiply by a learned gamma.
+    beta_initializer, gamma_initializer : str or Initializer
+    moving_mean_initializer, moving_variance_initializer : str or Initializer
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : None
+    **kwargs
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the axis does not exist or its extent is not known.
+
+    Examples
+    --------
+    >>> BatchNormalization()([[1.0], [3.0]], training=True).round(2)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: None = None,
+        gamma_constraint: None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        no_constraint(beta_constraint, "beta_constraint")
+        no_constraint(gamma_constraint, "gamma_constraint")
+        self.axis = int(axis)
+        self.momentum = float(momentum)
+        self.epsilon = float(epsilon)
+        self.center = bool(center)
+        self.scale = bool(scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.gamma: Variable | None = None
+        self.beta: Variable | None = None
+        self._saved: Any = None
+
+    def build(self, input_shape: Shape) -> None:
+        """Create gamma, beta and the moving averages."""
+        rank = len(input_shape)
+        if not -rank <= self.axis < rank:
+            raise ValueError(f"axis: expected one of {rank} axes, got {self.axis}")
+        channels = input_shape[self.axis]
+        if channels is None:
+            raise ValueError(
+                f"layer {self.name!r}: axis {self.axis} of the inputs should be defined, got {input_shape}"
+            )
+        self._channels = channels
+        if self.scale:
+            self.gamma = self.add_weight(
+                (channels,), self.gamma_initializer, regularizer=self.gamma_regularizer, name="gamma"
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                (channels,), self.beta_initializer, regularizer=self.beta_regularizer, name="beta"
+            )
+        self.moving_mean = self.add_weight(
+            (channels,), self.moving_mean_initializer, trainable=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            (channels,), self.moving_variance_initializer, trainable=False, name="moving_variance"
+        )
+
+    def check_input_shape(self, input_shape: Shape) -> None:
+        """Raise a ValueError if the layer cannot take inputs of a shape."""
+        rank = len(input_shape)
+        if self.built and (not -rank <= self.axis < rank or input_shape[self.axis] != self._channels):
+            self._refuse(
+                f"expected axis {self.axis} of input shape to have value {self._channels},"
+                f" but received input with shape {input_shape}"
+            )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the inputs' shape."""
+        return input_shape
+
+    def call(self, inputs: Array, training: bool = False) -> Array:
+        """Return the normalised inputs; in training move the averages and keep what the gradient needs."""
+        if not training or not self.trainable:
+            deviation = np.sqrt(self.moving_variance.value + self.epsilon)
+            factor = self._gamma() / deviation
+            shift = self._beta() - self.moving_mean.value * factor
+            outputs: Array = inputs * self._along(inputs, factor)
+            outputs += self._along(inputs, shift)
+            if training:
+                self._saved = (None, self._along(inputs, factor))
+            return outputs
+        axes = self._others(inputs)
+        mean = inputs.mean(axes, keepdims=True)
+        normal: Array = inputs - mean
+        variance = np.square(normal).mean(axes, keepdims=True)
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        normal *= inverse
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.value *= self.momentum
+            moving.value += batch.reshape(-1) * (1 - self.momentum)
+        self._saved = (normal, inverse)
+        scaled: Array = normal * self._along(inputs, self._gamma())
+        scaled += self._along(inputs, self._beta())
+        return scaled
+
+    def backward(self, grad_outputs: Array) -> Array:
+        """Fill the gradients of gamma and beta and return that of the inputs."""
+        if self._saved is None:
+            raise ValueError(f"layer {self.name!r}: backward needs a call with training=True before it")
+        (normal, factor), self._saved = self._saved, None
+        if normal is None:
+            grad_outputs *= factor
+            return grad_outputs
+        axes = self._others(grad_outputs)
+        count = math.prod(grad_outputs.shape[axis] for axis in axes)
+        grad_beta = grad_outputs.sum(axes, keepdims=True)
+        grad_gamma = (grad_outputs * normal).sum(axes, keepdims=True)
+        if self.gamma is not None:
+            self.gamma.gradient[...] = grad_gamma.reshape(-1)
+        if self.beta is not None:
+            self.beta.gradient[...] = grad_beta.reshape(-1)
+        # With y = gamma·n + beta: dx = gamma·inverse·(dy - mean(dy) - n·mean(dy·n)).
+        normal *= grad_gamma / count
+        grad_outputs -= normal
+        grad_outputs -= grad_beta / count
+        grad_outputs *= factor * self._along(grad_outputs, self._gamma())
+        return grad_outputs
+
+    def _gamma(self) -> Any:
+        return 1.0 if self.gamma is None else self.gamma.value
+
+    def _beta(self) -> Any:
+        return 0.0 if self.beta is None else self.beta.value
+
+    def _others(self, inputs: Array) -> tuple[int, ...]:
+        return tuple(axis for axis in range(inputs.ndim) if axis != self.axis % inputs.ndim)
+
+    def _along(self, inputs: Array, values: Any) -> Any:
+        """Shape one value per channel so that it meets the inputs' channels."""
+        if np.ndim(values) == 0:
+            return values
+        shape = [1] * inputs.ndim
+        shape[self.axis] = -1
+        return values.reshape(shape)

@@ -1,0 +1,194 @@
+"""What users hand in, as arrays; and arrays as batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastconv.layers.arguments import Array, Shape
+
+
+def as_array(value: Any, name: str) -> Array:
+    """Return real numbers as an array with at least a batch axis.
+
+    Raises
+    ------
+    TypeError
+        If the value holds anything else.
+    ValueError
+        If it is a single number, or rows of different lengths.
+
+    Examples
+    --------
+    >>> as_array([[1, 2]], "x").shape
+    (1, 2)
+    """
+    if value is None or isinstance(value, (str, bytes, Mapping, Iterator)):
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got an array of dtype {array.dtype}")
+    if array.ndim == 0:
+        raise ValueError(f"{name}: expected an array with a batch axis, got a single number")
+    return array
+
+
+def fit_inputs(inputs: Array, expected: Shape, model_name: str) -> Array:
+    """Check inputs against a model's input shape, and add or drop a last axis of extent 1, as Keras does.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit.
+
+    Examples
+    --------
+    >>> fit_inputs(np.zeros((3, 28, 28)), (None, 28, 28, 1), "lenet5").shape
+    (3, 28, 28, 1)
+    """
+    if inputs.ndim == len(expected) - 1 and expected[-1] == 1:
+        inputs = inputs[..., None]
+    elif inputs.ndim == len(expected) + 1 and inputs.shape[-1] == 1:
+        inputs = inputs[..., 0]
+    fits = inputs.ndim == len(expected) and all(
+        want is None or got == want for got, want in zip(inputs.shape[1:], expected[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Input 0 of model '{model_name}' is incompatible with the model: expected shape={expected},"
+            f" found shape={inputs.shape}"
+        )
+    return inputs
+
+
+def split(arrays: tuple[Array | None, ...], fraction: float) -> tuple[Any, Any]:
+    """Return all samples but the last ones, and the last ones, as Keras' ``validation_split`` does.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1 or leaves one part empty.
+
+    Examples
+    --------
+    >>> train, test = split((np.arange(5), None), 0.2)
+    >>> train[0], test[0]
+    (array([0, 1, 2, 3]), array([4]))
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation_split: expected a number from 0 to 1, got {fraction!r}")
+    count = len(next(array for array in arrays if array is not None))
+    first = math.floor(count * (1 - fraction))
+    if first in (0, count):
+        raise ValueError(f"validation_split: {fraction} of {count} samples leaves nothing to train or to validate with")
+    return (
+        tuple(None if array is None else array[:first] for array in arrays),
+        tuple(None if array is None else array[first:] for array in arrays),
+    )
+
+
+def weights_of_classes(class_weight: Mapping[int, float], targets: Array) -> Array:
+    """Return a weight for each sample, from one for each class; classes that are not named weigh 1.
+
+    Raises
+    ------
+    ValueError
+        If the targets are no classes.
+
+    Examples
+    --------
+    >>> weights_of_classes({1: 2.0}, np.array([0, 1]))
+    array([1., 2.])
+    """
+    if targets.ndim > 2:
+        raise ValueError(f"class_weight: expected one class for each sample, got targets of shape {targets.shape}")
+    one_hot = targets.ndim == 2 and targets.shape[1] > 1
+    labels = (targets.argmax(1) if one_hot else targets.reshape(-1)).astype(np.int64)
+    weights = np.ones(len(labels))
+    for label, weight in class_weight.items():
+        weights[labels == int(label)] = weight
+    return weights
+
+
+class Batches:
+    """Arrays of samples, batch by batch, the inputs in one type.
+
+    A batch is a view where it can be; otherwise it is gathered into a buffer that the next batch overwrites.
+
+    Parameters
+    ----------
+    inputs : ndarray, (samples, …)
+    dtype : dtype
+        Of the inputs in a batch.
+    others : sequence of ndarray or None, (samples, …)
+        What goes with them, targets and weights; given out in its own type.
+    batch_size : int, optional
+        32 by default.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of samples differ, or the batch size is not positive.
+
+    Examples
+    --------
+    >>> [x.tolist() for x, y in Batches(np.arange(5), np.dtype("f4"), [None], 2)]
+    [[0.0, 1.0], [2.0, 3.0], [4.0]]
+    """
+
+    def __init__(
+        self, inputs: Array, dtype: np.dtype[Any], others: list[Array | None], batch_size: int | None = None
+    ) -> None:
+        if batch_size is None:
+            batch_size = 32
+        if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size <= 0:
+            raise ValueError(f"batch_size: expected a positive integer, got {batch_size!r}")
+        counts = [len(array) for array in (inputs, *others) if array is not None]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples: {counts}"
+            )
+        self.count = len(inputs)
+        self._arrays = [inputs, *others]
+        self._types = [dtype, *(None if array is None else array.dtype for array in others)]
+        self._size = min(int(batch_size), max(self.count, 1))
+        self._buffers: dict[tuple[int, bool], Array] = {}
+
+    def __len__(self) -> int:
+        return -(-self.count // self._size)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self.in_order(None)
+
+    def in_order(self, order: Array | None) -> Iterator[tuple[Any, ...]]:
+        """Give out batches in an order of samples; None is their own."""
+        for start in range(0, self.count, self._size):
+            stop = min(start + self._size, self.count)
+            index = slice(start, stop) if order is None else order[start:stop]
+            yield tuple(self._part(which, index, stop - start) for which in range(len(self._arrays)))
+
+    def _part(self, which: int, index: Any, count: int) -> Array | None:
+        array = self._arrays[which]
+        if array is None:
+            return None
+        dtype = self._types[which]
+        if isinstance(index, slice):
+            part = array[index]
+        else:
+            buffer = self._buffer(which, array, array.dtype, gathered=True)[:count]
+            # With this mode take writes to its output at once; the indices are a permutation.
+            part = np.take(array, index, axis=0, out=buffer, mode="clip")
+        if part.dtype == dtype:
+            return part
+        cast = self._buffer(which, array, dtype, gathered=False)[:count]
+        np.copyto(cast, part, casting="unsafe")
+        return cast
+
+    def _buffer(self, which: int, array: Array, dtype: Any, gathered: bool) -> Array:
+        key = (which, gathered)
+        if key not in self._buffers:
+            self._buffers[key] = np.empty((self._size, *array.shape[1:]), dtype)
+        return self._buffers[key]

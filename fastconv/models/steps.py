@@ -1,0 +1,94 @@
+"""One batch of evaluation, and one of training."""
+
+from __future__ import annotations
+
+from fastconv.layers.arguments import Array
+from fastconv.layers.layer import Layer
+from fastconv.models.chain import Chain
+from fastconv.models.objective import Objective
+from fastconv.optimizers import Optimizer
+
+
+class Evaluation:
+    """Forward and loss of a batch, without a change of weights.
+
+    Parameters
+    ----------
+    model : Layer
+        Owns the weights, whose regularizers add to the loss.
+    chain : Chain
+        The model's layers.
+    objective : Objective
+        Gathers loss and metrics.
+
+    Raises
+    ------
+    ValueError
+        If there is no loss.
+    """
+
+    def __init__(self, model: Layer, chain: Chain, objective: Objective) -> None:
+        self.chain = chain
+        self.objective = objective
+        self.loss = objective.require_loss()
+        self.variables = model.trainable_variables
+        self.penalised = [(v, v.regularizer) for v in self.variables if v.regularizer is not None]
+
+    def run(self, inputs: Array, targets: Array, truth: Array, weights: Array | None) -> None:
+        """Run a batch and add it to the objective.
+
+        Parameters
+        ----------
+        inputs : ndarray, (batch, …)
+        targets, truth : ndarray, (batch, …)
+            As the user gave them, for metrics, and as the loss wants them.
+        weights : ndarray, (batch,), optional
+        """
+        outputs = self.chain.forward(inputs)
+        value = self.loss.value(truth, outputs, weights) + self.penalty()
+        self.objective.add(value, targets, outputs, weights)
+
+    def penalty(self) -> float:
+        """Return what the regularizers add to the loss."""
+        return sum(regularizer(variable.value) for variable, regularizer in self.penalised)
+
+
+class Training(Evaluation):
+    """Forward, loss, backward and a step of the optimizer.
+
+    It is planned from which layers are trainable when it is made.
+
+    Parameters
+    ----------
+    model, chain, objective
+        As for `Evaluation`.
+    last : Layer
+        The model's last layer.
+    optimizer : Optimizer
+
+    Raises
+    ------
+    ValueError
+        If there is no loss.
+    """
+
+    def __init__(self, model: Layer, chain: Chain, objective: Objective, last: Layer, optimizer: Optimizer) -> None:
+        super().__init__(model, chain, objective)
+        self.optimizer = optimizer
+        self.lowest = chain.first_trainable
+        # Softmax and cross-entropy, sigmoid and binary cross-entropy: their joint gradient never divides by a
+        # probability.
+        self.fused = self.loss.fused_activation is not None and self.loss.fused_activation == last.last_activation
+
+    def run(self, inputs: Array, targets: Array, truth: Array, weights: Array | None) -> None:
+        """Run a batch, change the weights, and add the batch to the objective."""
+        outputs = self.chain.forward(inputs, training=True)
+        value, gradient = self.loss.value_and_gradient(truth, outputs, weights, before_activation=self.fused)
+        value += self.penalty()
+        self.objective.add(value, targets, outputs, weights)
+        if self.lowest is None:
+            return
+        self.chain.backward(gradient, self.lowest, self.fused)
+        for variable, regularizer in self.penalised:
+            variable.gradient[...] += regularizer.gradient(variable.value)
+        self.optimizer.apply([variable.gradient for variable in self.variables], self.variables)

@@ -1,0 +1,86 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastconv.optimizers.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastconv.layers.variable import Variable
+
+
+class Adam(Optimizer):
+    """Moving averages of gradients over the roots of those of their squares (Kingma and Ba, 2014).
+
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+    beta_1, beta_2 : float
+        Weights of the past in the averages of gradients and of their squares.
+    epsilon : float
+        Added to the root; the paper's "epsilon hat".
+    amsgrad : bool
+        Divide by the largest average so far (Reddi et al., 2018).
+    weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adam().learning_rate
+    0.001
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = "adam",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
+        self.epsilon = float(epsilon)
+        self.amsgrad = bool(amsgrad)
+        self._correction = 1.0
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the arrays to keep for each variable."""
+        return ("momentum", "velocity", *(["velocity_max"] if self.amsgrad else []))
+
+    def begin_step(self) -> None:
+        """Compute what makes up for averages that began at zero."""
+        step = self.iterations + 1
+        self._correction = math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+
+    def update_step(self, gradient: NDArray[Any], variable: Variable, learning_rate: float) -> None:
+        """Change one variable in place."""
+        slots = self._slots[variable]
+        momentum, velocity, scratch = slots["momentum"], slots["velocity"], slots["scratch"]
+        np.subtract(gradient, momentum, out=scratch)
+        np.multiply(scratch, 1 - self.beta_1, out=scratch)
+        np.add(momentum, scratch, out=momentum)
+        np.multiply(gradient, gradient, out=scratch)
+        np.subtract(scratch, velocity, out=scratch)
+        np.multiply(scratch, 1 - self.beta_2, out=scratch)
+        np.add(velocity, scratch, out=velocity)
+        if self.amsgrad:
+            velocity = np.maximum(slots["velocity_max"], velocity, out=slots["velocity_max"])
+        np.sqrt(velocity, out=scratch)
+        np.add(scratch, self.epsilon, out=scratch)
+        np.divide(momentum, scratch, out=scratch)
+        np.multiply(scratch, learning_rate * self._correction, out=scratch)
+        np.subtract(variable.value, scratch, out=variable.value)
