@@ -3,78 +3,156 @@
 #include "simd.h"
 #include "vmath.h"
 
-#define FC_UNROLL _Pragma("GCC unroll 16")
+#define FC_UNROLL _Pragma("GCC unroll 32")
 
-/* dst[p][c] = activation(sum over kernel rows j and taps t of src[j][p * src_step + t * tap_step + c] *
- * weights[j][c's vector][t][lane] + bias[c] + residual[p][c]) for `pixels` pixels and the lanes from channel c.
- *
- * With a tail only `lanes` lanes exist in src, bias, residual and dst; weights are padded to whole vectors.
- */
-FC_INLINE void stretch(const fc_depthwise_row *s, const int pixels, const bool tail, ptrdiff_t first, ptrdiff_t c,
-                       int lanes)
+enum { SUMS = 8 }; /* accumulators: two multiply-adds a cycle of latency four want eight independent sums */
+
+/* A stretch of `pixels` x `vectors` accumulators: the pixels from `first` on, the lanes from channel c on. */
+typedef struct {
+    const fc_depthwise_row *row;
+    ptrdiff_t first, c;
+    int lanes; /* of the last vector that exist */
+} stretch;
+
+FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool tail, int lanes)
 {
-    fc_vec sum[8];
-    FC_UNROLL for (int p = 0; p < pixels; p++)
-        sum[p] = fc_zero();
-    for (ptrdiff_t j = 0; j < s->rows; j++) {
-        const FC_REAL *src = (const FC_REAL *)s->src[j] + first * s->src_step + c;
-        const FC_REAL *weight = (const FC_REAL *)s->weights[j] + c * s->all_taps;
-        for (ptrdiff_t t = 0; t < s->taps; t++, src += s->tap_step, weight += FC_LANES) {
-            const fc_vec w = fc_load(weight);
-            FC_UNROLL for (int p = 0; p < pixels; p++)
-                sum[p] += (tail ? fc_load_tail(src + p * s->src_step, lanes) : fc_load(src + p * s->src_step)) * w;
-        }
-    }
-    FC_REAL *dst = (FC_REAL *)s->dst + first * s->dst_step + c;
-    const FC_REAL *residual = s->residual ? (const FC_REAL *)s->residual + first * s->dst_step + c : NULL;
-    const FC_REAL *bias = s->bias ? (const FC_REAL *)s->bias + c : NULL;
-    const fc_vec shift = !bias ? fc_zero() : tail ? fc_load_tail(bias, lanes) : fc_load(bias);
-    const fc_epilogue *e = s->epilogue;
-    FC_UNROLL for (int p = 0; p < pixels; p++) {
-        if (bias)
-            sum[p] += shift;
-        if (residual)
-            sum[p] += tail ? fc_load_tail(residual + p * s->dst_step, lanes) : fc_load(residual + p * s->dst_step);
-    }
-    FC_UNROLL for (int p = 0; p < pixels; p++) {
-        if (tail)
-            fc_store_tail(dst + p * s->dst_step, sum[p], lanes);
-        else
-            fc_store(dst + p * s->dst_step, sum[p]);
-    }
-    if (e->activation == FC_IDENTITY)
-        return;
-    /* In a loop of its own, not unrolled, on results that are still in L1: a switch per register would be a page of
-     * code for each pixel. */
-    for (FC_REAL *at = dst, *end = dst + pixels * s->dst_step; at != end; at += s->dst_step) {
-        const fc_vec value = tail ? fc_load_tail(at, lanes) : fc_load(at);
-        const fc_vec result = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
-        if (tail)
-            fc_store_tail(at, result, lanes);
-        else
-            fc_store(at, result);
+    return tail ? fc_load_tail(p, lanes) : fc_load(p);
+}
+
+/* sum[p] += sum over t < taps of src[p * ratio + t] * weight[t], in input pixels that lie tap_step apart; each input
+ * is read once. */
+FC_INLINE void add_row(fc_vec sum[SUMS], const int pixels, const int taps, const int ratio, const bool tail, int lanes,
+                       const FC_REAL *src, ptrdiff_t tap_step, const FC_REAL *weight)
+{
+    fc_vec w[SUMS];
+    FC_UNROLL for (int t = 0; t < taps; t++)
+        w[t] = fc_load(weight + t * FC_LANES);
+    FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, src += tap_step) {
+        const fc_vec x = load_lanes(src, tail, lanes);
+        FC_UNROLL for (int t = 0; t < taps; t++)
+            if (i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
+                sum[(i - t) / ratio] += x * w[t];
     }
 }
 
-/* All channels of `pixels` pixels. */
-FC_INLINE void block(const fc_depthwise_row *s, const int pixels, ptrdiff_t first)
+/* The same for any number of taps and any step, over vectors instead of pixels when there is one pixel. */
+FC_INLINE void add_any_row(fc_vec sum[SUMS], const int pixels, const int vectors, const bool tail, const stretch *s,
+                           const FC_REAL *src, const FC_REAL *weight)
 {
-    ptrdiff_t c = 0;
-    for (; c + FC_LANES <= s->channels; c += FC_LANES)
-        stretch(s, pixels, false, first, c, FC_LANES);
-    if (c < s->channels)
-        stretch(s, pixels, true, first, c, (int)(s->channels - c));
+    const fc_depthwise_row *row = s->row;
+    for (ptrdiff_t t = 0; t < row->taps; t++, src += row->tap_step, weight += FC_LANES) FC_UNROLL
+        for (int v = 0; v < vectors; v++) FC_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[v * pixels + p] += load_lanes(src + p * row->src_step + v * FC_LANES, tail, s->lanes) *
+                                       fc_load(weight + v * row->all_taps * FC_LANES);
+}
+
+FC_INLINE void put(const stretch *s, const int pixels, const int vectors, const bool tail, fc_vec sum[SUMS])
+{
+    const fc_depthwise_row *row = s->row;
+    const ptrdiff_t at = s->first * row->dst_step + s->c;
+    FC_REAL *dst = (FC_REAL *)row->dst + at;
+    if (row->bias) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const fc_vec bias = load_lanes((const FC_REAL *)row->bias + s->c + v * FC_LANES, tail, s->lanes);
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                sum[v * pixels + p] += bias;
+        }
+    if (row->residual) FC_UNROLL
+        for (int v = 0; v < vectors; v++) FC_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[v * pixels + p] +=
+                    load_lanes((const FC_REAL *)row->residual + at + p * row->dst_step + v * FC_LANES, tail, s->lanes);
+    FC_UNROLL for (int v = 0; v < vectors; v++) FC_UNROLL
+        for (int p = 0; p < pixels; p++) {
+            if (tail)
+                fc_store_tail(dst + p * row->dst_step, sum[p], s->lanes);
+            else
+                fc_store(dst + p * row->dst_step + v * FC_LANES, sum[v * pixels + p]);
+        }
+    const fc_epilogue *e = row->epilogue;
+    if (e->activation == FC_IDENTITY)
+        return;
+    /* In loops of their own, not unrolled, on results that are still in L1: a switch per register would be a page of
+     * code for each pixel. */
+    for (int v = 0; v < vectors; v++)
+        for (int p = 0; p < pixels; p++) {
+            FC_REAL *result = dst + p * row->dst_step + v * FC_LANES;
+            const fc_vec value = load_lanes(result, tail, s->lanes);
+            const fc_vec y = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            if (tail)
+                fc_store_tail(result, y, s->lanes);
+            else
+                fc_store(result, y);
+        }
+}
+
+/* dst[p][c] = activation(sum over kernel rows j and taps t of src[j][p * src_step + t * tap_step + c] *
+ * weights[j][c's vector][t][lane] + bias[c] + residual[p][c]); taps and ratio (src_step / tap_step) are 0 when they
+ * are not constants of the code. */
+FC_INLINE void run_stretch(const stretch *s, const int pixels, const int vectors, const int taps, const int ratio,
+                           const bool tail)
+{
+    const fc_depthwise_row *row = s->row;
+    fc_vec sum[SUMS];
+    FC_UNROLL for (int i = 0; i < pixels * vectors; i++)
+        sum[i] = fc_zero();
+    for (ptrdiff_t j = 0; j < row->rows; j++) {
+        const FC_REAL *src = (const FC_REAL *)row->src[j] + s->first * row->src_step + s->c;
+        const FC_REAL *weight = (const FC_REAL *)row->weights[j] + s->c * row->all_taps;
+        if (taps > 0)
+            add_row(sum, pixels, taps, ratio, tail, s->lanes, src, row->tap_step, weight);
+        else
+            add_any_row(sum, pixels, vectors, tail, s, src, weight);
+    }
+    put(s, pixels, vectors, tail, sum);
+}
+
+/* All channels of `pixels` pixels; a lone pixel takes several vectors of channels at once. */
+FC_INLINE void run_block(const fc_depthwise_row *row, const int pixels, const int taps, const int ratio,
+                         ptrdiff_t first)
+{
+    enum { WIDE = 4 };
+    stretch s = {.row = row, .first = first, .lanes = FC_LANES};
+    if (pixels == 1)
+        for (; s.c + WIDE * FC_LANES <= row->channels; s.c += WIDE * FC_LANES)
+            run_stretch(&s, 1, WIDE, 0, 0, false);
+    for (; s.c + FC_LANES <= row->channels; s.c += FC_LANES)
+        run_stretch(&s, pixels, 1, taps, ratio, false);
+    s.lanes = (int)(row->channels - s.c);
+    if (s.lanes > 0)
+        run_stretch(&s, pixels, 1, taps, ratio, true);
+}
+
+/* Blocks of eight or four pixels; the last one overlaps the one before it rather than leave lone pixels. */
+FC_INLINE void run_row(const fc_depthwise_row *row, const int taps, const int ratio)
+{
+    if (row->count >= 8)
+        for (ptrdiff_t first = 0; first < row->count; first += 8)
+            run_block(row, 8, taps, ratio, first + 8 <= row->count ? first : row->count - 8);
+    else if (row->count >= 4)
+        for (ptrdiff_t first = 0; first < row->count; first += 4)
+            run_block(row, 4, taps, ratio, first + 4 <= row->count ? first : row->count - 4);
+    else
+        for (ptrdiff_t first = 0; first < row->count; first++)
+            run_block(row, 1, 0, 0, first);
 }
 
 fc_depthwise_fn FC_NAME(conv_depthwise);
 
-void FC_NAME(conv_depthwise)(const fc_depthwise_row *s)
+void FC_NAME(conv_depthwise)(const fc_depthwise_row *row)
 {
-    ptrdiff_t first = 0;
-    for (; first + 8 <= s->count; first += 8)
-        block(s, 8, first);
-    for (; first + 4 <= s->count; first += 4)
-        block(s, 4, first);
-    for (; first < s->count; first++)
-        block(s, 1, first);
+    const bool dense = row->src_step == row->tap_step, halved = row->src_step == 2 * row->tap_step;
+    if (dense && row->taps == 3)
+        run_row(row, 3, 1);
+    else if (dense && row->taps == 5)
+        run_row(row, 5, 1);
+    else if (dense && row->taps == 7)
+        run_row(row, 7, 1);
+    else if (halved && row->taps == 3)
+        run_row(row, 3, 2);
+    else if (halved && row->taps == 5)
+        run_row(row, 5, 2);
+    else
+        run_row(row, 0, 0);
 }

@@ -138,34 +138,52 @@ static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const p
     return last ? at * call->channels.dst_channels : at;
 }
 
+/* One kernel row of an im2col row: `vector` bytes a tap, `step` bytes apart in src; taps outside of `inside` are zero.
+ */
+static void fill_taps(char *to, const char *src, ptrdiff_t step, size_t vector, ptrdiff_t taps, fc_window inside)
+{
+    if (step == (ptrdiff_t)vector) {
+        memset(to, 0, (size_t)inside.begin * vector);
+        if (inside.end > inside.begin)
+            memcpy(to + (size_t)inside.begin * vector, src + inside.begin * step,
+                   (size_t)(inside.end - inside.begin) * vector);
+        memset(to + (size_t)inside.end * vector, 0, (size_t)(taps - inside.end) * vector);
+        return;
+    }
+    for (ptrdiff_t t = 0; t < taps; t++, to += vector) {
+        if (t < inside.begin || t >= inside.end)
+            memset(to, 0, vector);
+        else
+            memcpy(to, src + t * step, vector);
+    }
+}
+
 /* The products of one position, as one im2col row: tap by tap from channels-last images, else channel by channel. */
 static void fill_row(const chunk *s, const ptrdiff_t *place, ptrdiff_t image, ptrdiff_t group, char *row)
 {
     const fc_conv_call *call = s->call;
-    const fc_phase *phase = s->phase;
+    const fc_axis *axis = s->phase->axis;
     const fc_channels *channels = &call->channels;
-    const size_t element = call->element, vector = (size_t)channels->ic * element;
-    if (call->plan->desc.layout == FC_CHANNELS_LAST) {
-        for (ptrdiff_t t = 0; t < phase->taps; t++, row += vector) {
-            const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
-            if (at < 0)
-                memset(row, 0, vector);
-            else
-                memcpy(row, call->src + (size_t)(at * channels->src_channels + group * channels->ic) * element, vector);
-        }
-        return;
-    }
-    const ptrdiff_t plane = phase->axis[0].src * phase->axis[1].src * phase->axis[2].src;
-    const ptrdiff_t skipped = image * (channels->src_channels - 1) + group * channels->ic; /* planes before at's own */
-    for (ptrdiff_t t = 0; t < phase->taps; t++) {
-        const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
-        const char *from = at < 0 ? NULL : call->src + (size_t)(at + skipped * plane) * element;
-        char *to = row + (size_t)t * element;
-        for (ptrdiff_t c = 0; c < channels->ic; c++, to += (size_t)phase->taps * element) {
-            if (from == NULL)
-                memset(to, 0, element);
-            else
-                memcpy(to, from + (size_t)(c * plane) * element, element);
+    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t pixel = last ? channels->src_channels : 1, runs = last ? 1 : channels->ic;
+    const ptrdiff_t plane = axis[0].src * axis[1].src * axis[2].src;
+    const size_t element = call->element, vector = (size_t)(last ? channels->ic : 1) * element;
+    const ptrdiff_t column = place[2] * axis[2].src_step + axis[2].offset_first;
+    const fc_window inside = fc_taps_inside(&axis[2], place[2]);
+    for (ptrdiff_t c = 0; c < runs; c++) {
+        const ptrdiff_t channel = group * channels->ic + c;
+        const ptrdiff_t base =
+            last ? image * plane * pixel + channel : (image * channels->src_channels + channel) * plane;
+        for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
+            const ptrdiff_t depth = place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
+            for (ptrdiff_t h = 0; h < axis[1].taps; h++, row += (size_t)axis[2].taps * vector) {
+                const ptrdiff_t line = place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
+                const bool valid = (size_t)depth < (size_t)axis[0].src && (size_t)line < (size_t)axis[1].src;
+                const ptrdiff_t at = base + ((depth * axis[1].src + line) * axis[2].src + column) * pixel;
+                fill_taps(row, valid ? call->src + at * (ptrdiff_t)element : NULL,
+                          axis[2].offset_step * pixel * (ptrdiff_t)element, vector, axis[2].taps,
+                          valid ? inside : (fc_window){0, 0});
+            }
         }
     }
 }

@@ -87,18 +87,6 @@ static void run_stretch(output_row *s, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t
     });
 }
 
-/* The taps of one pixel along the row that lie inside the input: one run, since offsets are monotone. */
-static fc_window taps_of(const fc_axis *axis, ptrdiff_t pixel)
-{
-    fc_window window = {0, axis->taps};
-    const ptrdiff_t at = pixel * axis->src_step + axis->offset_first;
-    while (window.begin < window.end && (size_t)(at + window.begin * axis->offset_step) >= (size_t)axis->src)
-        window.begin++;
-    while (window.end > window.begin && (size_t)(at + (window.end - 1) * axis->offset_step) >= (size_t)axis->src)
-        window.end--;
-    return window;
-}
-
 static void run_row(output_row *s)
 {
     const fc_axis *axis = &s->phase->axis[2];
@@ -114,7 +102,7 @@ static void run_row(output_row *s)
             run_stretch(s, inner.begin, inner.end, 0, axis->taps);
             pixel = inner.end - 1;
         } else {
-            const fc_window taps = taps_of(axis, pixel);
+            const fc_window taps = fc_taps_inside(axis, pixel);
             run_stretch(s, pixel, pixel + 1, taps.begin, taps.end);
         }
     }

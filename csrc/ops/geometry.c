@@ -159,3 +159,14 @@ fc_window fc_valid(const fc_axis *axis, ptrdiff_t offset)
         window.end = window.begin = fc_min(window.begin, axis->count);
     return window;
 }
+
+fc_window fc_taps_inside(const fc_axis *axis, ptrdiff_t index)
+{
+    fc_window window = {0, axis->taps};
+    const ptrdiff_t first = index * axis->src_step + axis->offset_first;
+    while (window.begin < window.end && (size_t)(first + window.begin * axis->offset_step) >= (size_t)axis->src)
+        window.begin++;
+    while (window.end > window.begin && (size_t)(first + (window.end - 1) * axis->offset_step) >= (size_t)axis->src)
+        window.end--;
+    return window;
+}
