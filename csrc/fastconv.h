@@ -152,7 +152,7 @@ typedef struct {
 fc_status fc_pool_plan_make(const fc_pool_desc *desc, fc_pool_plan *plan);
 
 /* indices (int64, dst's shape; NULL when not wanted): a maximum's position, flat within its spatial volume.
- * A window with a NaN gives NaN and the first NaN's position; a window that holds only padding gives -inf, -1. */
+ * A window with a NaN gives NaN and the last NaN's position, as torch; one that holds only padding gives -inf, -1. */
 fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, void *dst, int64_t *indices,
                       void *workspace, int threads);
 
