@@ -345,7 +345,7 @@ class Model(Layer):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Train on one batch; return loss and metrics since the last `reset_metrics`, as Keras does.
+        """Train on one batch; return its loss and metrics.
 
         Parameters
         ----------
@@ -369,7 +369,7 @@ class Model(Layer):
         return self._one_batch(step, batches, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Evaluate one batch; return loss and metrics since the last `reset_metrics`, as Keras does.
+        """Evaluate one batch; return its loss and metrics.
 
         Parameters
         ----------
@@ -535,6 +535,7 @@ class Model(Layer):
         return logs
 
     def _one_batch(self, step: Evaluation, batches: Batches, return_dict: bool) -> Any:
+        step.objective.reset()
         for inputs, targets, truth, weights in batches:
             step.run(inputs, targets, targets if truth is None else truth, weights)
         logs = step.objective.results()
@@ -569,8 +570,9 @@ def _samples(x: Any, y: Any, sample_weight: Any = None, class_weight: Mapping[in
     targets = as_array(y, "y")
     weights = None if sample_weight is None else as_array(sample_weight, "sample_weight")
     if class_weight is not None:
-        of_classes = weights_of_classes(class_weight, targets)
-        weights = of_classes if weights is None else weights.reshape(len(of_classes), -1)[:, 0] * of_classes
+        if weights is not None:
+            raise ValueError("You cannot use `class_weight` and `sample_weight` at the same time.")
+        weights = weights_of_classes(class_weight, targets)
     inputs = as_array(x, "x")
     if weights is not None and len(weights) != len(inputs):
         raise ValueError(f"sample_weight: expected a weight for each of {len(inputs)} samples, got {len(weights)}")
