@@ -1,7 +1,8 @@
-/* The engine from C alone, for sanitizers and emulators: `engine [rounds]` prints what it checked and exits with 0.
+/* The engine from C alone, for sanitizers and emulators: `engine [ROUNDS]` prints what it checked and exits with 0.
  *
- * Every result is compared with plain loops on integer-valued data, so equality is exact. Then several threads run
- * one shared plan with one shared set of packed weights, each with its own thread count, and must get the same bits.
+ * Every result is compared with plain loops on integer-valued data, so equality is exact. Then, ROUNDS times (1),
+ * several threads run one shared plan with one shared set of packed weights, each with its own thread count, and must
+ * get the same bits.
  * Every buffer has exactly the size that the engine asked for. .ci/run builds this with ThreadSanitizer, with
  * AddressSanitizer (which looks for leaks), and for aarch64; CONTRIBUTING.md has the commands.
  */
