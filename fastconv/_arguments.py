@@ -87,7 +87,7 @@ def number(name: str, value: object) -> float:
 def flag(name: str, value: object) -> bool:
     """Return a bool, NumPy's own included."""
     if not isinstance(value, bool | np.bool_):
-        wrong(name, "True or False", value, TypeError)
+        wrong(name, "True or False", shorten(value), TypeError)
     return bool(value)
 
 
@@ -108,9 +108,9 @@ def pair(name: str, value: object, minimum: int) -> Pair:
 def choice(name: str, value: object, allowed: Collection[str]) -> str:
     """Return a string that is one of those allowed."""
     if not isinstance(value, str):
-        wrong(name, f"one of {', '.join(map(repr, allowed))}", value, TypeError)
+        wrong(name, f"one of {', '.join(map(repr, allowed))}", shorten(value), TypeError)
     if value not in allowed:
-        wrong(name, f"one of {', '.join(map(repr, allowed))}", value)
+        wrong(name, f"one of {', '.join(map(repr, allowed))}", shorten(value))
     return value
 
 
@@ -128,12 +128,12 @@ def sizes(name: str, value: object, lengths: tuple[int, ...]) -> tuple[int, ...]
     """Return a shape whose length is one of `lengths`."""
     expected = f"a tuple of {' or '.join(map(str, lengths))} ints of at least 0"
     if not isinstance(value, tuple | list):
-        wrong(name, expected, value, TypeError)
+        wrong(name, expected, shorten(value), TypeError)
     if len(value) not in lengths:
-        wrong(name, expected, value)
+        wrong(name, expected, shorten(value))
     shape = tuple(index(name, extent, expected) for extent in value)
     if min(shape) < 0:
-        wrong(name, expected, value)
+        wrong(name, expected, shorten(value))
     return shape
 
 
@@ -292,24 +292,24 @@ def padding_of(value: object, src: Pair, kernel: Pair, stride: Pair, dilation: P
     expected = "an int of at least 0, (h, w), ((top, bottom), (left, right)), 'valid', 'same' or 'same_lower'"
     if isinstance(value, str):
         if value not in ("valid", "same", "same_lower"):
-            wrong("padding", expected, value)
+            wrong("padding", expected, shorten(value))
         totals = (0, 0) if value == "valid" else tuple(map(same_total, src, kernel, stride, dilation))
         small = (totals[0] // 2, totals[1] // 2)
         large = (totals[0] - small[0], totals[1] - small[1])
         return (large, small) if value == "same_lower" else (small, large)
     if isinstance(value, tuple | list) and any(isinstance(entry, tuple | list) for entry in value):
         if len(value) != 2 or not all(isinstance(entry, tuple | list) and len(entry) == 2 for entry in value):
-            wrong("padding", expected, value)
+            wrong("padding", expected, shorten(value))
         (top, bottom), (left, right) = ([index("padding", entry, expected) for entry in row] for row in value)
         if min(top, bottom, left, right) < 0:
-            wrong("padding", expected, value)
+            wrong("padding", expected, shorten(value))
         return (top, left), (bottom, right)
     if isinstance(value, tuple | list) and len(value) != 2:
-        wrong("padding", expected, value)
+        wrong("padding", expected, shorten(value))
     entries = value if isinstance(value, tuple | list) else (value, value)
     first, second = (index("padding", entry, expected) for entry in entries)
     if min(first, second) < 0:
-        wrong("padding", expected, value)
+        wrong("padding", expected, shorten(value))
     return (first, second), (first, second)
 
 
@@ -330,6 +330,7 @@ def same_total(src: int, kernel: int, stride: int, dilation: int) -> int:
 class Conv2d(NamedTuple):
     """A checked 2-D convolution, whichever of its three products is wanted."""
 
+    name: str  # of the argument that gave the input's shape
     layout: str
     input: Image
     oc: int
@@ -382,7 +383,7 @@ def conv2d(
         per_group = f"{picture.channels} channels of {first}" + (f" / {count} groups" if count > 1 else "")
         wrong(second, f"{picture.channels // count} input channels ({per_group})", f"{ic} in shape {weight_shape}")
     begin, end = padding_of(padding, picture.spatial, (kh, kw), strides, dilations)
-    return Conv2d(layout, picture, oc, count, (kh, kw), strides, dilations, begin, end)
+    return Conv2d(first, layout, picture, oc, count, (kh, kw), strides, dilations, begin, end)
 
 
 def plan_conv(
@@ -433,8 +434,8 @@ def describe(
     if status == _core.UNSUPPORTED:
         others = [name for name in _core.ALGORITHMS if name != chosen]
         possible = [name for name in others if can_describe(conv, direction, dtype, reuse, name)]
-        wrong("algorithm", f"one that serves this convolution ({', '.join(map(repr, possible))})", chosen)
-    refuse(status, conv.input.spatial, conv.kernel, conv.dilation, conv.pad_begin, conv.pad_end)
+        wrong("algorithm", f"one that serves this convolution ({', '.join(map(repr, possible))})", repr(chosen))
+    refuse(status, conv)
 
 
 def can_describe(conv: Conv2d, direction: int, dtype: np.dtype[Any], reuse: int, algorithm: str) -> bool:
@@ -446,16 +447,17 @@ def can_describe(conv: Conv2d, direction: int, dtype: np.dtype[Any], reuse: int,
     return True
 
 
-def refuse(status: int, src: Pair, kernel: Pair, dilation: Pair, pad_begin: Pair, pad_end: Pair) -> None:
+def refuse(status: int, made: Conv2d | Pool2d) -> None:
     """Turn the status of a plan into the error that says what does not fit; return when it is OK."""
     if status == _core.OK:
         return
-    padded = tuple(map(sum, zip(src, pad_begin, pad_end, strict=True)))
-    reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    padded = tuple(map(sum, zip(made.input.spatial, made.pad_begin, made.pad_end, strict=True)))
+    reach = tuple((k - 1) * d + 1 for k, d in zip(made.kernel, made.dilation, strict=True))
     if status == _core.EMPTY_OUTPUT or any(r > p for r, p in zip(reach, padded, strict=True)):
-        wrong("input", f"padded extents of at least the kernel's {reach[0]} x {reach[1]}", f"{padded[0]} x {padded[1]}")
+        least = f"padded extents of at least the kernel's {reach[0]} x {reach[1]}"
+        wrong(made.name, least, f"{padded[0]} x {padded[1]}")
     if status == _core.OVERFLOW:
-        wrong("input", "sizes whose products fit 63 bits", f"extents {src}, kernel {kernel}, padded {padded}")
+        wrong(made.name, "sizes whose products fit 63 bits", f"extents {padded} with padding, kernel {made.kernel}")
     raise RuntimeError(f"the engine refused a checked description: status {status}")
 
 
@@ -481,6 +483,7 @@ def pad(x: Array, conv: Conv2d, mode: str) -> Array:
 class Pool2d(NamedTuple):
     """A checked 2-D pooling."""
 
+    name: str  # of the argument that gave the input's shape
     maximum: bool
     layout: str
     input: Image
@@ -521,7 +524,7 @@ class Pool2d(NamedTuple):
         )
         if self.dst is not None and status != _core.OK:
             wrong("output_size", "sizes whose products fit 63 bits", self.dst)
-        refuse(status, self.input.spatial, self.kernel, self.dilation, self.pad_begin, self.pad_end)
+        refuse(status, self)
         return plan
 
 
@@ -556,7 +559,7 @@ def pool2d(
         if divisor == 0:
             wrong("divisor_override", "an int other than 0", divisor_override)
     flags = flag("ceil_mode", ceil_mode), flag("count_include_pad", include_pad)
-    return Pool2d(maximum, layout, picture, kernel, strides, dilations, begin, end, *flags, divisor)
+    return Pool2d(name, maximum, layout, picture, kernel, strides, dilations, begin, end, *flags, divisor)
 
 
 def adaptive_pool2d(
@@ -575,4 +578,4 @@ def adaptive_pool2d(
     )
     if min(height, width) < 0:
         wrong("output_size", expected, output_size)
-    return Pool2d(maximum, layout, picture, dst=(height, width))
+    return Pool2d(name, maximum, layout, picture, dst=(height, width))

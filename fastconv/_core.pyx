@@ -8,7 +8,7 @@ else they return None, having done nothing, and the caller makes the arrays plai
 
 cimport cython
 from cpython.buffer cimport (
-    Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
@@ -19,7 +19,8 @@ from threading import Lock
 import numpy
 
 cdef extern from "Python.h":
-    void PyErr_Clear()
+    void PyErr_Clear() noexcept
+    int PyObject_GetBuffer(object array, Py_buffer *view, int flags) noexcept
 
 cdef extern from *:
     """

@@ -120,7 +120,8 @@ def conv2d(
     Returns
     -------
     ndarray (n, o, oh, ow)
-        In the layout and without n as the input; ``oh = floor((h + top + bottom - (kh - 1) * dilation - 1) / stride) + 1``.
+        In the layout of the input, and without n like it;
+        ``oh = floor((h + top + bottom - (kh - 1) * dilation - 1) / stride) + 1``.
 
     Raises
     ------

@@ -84,7 +84,7 @@ class Conv2dPlan(_core.ConvPlan):
         dst = lead.shape(conv.layout, conv.oc, self.dst)
         moved = item * sum(map(math.prod, (src, dst, conv.weight_shape)))
         why = "as asked for" if self._asked != "auto" else "the choice for this shape"
-        tile = f"{facts['rows']} x {facts['vectors'] * facts['lanes']}"
+        rows, vectors, lanes = facts["rows"], facts["vectors"], facts["lanes"]
         ending = " + ".join(["bias"] * self._has_bias + [self._activation or ""]).strip(" +")
         return "\n".join(
             [
@@ -93,7 +93,7 @@ class Conv2dPlan(_core.ConvPlan):
                 f"padding {conv.padding}" + (f", then {ending}" if ending else ""),
                 f"algorithm  {facts['algorithm']}, {why}",
                 f"kernel     {facts['family']}: {REASONS[facts['family']]}",
-                f"tile       {tile} accumulators: {facts['rows']} rows of {facts['vectors']} vectors of {facts['lanes']}",
+                f"tile       {rows} x {vectors * lanes} accumulators: {rows} rows of {vectors} vectors of {lanes}",
                 f"isa        {facts['isa']}",
                 f"memory     {facts['packed_bytes']:,} bytes of packed weights, {self.workspace_bytes:,} of workspace",
                 f"roofline   {self.flops:,.0f} flop / {moved:,} bytes = {self.flops / moved:.1f} flop per byte",

@@ -140,7 +140,7 @@ def checked_isa(source: str, name: object) -> int:
     isa = _core.ISAS[_arguments.choice(source, name, _core.ISAS)]
     if not _core.isa_available(isa):
         available = ", ".join(map(repr, available_isas()))
-        _arguments.wrong(source, f"an instruction set that is available here ({available})", name)
+        _arguments.wrong(source, f"an instruction set that is available here ({available})", repr(name))
     return isa
 
 
