@@ -168,7 +168,7 @@ TILE_CONVS = [
 NETWORK_CONVS = [
     ConvCase("edge_filter", (1, 1, 6, 6), (1, 3, 3)),
     ConvCase("colour_same", (1, 3, 32, 32), (12, 3, 3), padding="same"),
-    ConvCase("colour_40", (1, 3, 40, 40), (40, 5, 5)),
+    ConvCase("colour_40", (1, 3, 16, 18), (40, 5, 5)),
     ConvCase("lenet_c1", (2, 1, 32, 32), (6, 5, 5)),
     ConvCase("lenet_c2", (2, 6, 14, 14), (16, 5, 5)),
     ConvCase("lenet_c3", (3, 16, 5, 5), (120, 5, 5)),
@@ -182,19 +182,19 @@ NETWORK_CONVS = [
 
 # More than half a million multiply-adds for each of three threads.
 LARGE_CONVS = [
-    ConvCase("large_channel", (1, 32, 17, 19), (32, 3, 3), padding=1),
-    ConvCase("large_batch", (7, 16, 13, 13), (24, 3, 3), padding=1),
-    ConvCase("large_1x1", (2, 48, 21, 20), (50, 1, 1)),
-    ConvCase("large_strided", (1, 24, 35, 37), (40, 3, 3), stride=2, padding=1),
-    ConvCase("large_colour", (1, 3, 61, 63), (20, 5, 5)),
-    ConvCase("large_few_filters", (1, 8, 75, 70), (5, 3, 3), padding=1),
+    ConvCase("large_channel", (1, 32, 14, 15), (32, 3, 3), padding=1),
+    ConvCase("large_batch", (5, 16, 10, 10), (24, 3, 3), padding=1),
+    ConvCase("large_1x1", (2, 48, 19, 18), (50, 1, 1)),
+    ConvCase("large_strided", (1, 24, 29, 31), (34, 3, 3), stride=2, padding=1),
+    ConvCase("large_colour", (1, 3, 37, 39), (20, 5, 5)),
+    ConvCase("large_few_filters", (1, 8, 70, 66), (5, 3, 3), padding=1),
     ConvCase("large_single_channel", (5, 1, 48, 50), (7, 5, 5)),
-    ConvCase("large_dilated", (1, 16, 30, 31), (17, 3, 3), padding=2, dilation=2),
-    ConvCase("large_groups", (2, 32, 22, 22), (32, 3, 3), padding=1, groups=4),
-    ConvCase("large_depthwise", (2, 64, 41, 43), (64, 3, 3), padding=1, groups=64),
-    ConvCase("large_multiplier", (3, 12, 40, 41), (24, 5, 5), padding=2, groups=12),
-    ConvCase("large_tiny_maps", (64, 40, 2, 2), (64, 2, 2), padding=1),
-    ConvCase("large_tall_weights", (1, 512, 3, 3), (64, 3, 3), padding=1),
+    ConvCase("large_dilated", (1, 16, 27, 28), (17, 3, 3), padding=2, dilation=2),
+    ConvCase("large_groups", (2, 32, 20, 19), (32, 3, 3), padding=1, groups=4),
+    ConvCase("large_depthwise", (2, 64, 38, 40), (64, 3, 3), padding=1, groups=64),
+    ConvCase("large_multiplier", (2, 12, 37, 38), (24, 5, 5), padding=2, groups=12),
+    ConvCase("large_tiny_maps", (26, 40, 2, 2), (64, 2, 2), padding=1),
+    ConvCase("large_tall_weights", (1, 512, 3, 3), (40, 3, 3), padding=1),
 ]
 
 CONV_CASES = {case.name: case for case in EDGE_CONVS + TILE_CONVS + NETWORK_CONVS + LARGE_CONVS}
@@ -280,8 +280,8 @@ POOL_CASES = {
         PoolCase("one_column", (1, 3, 19, 1), (3, 1), stride=2, padding=(1, 0)),
         PoolCase("zero_batch", (0, 3, 6, 7), 2),
         PoolCase("many_tiny_images", (29, 3, 2, 2), 2),
-        PoolCase("large", (3, 48, 40, 41), 3, stride=2, padding=1),
-        PoolCase("large_plain", (2, 64, 48, 46), 2),
+        PoolCase("large", (3, 56, 56, 58), 3, stride=2, padding=1),
+        PoolCase("large_plain", (2, 64, 80, 82), 2),
         *(PoolCase(f"channels_{c}", (1, c, 4, 4), 2) for c in TILE_EDGES + LONG_TILE_EDGES),
         *(PoolCase(f"width_{w}", (1, 2, 3, w), (3, 2), stride=(1, 2), padding=1) for w in range(1, 70, 3)),
         *(PoolCase(f"width_stride_1_{w}", (1, 2, 2, w), 2, stride=1) for w in range(2, 40)),

@@ -23,9 +23,9 @@ _GUARD_BYTES = 192
 
 
 @contextmanager
-def running(isa: str) -> Iterator[None]:
-    """Compute with ``isa``, and see that nothing else is in charge."""
-    with fastconv.use_isa(isa):
+def running(isa: str, threads: int = 1) -> Iterator[None]:
+    """Compute with ``isa`` and so many threads, and see that nothing else is in charge."""
+    with fastconv.use_isa(isa), running_threads(threads):
         assert runtime.get_isa() == isa
         yield
         assert runtime.get_isa() == isa

@@ -153,6 +153,7 @@ def test_activation_after_convolution(activation: str) -> None:
     for case in map(CONV_CASES.__getitem__, names):
         rng = generator(case.name)
         images, weight = rng.standard_normal(case.shape), rng.standard_normal(case.weight_shape)
+        weight /= np.sqrt(weight[0].size)
         bias = rng.standard_normal(case.kernel[0])
         for dtype in DTYPES:
             rounded = images.astype(dtype), weight.astype(dtype), bias.astype(dtype)
