@@ -49,7 +49,7 @@ def draw_all(
     right = np.where(readings == labels, probabilities.max(axis=1), np.inf)
     chosen = int(np.argmin(np.abs(right - 0.97))) if np.isfinite(right).any() else 0
     pictures.training_curves(history, folder / "curves.png", test_accuracy=accuracy)
-    pictures.filters(kernel, folder / "filters.png", name=convolution.name, bias=bias)
+    pictures.filters(kernel, folder / "filters.png", name=convolution.name.capitalize(), bias=bias)
     pictures.feature_maps(
         stages(model, images[chosen]),
         folder / "feature-maps.png",
@@ -76,7 +76,7 @@ def stages(model: Any, image: NDArray[np.float32]) -> list[pictures.Stage]:
     list of Stage
         The input and every layer's output but those that only reshape.
     """
-    found = [pictures.Stage("input", image)]
+    found = [pictures.Stage("Input", image)]
     values: NDArray[Any] = image[None]
     for layer in model.layers:
         before, values = values, np.asarray(layer(values))
@@ -85,10 +85,10 @@ def stages(model: Any, image: NDArray[np.float32]) -> list[pictures.Stage]:
         activation = _activation_name(layer)
         note = _note(layer)
         if isinstance(layer, layers.Conv2D) and activation and values.shape[1:3] != (1, 1):
-            found.append(pictures.Stage(layer.name, _convolved(layer, before)[0], note))
+            found.append(pictures.Stage(layer.name.capitalize(), _convolved(layer, before)[0], note))
             note, activation = activation, ""
         shown = values[0].ravel() if values.ndim == 2 or values.shape[1:3] == (1, 1) else values[0]
-        found.append(pictures.Stage(layer.name, shown, ", ".join(filter(None, (note, activation)))))
+        found.append(pictures.Stage(layer.name.capitalize(), shown, ", ".join(filter(None, (note, activation)))))
     return found
 
 

@@ -67,8 +67,7 @@ def train(options: argparse.Namespace) -> None:
     with reported(OSError, about=folder):
         folder.mkdir(parents=True, exist_ok=True)
     fastconv.utils.set_random_seed(options.seed)
-    if options.threads is not None:
-        fastconv.set_num_threads(options.threads)
+    fastconv.set_num_threads(options.threads)
     digits = load(options.data, options.distort, options.seed)
     say(str(digits))
     model = fastconv.models.LeNet5()
