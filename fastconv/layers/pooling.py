@@ -84,7 +84,7 @@ class GlobalPooling2D(Layer):
     def _squeeze(self, outputs: Array) -> Array:
         if self.keepdims:
             return outputs
-        return outputs.reshape(outputs.shape[0], -1)
+        return outputs.reshape(outputs.shape[0], outputs.shape[-1 if self._layout == "NHWC" else 1])
 
     def _expand(self, grad_outputs: Array) -> Array:
         if self.keepdims:
