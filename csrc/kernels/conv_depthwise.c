@@ -28,7 +28,7 @@ FC_INLINE void add_row(fc_vec sum[SUMS], const int pixels, const int taps, const
     FC_UNROLL for (int t = 0; t < taps; t++)
         w[t] = fc_load(weight + t * FC_LANES);
     FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, src += tap_step) {
-        const fc_vec x = load_lanes(src, tail, lanes);
+        const fc_vec x = fc_hold(load_lanes(src, tail, lanes));
         FC_UNROLL for (int t = 0; t < taps; t++)
             if (i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
                 sum[(i - t) / ratio] += x * w[t];
@@ -124,18 +124,22 @@ FC_INLINE void run_block(const fc_depthwise_row *row, const int pixels, const in
         run_stretch(&s, pixels, 1, taps, ratio, true);
 }
 
-/* Blocks of eight or four pixels; the last one overlaps the one before it rather than leave lone pixels. */
+/* Blocks of eight pixels, then what covers the rest with least work: the last block may overlap the one before it,
+ * whose pixels it writes again, rather than leave lone pixels. */
 FC_INLINE void run_row(const fc_depthwise_row *row, const int taps, const int ratio)
 {
-    if (row->count >= 8)
-        for (ptrdiff_t first = 0; first < row->count; first += 8)
-            run_block(row, 8, taps, ratio, first + 8 <= row->count ? first : row->count - 8);
-    else if (row->count >= 4)
-        for (ptrdiff_t first = 0; first < row->count; first += 4)
-            run_block(row, 4, taps, ratio, first + 4 <= row->count ? first : row->count - 4);
-    else
-        for (ptrdiff_t first = 0; first < row->count; first++)
-            run_block(row, 1, 0, 0, first);
+    const ptrdiff_t count = row->count;
+    ptrdiff_t first = 0;
+    for (; first + 8 <= count; first += 8)
+        run_block(row, 8, taps, ratio, first);
+    if (first < count && count - first > 4 && count >= 8) {
+        run_block(row, 8, taps, ratio, count - 8);
+        return;
+    }
+    for (; first < count && count >= 4; first += 4)
+        run_block(row, 4, taps, ratio, first + 4 <= count ? first : count - 4);
+    for (; first < count; first++)
+        run_block(row, 1, 0, 0, first);
 }
 
 fc_depthwise_fn FC_NAME(conv_depthwise);

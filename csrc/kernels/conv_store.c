@@ -83,7 +83,7 @@ static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
 /* The least i with first + i * step >= bound, for step > 0. */
 static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
 {
-    return first >= bound ? 0 : (bound - first + step - 1) / step;
+    return first >= bound ? 0 : (bound - first - 1) / step + 1;
 }
 
 /* dst[i][j] = src[row_first + i * row_step][col_first + j * col_step], zero outside the plane. */

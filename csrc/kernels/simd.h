@@ -47,6 +47,20 @@ typedef FC_REAL fc_vec_unaligned __attribute__((vector_size(FC_VEC_BYTES), align
 
 FC_INLINE fc_vec fc_load(const FC_REAL *p) { return *(const fc_vec_unaligned *)p; }
 FC_INLINE void fc_store(FC_REAL *p, fc_vec v) { *(fc_vec_unaligned *)p = v; }
+
+/* v, in a register from here on: keeps GCC from loading it again for each use, as a memory operand. */
+FC_INLINE fc_vec fc_hold(fc_vec v)
+{
+#if defined(FC_ISA_NEON)
+    __asm__("" : "+w"(v));
+#elif defined(FC_ISA_AVX512)
+    __asm__("" : "+v"(v));
+#elif defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#endif
+    return v;
+}
+
 FC_INLINE fc_vec fc_splat(FC_REAL value) { return value - (fc_vec){0}; } /* "-" keeps the sign of zero */
 FC_INLINE fc_vec fc_zero(void) { return (fc_vec){0}; }
 

@@ -217,7 +217,8 @@ FC_INLINE fc_vec fc_normal_ratio(fc_vec a)
     fc_vec t = (2 * a * scale - 1) + 2 * a * scale_low;
     fc_pair rest = fc_product_pair(t, fc_polynomial(t, FC_NORMAL_TERMS + 1, FC_NORMAL_COUNT - 1));
     fc_vec high = rest.high + FC_NORMAL_TERMS[0], low = rest.high - (high - FC_NORMAL_TERMS[0]);
-    return high * scale + (high * scale_low + (low + (rest.low + FC_NORMAL_FIRST_LOW)) * scale);
+    fc_pair ratio = fc_product_pair(high, scale);
+    return ratio.high + (ratio.low + (high * scale_low + (low + (rest.low + FC_NORMAL_FIRST_LOW)) * scale));
 }
 
 /* Phi(x) */

@@ -1,5 +1,6 @@
 /* The depthwise family, channels-last: one output row at a time, its inner pixels (all taps inside the input) in one
- * stretch, border pixels one by one with the taps that they have. */
+ * stretch, border pixels one by one with the taps that they have. Rows follow each other within a block of channels
+ * that is narrow enough for the input rows of a kernel to stay in L1. */
 #include "conv.h"
 #include "parallel.h"
 
@@ -31,7 +32,20 @@ typedef struct {
     const char *packed;
     workspace at;
     ptrdiff_t image, place[2]; /* of the output row, in the phase's own grid */
+    ptrdiff_t channel, channels;
 } output_row;
+
+enum { ROWS_BYTES = 24 * 1024 };
+
+/* Whole vectors of channels whose rows under one kernel fit ROWS_BYTES; one at least. */
+static ptrdiff_t channels_at_once(const fc_conv_call *call, const fc_phase *phase)
+{
+    const fc_axis *axis = phase->axis;
+    const double column = (double)axis[2].src * (double)(axis[0].taps * axis[1].taps) * (double)call->element;
+    const double vectors = ROWS_BYTES / (column * call->plan->lanes + 1);
+    const ptrdiff_t all = call->channels.src_channels;
+    return vectors * call->plan->lanes >= (double)all ? all : fc_max_extent((ptrdiff_t)vectors, 1) * call->plan->lanes;
+}
 
 /* Fills in the kernel rows that lie inside the input, at their tap `first`, for pixel `pixel`; returns their number. */
 static ptrdiff_t kernel_rows(output_row *s, ptrdiff_t first, ptrdiff_t pixel)
@@ -51,8 +65,9 @@ static ptrdiff_t kernel_rows(output_row *s, ptrdiff_t first, ptrdiff_t pixel)
                 continue;
             const ptrdiff_t position = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src + column;
             const ptrdiff_t tap = (d * axis[1].taps + h) * axis[2].taps + first;
-            s->at.src[count] = call->src + (size_t)(position * channels) * call->element;
-            s->at.weights[count++] = s->packed + (size_t)(tap * call->plan->lanes) * call->element;
+            s->at.src[count] = call->src + (size_t)(position * channels + s->channel) * call->element;
+            const ptrdiff_t weights = s->channel * s->phase->taps + tap * call->plan->lanes;
+            s->at.weights[count++] = s->packed + (size_t)weights * call->element;
         }
     }
     return count;
@@ -68,7 +83,7 @@ static void run_stretch(output_row *s, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t
     at = at * axis[0].dst + axis[0].dst_first + s->place[0] * axis[0].dst_step;
     at = at * axis[1].dst + axis[1].dst_first + s->place[1] * axis[1].dst_step;
     at = at * axis[2].dst + axis[2].dst_first + begin * axis[2].dst_step;
-    const size_t bytes = (size_t)(at * channels) * call->element;
+    const size_t bytes = (size_t)(at * channels + s->channel) * call->element;
     call->kernels->conv->depthwise(&(fc_depthwise_row){
         .src = s->at.src,
         .weights = s->at.weights,
@@ -79,8 +94,8 @@ static void run_stretch(output_row *s, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t
         .src_step = axis[2].src_step * channels,
         .dst_step = axis[2].dst_step * channels,
         .count = end - begin,
-        .channels = channels,
-        .bias = call->bias,
+        .channels = s->channels,
+        .bias = call->bias ? call->bias + (size_t)s->channel * call->element : NULL,
         .residual = call->residual ? call->residual + bytes : NULL,
         .dst = call->dst + bytes,
         .epilogue = &call->epilogue,
@@ -120,12 +135,16 @@ void fc_conv_depthwise(const void *context, int thread, int threads)
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         s.phase = &phase;
+        const ptrdiff_t rows = phase.axis[0].count * phase.axis[1].count, channels = call->channels.src_channels;
+        const ptrdiff_t together = channels_at_once(call, &phase), blocks = fc_divide_up(channels, together);
         ptrdiff_t begin, end;
-        fc_share(call->n * phase.axis[0].count * phase.axis[1].count, thread, threads, &begin, &end);
-        for (ptrdiff_t row = begin; row < end; row++) {
-            s.place[1] = row % phase.axis[1].count;
-            s.place[0] = row / phase.axis[1].count % phase.axis[0].count;
-            s.image = row / phase.axis[1].count / phase.axis[0].count;
+        fc_share(call->n * blocks * rows, thread, threads, &begin, &end);
+        for (ptrdiff_t unit = begin; unit < end; unit++) {
+            s.place[1] = unit % phase.axis[1].count;
+            s.place[0] = unit % rows / phase.axis[1].count;
+            s.channel = unit / rows % blocks * together;
+            s.channels = fc_min(together, channels - s.channel);
+            s.image = unit / rows / blocks;
             run_row(&s);
         }
         s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;

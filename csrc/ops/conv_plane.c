@@ -21,8 +21,6 @@ enum { BAND_BYTES = 192 * 1024 };
 typedef struct {
     ptrdiff_t slots;  /* residues of the taps' offsets modulo the stride */
     ptrdiff_t length; /* of a slot */
-    ptrdiff_t base;   /* the smallest tap offset */
-    ptrdiff_t step;   /* between taps in ascending order of their offsets */
 } band_axis;
 
 typedef struct {
@@ -39,11 +37,8 @@ typedef struct {
 
 static band_axis band_axis_of(const fc_axis *axis, ptrdiff_t count)
 {
-    const ptrdiff_t taps = axis->taps, stride = axis->src_step;
-    const ptrdiff_t step = axis->offset_step < 0 ? -axis->offset_step : axis->offset_step;
-    band_axis band = {.slots = taps, .length = count, .base = axis->offset_first, .step = step};
-    if (axis->offset_step < 0)
-        band.base += (taps - 1) * axis->offset_step;
+    const ptrdiff_t taps = axis->taps, stride = axis->src_step, step = axis->offset_step;
+    band_axis band = {.slots = taps, .length = count};
     for (ptrdiff_t t = 1; t < taps; t++) /* the first tap that returns to slot 0 */
         if (t * step % stride == 0) {
             band.slots = t;
@@ -69,12 +64,11 @@ static band_shape band_shape_of(const fc_phase *phase, const ptrdiff_t box[FC_SP
     return shape;
 }
 
-/* Where tap `t` of an axis, in the phase's own order, lies in its axis of the band: slot and shift. */
+/* Where tap `t` of an axis lies in its axis of the band: slot and shift. */
 static void tap_place(const fc_axis *axis, const band_axis *band, ptrdiff_t t, ptrdiff_t *slot, ptrdiff_t *shift)
 {
-    const ptrdiff_t rank = axis->offset_step < 0 ? axis->taps - 1 - t : t;
-    *slot = rank % band->slots;
-    *shift = rank * band->step / axis->src_step - *slot * band->step / axis->src_step;
+    *slot = t % band->slots;
+    *shift = t * axis->offset_step / axis->src_step - *slot * axis->offset_step / axis->src_step;
 }
 
 static void fill_offsets(const fc_phase *phase, const band_shape *shape, ptrdiff_t channels, ptrdiff_t *offsets)
@@ -232,15 +226,16 @@ static void fill_channel(const unit *s, const char *src, char *dst)
             .src_rows = axis[1].src,
             .src_cols = axis[2].src,
             .src_pitch = axis[2].src,
-            .row_first = s->first[1] * axis[1].src_step + band[1].base + slot_h * band[1].step,
+            .row_first = s->first[1] * axis[1].src_step + axis[1].offset_first + slot_h * axis[1].offset_step,
             .row_step = axis[1].src_step,
             .rows = band[1].length,
-            .col_first = s->first[2] * axis[2].src_step + band[2].base + slot_w * band[2].step,
+            .col_first = s->first[2] * axis[2].src_step + axis[2].offset_first + slot_w * axis[2].offset_step,
             .col_step = axis[2].src_step,
             .cols = band[2].length,
         };
         for (ptrdiff_t d = 0; d < band[0].length; d++, dst += (size_t)plane * element) {
-            const ptrdiff_t depth = (s->first[0] + d) * axis[0].src_step + band[0].base + slot_d * band[0].step;
+            const ptrdiff_t depth =
+                (s->first[0] + d) * axis[0].src_step + axis[0].offset_first + slot_d * axis[0].offset_step;
             if ((size_t)depth >= (size_t)axis[0].src) {
                 memset(dst, 0, (size_t)plane * element);
                 continue;

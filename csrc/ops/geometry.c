@@ -33,9 +33,9 @@ fc_status fc_extent(ptrdiff_t src, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t
     if (!fc_multiply(kernel - 1, dilation, &reach) || __builtin_add_overflow(src, pad_begin, &padded) ||
         __builtin_add_overflow(padded, pad_end, &padded))
         return FC_OVERFLOW;
-    if (padded <= reach)
-        return FC_EMPTY_OUTPUT;
     ptrdiff_t room = padded - reach - 1;
+    if (room < 0 && (!ceil_mode || room <= -stride))
+        return FC_EMPTY_OUTPUT;
     *dst = (ceil_mode ? fc_divide_up(room, stride) : room / stride) + 1;
     /* (dst - 1) * stride < room + stride, which may overflow: compare by division */
     if (ceil_mode && *dst - 1 >= fc_divide_up(src + pad_begin, stride))
@@ -95,17 +95,18 @@ static fc_axis forward_axis(const fc_conv_desc *desc, int a)
 }
 
 /* Input position first + i * stride receives output position o through tap k when o * stride = position + pad - k *
- * dilation: such k recur every stride / gcd(stride, dilation), and o falls by dilation / gcd each time. */
+ * dilation: such k recur every stride / gcd(stride, dilation), and o falls by dilation / gcd each time. They are listed
+ * from the last to the first, so that offsets ascend as they do forward. */
 static fc_axis backward_axis(const fc_conv_desc *desc, int a, ptrdiff_t first)
 {
     const ptrdiff_t stride = desc->stride[a], dilation = desc->dilation[a], kernel = desc->kernel[a];
     const ptrdiff_t divisor = greatest_common_divisor(stride, dilation), period = stride / divisor;
-    const ptrdiff_t position = first + desc->pad_begin[a];
+    const ptrdiff_t position = first + desc->pad_begin[a], end = fc_min(kernel, period);
     ptrdiff_t tap = 0;
-    const ptrdiff_t end = fc_min(kernel, period);
     while (tap < end && (position - tap * dilation) % stride != 0)
         tap++;
-    const bool none = tap == end;
+    const ptrdiff_t taps = tap == end ? 0 : (kernel - 1 - tap) / period + 1;
+    const ptrdiff_t last = taps > 0 ? tap + (taps - 1) * period : 0;
     return (fc_axis){
         .src = desc->dst[a],
         .dst = desc->src[a],
@@ -113,11 +114,11 @@ static fc_axis backward_axis(const fc_conv_desc *desc, int a, ptrdiff_t first)
         .dst_first = first,
         .dst_step = stride,
         .src_step = 1,
-        .offset_first = none ? 0 : (position - tap * dilation) / stride,
-        .offset_step = -(dilation / divisor),
-        .taps = none ? 0 : (kernel - 1 - tap) / period + 1,
-        .kernel_first = none ? 0 : tap,
-        .kernel_step = period,
+        .offset_first = taps > 0 ? (position - last * dilation) / stride : 0,
+        .offset_step = dilation / divisor,
+        .taps = taps,
+        .kernel_first = last,
+        .kernel_step = -period,
     };
 }
 

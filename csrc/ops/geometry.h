@@ -9,6 +9,7 @@
  *
  * Forward has one phase (dst_step 1, src_step the stride). The gradient of the input has `stride` phases of ordinary
  * stride-1 convolutions over the output's gradient, each with its own subset of the taps, so nothing ever scatters.
+ * Either way offset_step is positive: taps are listed by ascending offset.
  */
 #ifndef FC_GEOMETRY_H
 #define FC_GEOMETRY_H
