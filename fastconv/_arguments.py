@@ -44,6 +44,11 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def kind_of(value: object) -> str:
+    """Return a type's name; NumPy's scalars are named so that they cannot be taken for dtypes."""
+    return f"a NumPy scalar ({type(value).__name__})" if isinstance(value, np.generic) else type(value).__name__
+
+
 def wrong(name: str, expected: str, got: object, error: type[Exception] = ValueError) -> NoReturn:
     """Raise the error that every check ends in."""
     raise error(f"{name}: expected {expected}, got {got if isinstance(got, str) else shorten(got)}")
@@ -111,7 +116,7 @@ def choice(name: str, value: object, allowed: Collection[str]) -> str:
         wrong(name, f"one of {', '.join(map(repr, allowed))}", shorten(value), TypeError)
     if value not in allowed:
         wrong(name, f"one of {', '.join(map(repr, allowed))}", shorten(value))
-    return value
+    return str(value)
 
 
 def layout_of(value: object) -> str:
@@ -119,9 +124,9 @@ def layout_of(value: object) -> str:
     return choice("layout", value, _core.LAYOUTS)
 
 
-def activation_of(value: object) -> tuple[int, float, float]:
-    """Return kind, alpha and beta of an activation that can end a convolution; None is the identity."""
-    return ACTIVATIONS["linear" if value is None else choice("activation", value, ACTIVATIONS)]
+def activation_name(value: object) -> str:
+    """Return the name of an activation that can end a convolution; None is the identity."""
+    return "linear" if value is None else choice("activation", value, ACTIVATIONS)
 
 
 def sizes(name: str, value: object, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -143,7 +148,7 @@ def sizes(name: str, value: object, lengths: tuple[int, ...]) -> tuple[int, ...]
 def real(name: str, value: object) -> Array:
     """Return a float32 or float64 array as an ndarray of its own memory, of any strides and byte order."""
     if not isinstance(value, np.ndarray):
-        wrong(name, "a float32 or float64 numpy.ndarray", type(value).__name__, TypeError)
+        wrong(name, "a float32 or float64 numpy.ndarray", kind_of(value), TypeError)
     if type(value) is not np.ndarray:
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             wrong(name, "an array without masked elements (fill them with x.filled(0))", "a masked array", TypeError)
@@ -156,19 +161,22 @@ def real(name: str, value: object) -> Array:
 def strided(name: str, value: object) -> Array:
     """Return a float32 or float64 array in native byte order and aligned; a copy only when it is not."""
     array = real(name, value)
-    return array if array.dtype.isnative and array.flags.aligned else plain_copy(array)
+    return array if array.dtype.isnative and array.flags.aligned else plain_copy(name, array)
 
 
 def plain(name: str, value: object) -> Array:
     """Return a float32 or float64 array in native byte order, aligned and C-contiguous; a copy only when it is not."""
     array = real(name, value)
     flags = array.flags
-    return array if flags.c_contiguous and flags.aligned and array.dtype.isnative else plain_copy(array)
+    return array if flags.c_contiguous and flags.aligned and array.dtype.isnative else plain_copy(name, array)
 
 
-def plain_copy(array: Array) -> Array:
+def plain_copy(name: str, array: Array) -> Array:
     """Copy an array into memory from the pool."""
-    copy = _core.empty(array.shape, array.dtype.newbyteorder("="))
+    try:
+        copy = _core.empty(array.shape, array.dtype.newbyteorder("="))
+    except MemoryError:
+        raise MemoryError(f"{name}: no memory for a contiguous copy of {array.nbytes} bytes") from None
     np.copyto(copy, array)
     return copy
 
@@ -195,7 +203,7 @@ def positions(name: str, value: object, shape: tuple[int, ...]) -> Array:
     has_shape(name, value, shape)
     array = np.asarray(value)
     flags = array.flags
-    return array if flags.c_contiguous and flags.aligned and array.dtype.isnative else plain_copy(array)
+    return array if flags.c_contiguous and flags.aligned and array.dtype.isnative else plain_copy(name, array)
 
 
 def vector(name: str, value: object, length: int) -> Array | None:
@@ -411,7 +419,7 @@ def describe(
 ) -> None:
     """Describe a checked convolution to the engine, or say why it cannot be."""
     chosen = choice("algorithm", algorithm, _core.ALGORITHMS)
-    kind, alpha, beta = activation_of(activation)
+    kind, alpha, beta = ACTIVATIONS[activation_name(activation)]
     status = plan.describe(
         direction=direction,
         algorithm=_core.ALGORITHMS[chosen],

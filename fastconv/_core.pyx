@@ -156,7 +156,7 @@ cdef class Block:
             raise ValueError("nbytes must not be negative")
         self.data = fc_block_acquire(<size_t> nbytes, &self.capacity)
         if self.data == NULL:
-            raise MemoryError(f"no memory for an array of {nbytes} bytes")
+            raise MemoryError(f"out: no memory for {nbytes} bytes")
         self.nbytes = nbytes
 
     def __dealloc__(self):
@@ -270,7 +270,7 @@ cdef Py_ssize_t nbytes_of(Py_ssize_t n, const ptrdiff_t *tail, Py_ssize_t itemsi
     for i in range(4):
         extent = n if i == 3 else tail[i]
         if extent and nbytes > PTRDIFF_MAX // extent:
-            raise MemoryError(f"no memory for an array of {n} x {tail[0]} x {tail[1]} x {tail[2]} elements")
+            raise MemoryError(f"out: no memory for {n} x {tail[0]} x {tail[1]} x {tail[2]} elements")
         nbytes *= extent
     return nbytes
 
@@ -286,7 +286,7 @@ cdef object new_array(Held *held, tuple shape, char kind, Py_ssize_t nbytes, voi
     array = numpy_empty(shape, dtype)
     cdef Py_buffer *view = hold(held, array, PyBUF_WRITABLE)
     if view == NULL:
-        raise MemoryError("no buffer of a new array")
+        raise MemoryError("out: no memory for its buffer")
     data[0] = view.buf
     return array
 
@@ -296,7 +296,7 @@ cdef void *scratch(Held *held, size_t nbytes) except? NULL:
         return NULL
     held.scratch = fc_block_acquire(nbytes, &held.capacity) if nbytes != SIZE_MAX else NULL
     if held.scratch == NULL:
-        raise MemoryError(f"no memory for a workspace of {nbytes} bytes")
+        raise MemoryError(f"out: no memory for a workspace of {nbytes} bytes")
     return held.scratch
 
 
@@ -306,7 +306,7 @@ def empty(tuple shape, dtype):
     for extent in shape:
         count *= extent
     if count > <object> PTRDIFF_MAX:
-        raise MemoryError(f"no memory for an array of shape {shape}")
+        raise MemoryError(f"out: no memory for an array of shape {shape}")
     return ndarray(shape, dtype, Block(count)) if count >= POOLED else numpy_empty(shape, dtype)
 
 
@@ -1015,8 +1015,8 @@ def activation_grad(int kind, double alpha, double beta, grad, saved, out):
 
 
 cdef void split_axis(const Py_buffer *view, int axis, ptrdiff_t *outer, ptrdiff_t *extent, ptrdiff_t *inner) noexcept nogil:
+    # The three start at 1.
     cdef int i
-    outer[0] = extent[0] = inner[0] = 1
     for i in range(view.ndim):
         if i < axis:
             outer[0] *= view.shape[i]
@@ -1034,7 +1034,7 @@ def softmax(bint logarithm, int axis, x, out):
     cdef void *dst = NULL
     cdef int count = threads()
     cdef fc_dtype dtype
-    cdef ptrdiff_t outer, extent, inner
+    cdef ptrdiff_t outer = 1, extent = 1, inner = 1
     cdef fc_isa isa = <fc_isa> current_isa()
     try:
         xv = hold_contiguous(&held, x, 0)
@@ -1062,7 +1062,7 @@ def softmax_grad(bint logarithm, int axis, grad, result, out):
     cdef void *dst = NULL
     cdef int count = threads()
     cdef fc_dtype dtype
-    cdef ptrdiff_t outer, extent, inner
+    cdef ptrdiff_t outer = 1, extent = 1, inner = 1
     cdef fc_isa isa = <fc_isa> current_isa()
     try:
         gv = hold_contiguous(&held, grad, 0)

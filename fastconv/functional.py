@@ -187,6 +187,8 @@ def _conv2d(
     b = _arguments.vector("bias", bias, conv.oc)
     _arguments.same_dtype("input", x, ("weight", w), ("bias", b))
     mode = _arguments.choice("padding_mode", padding_mode, ("zeros", *_arguments.PAD_MODES))
+    algorithm = _arguments.choice("algorithm", algorithm, _core.ALGORITHMS)
+    activation = _arguments.activation_name(activation)
     if mode != "zeros":
         x = _arguments.pad(x, conv, mode)
         options = (stride, 0, dilation, groups, layout, activation, algorithm)
@@ -199,7 +201,7 @@ def _conv2d(
         shape = conv.input.shape(conv.layout, conv.oc, make().dst)
         out = _arguments.output(out, shape, w.dtype, [("input", input), ("weight", weight), ("bias", bias)])
     plain = _arguments.plain("input", x)
-    canonical = (conv.stride, conv.padding, conv.dilation, conv.groups, *options[4:])
+    canonical = (conv.stride, conv.padding, conv.dilation, conv.groups, conv.layout, activation, algorithm)
     for key, target in ((options, out), (canonical, out), (canonical, None)):
         result = _core.conv2d(plain, w, b, key, target, make)
         if result is not None:
@@ -258,7 +260,7 @@ def _linear(input: object, weight: object, bias: object, activation: object, out
         _arguments.wrong("weight", "shape (o, i) or (i,) with extents of at least 1", f"shape {w.shape}")
     if x.ndim < 1 or x.shape[-1] != w.shape[-1]:
         _arguments.wrong("input", f"shape (..., {w.shape[-1]}), as weight has shape {w.shape}", f"shape {x.shape}")
-    _arguments.activation_of(activation)
+    activation = _arguments.activation_name(activation)
     shape = (*x.shape[:-1], *w.shape[:-1])
     b = None
     if bias is not None:

@@ -119,7 +119,7 @@ def conv2d_input(
     conv = _arguments.conv2d(
         size, w.shape, stride, padding, dilation, groups, layout, names=("input_size", "weight")
     )  # fmt: skip
-    _arguments.same_dtype("grad_output", grad, ("weight", w))
+    _arguments.same_dtype("weight", w, ("grad_output", grad))
     made = _arguments.plan_conv(conv, _core.BACKWARD_INPUT, w.dtype)
     _arguments.has_shape("grad_output", grad, conv.input.shape(conv.layout, conv.oc, made.dst))
     if out is not None:
@@ -445,6 +445,7 @@ def _adaptive(
 ) -> _arguments.Pool2d:
     """Check an adaptive pooling whose output size is that of grad_output."""
     order = _arguments.layout_of(layout)
+    _arguments.image(name, size, order)
     grad = _arguments.real("grad_output", grad_output)
     if grad.ndim != len(size):
         _arguments.wrong("grad_output", f"{len(size)} axes, as {name} has", f"shape {grad.shape}")
@@ -475,6 +476,8 @@ def _pool_gradient(
     if result is None:
         result = plan.backward(image, positions, grad, _core.empty(size, grad.dtype))
     if result is False:
-        height, width = pool.input.spatial
-        _arguments.wrong("indices", f"positions in [-1, {height * width - 1}]", "others")
+        last = pool.input.spatial[0] * pool.input.spatial[1] - 1
+        given = np.asarray(positions)
+        outside = given[(given < -1) | (given > last)]
+        _arguments.wrong("indices", f"positions in [-1, {last}]", int(outside[0]))
     return _arguments.delivered(result, target)

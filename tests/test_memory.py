@@ -174,7 +174,7 @@ kept = fastconv.functional.relu(x)
 sys.kept = [fastconv.functional.relu(x) for _ in range(3)]
 class Holder:
     def __init__(self): self.array = fastconv.functional.relu(x); self.me = self
-    def __del__(self): assert self.array.sum() == 65536
+    def __del__(self): assert self.array[0, 3, 127, 127] == 1
 holder = Holder()
 thread = threading.Thread(target=lambda: fastconv.functional.relu(x), daemon=True); thread.start()
 print("end")
@@ -191,7 +191,7 @@ def test_the_block_itself():
     memory[:] = 7
     with pytest.raises((MemoryError, ValueError)):
         _core.Block(-1)
-    with pytest.raises(MemoryError, match="no memory for an array of"):
+    with pytest.raises(MemoryError, match="no memory for"):
         _core.Block(1 << 62)
     with pytest.raises(MemoryError):
         _core.empty((1 << 40, 1 << 40), np.dtype(np.float32))
