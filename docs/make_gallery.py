@@ -71,23 +71,23 @@ def draw_kernel(axes: Any, kernel: NDArray[np.float32]) -> None:
         inset.text(column, row, text, ha="center", va="center", fontsize=8.5, fontweight="bold")
 
 
-def shrink(path: Path, colours: int) -> None:
+def shrink(path: Path, colours: int, method: Image.Quantize) -> None:
     """Write a PNG again with a palette."""
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(colours, method=method, kmeans=1, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 
 def make(folder: Path) -> None:
     """Make all pictures in a folder."""
     draw_edges(folder / "edges.png")
-    shrink(folder / "edges.png", 160)
+    shrink(folder / "edges.png", 160, Image.Quantize.MEDIANCUT)
     with tempfile.TemporaryDirectory() as run:
         if main(["train", "--output", run]) != 0:
             raise SystemExit("the training failed")
         for name in ("curves.png", "filters.png", "feature-maps.png", "confusion.png", "mistakes.png"):
             (folder / name).write_bytes((Path(run) / name).read_bytes())
-            shrink(folder / name, 64)
+            shrink(folder / name, 256, Image.Quantize.MAXCOVERAGE)
 
 
 if __name__ == "__main__":

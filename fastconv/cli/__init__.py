@@ -93,7 +93,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="WHAT", default="digits",
         help="'digits' (default): scikit-learn's 1,797 digits; 'mnist': mnist.npz from Keras' cache; or the path of "
              "an mnist.npz or of a folder with MNIST's four IDX files, plain or .gz")  # fmt: skip
-    add("--epochs", metavar="N", type=_whole(1), default=10, help="passes over the training digits (default 10)")
+    add("--epochs", metavar="N", type=_whole(1), default=8, help="passes over the training digits (default 8)")
     add("--batch-size", metavar="N", type=_whole(1), default=32, help="digits in a step (default 32)")
     add("--distort", metavar="N", type=_whole(0, 100), default=None,
         help="distorted copies of each training digit (default 2 for the digits, 0 for MNIST)")  # fmt: skip
