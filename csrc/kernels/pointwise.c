@@ -12,21 +12,6 @@
 /* Vectors that are added plainly before their sum is put away: keeps the error of a long sum at that of a short one. */
 enum { PARTIAL = 64 };
 
-FC_INLINE int lanes_left(ptrdiff_t count, ptrdiff_t i) { return count - i < FC_LANES ? (int)(count - i) : FC_LANES; }
-
-FC_INLINE fc_vec load_lanes(const FC_REAL *p, int lanes)
-{
-    return lanes == FC_LANES ? fc_load(p) : fc_load_tail(p, lanes);
-}
-
-FC_INLINE void store_lanes(FC_REAL *p, fc_vec v, int lanes)
-{
-    if (lanes == FC_LANES)
-        fc_store(p, v);
-    else
-        fc_store_tail(p, v, lanes);
-}
-
 /* ---- activations ------------------------------------------------------------------------------------------- */
 
 /* dst[i] = f(src[i]) */
@@ -34,8 +19,8 @@ FC_INLINE void map(const fc_activation kind, FC_REAL alpha, FC_REAL beta, ptrdif
                    FC_REAL *dst)
 {
     for (ptrdiff_t i = 0; i < count; i += FC_LANES) {
-        const int lanes = lanes_left(count, i);
-        store_lanes(dst + i, fc_activate(kind, alpha, beta, load_lanes(src + i, lanes)), lanes);
+        const int lanes = fc_lanes_left(count, i);
+        fc_store_lanes(dst + i, fc_activate(kind, alpha, beta, fc_load_lanes(src + i, lanes)), lanes);
     }
 }
 
@@ -107,24 +92,20 @@ FC_INLINE void map_grad(const fc_activation kind, FC_REAL alpha, FC_REAL beta, p
 {
     const bool gate = kind == FC_RELU || kind == FC_RELU6 || kind == FC_HARD_SIGMOID || kind == FC_HARD_SWISH;
     for (ptrdiff_t i = 0; i < count; i += FC_LANES) {
-        const int lanes = lanes_left(count, i);
-        const fc_vec g = load_lanes(grad + i, lanes), factor = slope(kind, alpha, beta, load_lanes(saved + i, lanes));
-        store_lanes(dst + i, gate ? fc_select(factor == 0, fc_zero(), g * factor) : g * factor, lanes);
+        const int lanes = fc_lanes_left(count, i);
+        const fc_vec g = fc_load_lanes(grad + i, lanes),
+                     factor = slope(kind, alpha, beta, fc_load_lanes(saved + i, lanes));
+        fc_store_lanes(dst + i, gate ? fc_select(factor == 0, fc_zero(), g * factor) : g * factor, lanes);
     }
 }
 
 /* One loop per kind, chosen once. */
-#define EACH_KIND(RUN)                                                                                                 \
-    RUN(FC_IDENTITY)                                                                                                   \
-    RUN(FC_RELU)                                                                                                       \
-    RUN(FC_RELU6)                                                                                                      \
-    RUN(FC_LEAKY_RELU)                                                                                                 \
-    RUN(FC_ELU)                                                                                                        \
-    RUN(FC_SELU)                                                                                                       \
-    RUN(FC_TANH)                                                                                                       \
-    RUN(FC_SIGMOID)                                                                                                    \
-    RUN(FC_HARD_SIGMOID)                                                                                               \
-    RUN(FC_HARD_SWISH) RUN(FC_SILU) RUN(FC_GELU) RUN(FC_GELU_TANH) RUN(FC_SOFTPLUS) RUN(FC_EXP)
+/* clang-format off */
+#define EACH_KIND(RUN)                                                                              \
+    RUN(FC_IDENTITY) RUN(FC_RELU) RUN(FC_RELU6) RUN(FC_LEAKY_RELU) RUN(FC_ELU) RUN(FC_SELU)         \
+    RUN(FC_TANH) RUN(FC_SIGMOID) RUN(FC_HARD_SIGMOID) RUN(FC_HARD_SWISH) RUN(FC_SILU) RUN(FC_GELU)  \
+    RUN(FC_GELU_TANH) RUN(FC_SOFTPLUS) RUN(FC_EXP)
+/* clang-format on */
 
 /* dst[i] = f(src[i]) for i < count; dst may be src. */
 static void activation(fc_activation kind, double alpha, double beta, ptrdiff_t count, const void *src, void *dst)
@@ -194,7 +175,7 @@ static void sum_planes(ptrdiff_t count, ptrdiff_t step, ptrdiff_t pixels, const 
             for (int k = 0; k < 4; k++)
                 sum_add(&sum[k], fc_load(src + i + k * FC_LANES));
         for (int k = 0; i < pixels; i += FC_LANES, k++)
-            sum_add(&sum[k], load_lanes(src + i, lanes_left(pixels, i)));
+            sum_add(&sum[k], fc_load_lanes(src + i, fc_lanes_left(pixels, i)));
     }
     *(FC_REAL *)out = fc_sum_lanes((sum_end(&sum[0]) + sum_end(&sum[1])) + (sum_end(&sum[2]) + sum_end(&sum[3])));
 }
@@ -214,11 +195,11 @@ static void sum_columns(ptrdiff_t rows, ptrdiff_t step, ptrdiff_t columns, const
             fc_store(out + c + k * FC_LANES, sum_end(&sum[k]));
     }
     for (; c < columns; c += FC_LANES) {
-        const int lanes = lanes_left(columns, c);
+        const int lanes = fc_lanes_left(columns, c);
         running_sum sum = sum_start();
         for (ptrdiff_t r = 0; r < rows; r++)
-            sum_add(&sum, load_lanes(src + r * step + c, lanes));
-        store_lanes(out + c, sum_end(&sum), lanes);
+            sum_add(&sum, fc_load_lanes(src + r * step + c, lanes));
+        fc_store_lanes(out + c, sum_end(&sum), lanes);
     }
 }
 
@@ -269,26 +250,26 @@ FC_INLINE void softmax_row(const bool logarithm, ptrdiff_t axis, const FC_REAL *
 {
     fc_vec most = fc_splat(src[0]);
     for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = lanes_left(axis, i);
-        most = fc_max(fc_select(fc_first_lanes(lanes), load_lanes(src + i, lanes), most), most);
+        const int lanes = fc_lanes_left(axis, i);
+        most = fc_max(fc_select(fc_first_lanes(lanes), fc_load_lanes(src + i, lanes), most), most);
     }
     const fc_vec largest = fc_splat(max_lanes(most));
     exp_sum sum = exp_sum_start();
     for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = lanes_left(axis, i);
-        const fc_pair d = below(load_lanes(src + i, lanes), largest);
+        const int lanes = fc_lanes_left(axis, i);
+        const fc_pair d = below(fc_load_lanes(src + i, lanes), largest);
         const fc_vec power = fc_exp_scaled(d, fc_splat(1));
         exp_sum_add(&sum, d.high, power, fc_first_lanes(lanes));
         if (!logarithm)
-            store_lanes(dst + i, power, lanes);
+            fc_store_lanes(dst + i, power, lanes);
     }
     const fc_vec rest = fc_splat(fc_sum_lanes(sum.sum) + (fc_sum_lanes(sum.ties) - 1));
     const fc_vec log = logarithm ? fc_log1p(rest) : rest;
     for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = lanes_left(axis, i);
-        const fc_vec x = load_lanes((logarithm ? src : dst) + i, lanes);
+        const int lanes = fc_lanes_left(axis, i);
+        const fc_vec x = fc_load_lanes((logarithm ? src : dst) + i, lanes);
         const fc_pair d = logarithm ? below(x, largest) : (fc_pair){x, x};
-        store_lanes(dst + i, normalised(logarithm, d, x, rest, log), lanes);
+        fc_store_lanes(dst + i, normalised(logarithm, d, x, rest, log), lanes);
     }
 }
 
@@ -310,22 +291,22 @@ FC_INLINE void softmax_vector(const bool logarithm, ptrdiff_t axis, ptrdiff_t in
                               FC_REAL *dst)
 {
     const fc_mask all = ~(fc_mask){0};
-    fc_vec largest = load_lanes(src, lanes);
+    fc_vec largest = fc_load_lanes(src, lanes);
     for (ptrdiff_t k = 1; k < axis; k++)
-        largest = fc_max(load_lanes(src + k * inner, lanes), largest);
+        largest = fc_max(fc_load_lanes(src + k * inner, lanes), largest);
     exp_sum sum = exp_sum_start();
     for (ptrdiff_t k = 0; k < axis; k++) {
-        const fc_pair d = below(load_lanes(src + k * inner, lanes), largest);
+        const fc_pair d = below(fc_load_lanes(src + k * inner, lanes), largest);
         const fc_vec power = fc_exp_scaled(d, fc_splat(1));
         exp_sum_add(&sum, d.high, power, all);
         if (!logarithm)
-            store_lanes(dst + k * inner, power, lanes);
+            fc_store_lanes(dst + k * inner, power, lanes);
     }
     const fc_vec rest = sum.sum + (sum.ties - 1), log = logarithm ? fc_log1p(rest) : rest;
     for (ptrdiff_t k = 0; k < axis; k++) {
-        const fc_vec x = load_lanes((logarithm ? src : dst) + k * inner, lanes);
+        const fc_vec x = fc_load_lanes((logarithm ? src : dst) + k * inner, lanes);
         const fc_pair d = logarithm ? below(x, largest) : (fc_pair){x, x};
-        store_lanes(dst + k * inner, normalised(logarithm, d, x, rest, log), lanes);
+        fc_store_lanes(dst + k * inner, normalised(logarithm, d, x, rest, log), lanes);
     }
 }
 
@@ -334,7 +315,7 @@ static void softmax_columns(bool logarithm, ptrdiff_t axis, ptrdiff_t inner, ptr
                             void *dst)
 {
     for (ptrdiff_t c = 0; c < columns && axis > 0; c += FC_LANES) {
-        const int lanes = lanes_left(columns, c);
+        const int lanes = fc_lanes_left(columns, c);
         if (logarithm)
             softmax_vector(true, axis, inner, lanes, (const FC_REAL *)src + c, (FC_REAL *)dst + c);
         else
@@ -359,14 +340,14 @@ static void softmax_rows_grad(bool logarithm, ptrdiff_t rows, ptrdiff_t axis, co
     for (ptrdiff_t r = 0; r < rows; r++, g += axis, y += axis, to += axis) {
         running_sum sum = sum_start();
         for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-            const int lanes = lanes_left(axis, i);
-            sum_add(&sum, grad_term(logarithm, load_lanes(g + i, lanes), load_lanes(y + i, lanes)));
+            const int lanes = fc_lanes_left(axis, i);
+            sum_add(&sum, grad_term(logarithm, fc_load_lanes(g + i, lanes), fc_load_lanes(y + i, lanes)));
         }
         const fc_vec total = fc_splat(fc_sum_lanes(sum_end(&sum)));
         for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-            const int lanes = lanes_left(axis, i);
-            const fc_vec gi = load_lanes(g + i, lanes), yi = load_lanes(y + i, lanes);
-            store_lanes(to + i, grad_result(logarithm, gi, yi, total), lanes);
+            const int lanes = fc_lanes_left(axis, i);
+            const fc_vec gi = fc_load_lanes(g + i, lanes), yi = fc_load_lanes(y + i, lanes);
+            fc_store_lanes(to + i, grad_result(logarithm, gi, yi, total), lanes);
         }
     }
 }
@@ -376,16 +357,17 @@ static void softmax_columns_grad(bool logarithm, ptrdiff_t axis, ptrdiff_t inner
                                  const void *result, void *dst)
 {
     for (ptrdiff_t c = 0; c < columns; c += FC_LANES) {
-        const int lanes = lanes_left(columns, c);
+        const int lanes = fc_lanes_left(columns, c);
         const FC_REAL *g = (const FC_REAL *)grad + c, *y = (const FC_REAL *)result + c;
         FC_REAL *to = (FC_REAL *)dst + c;
         running_sum sum = sum_start();
         for (ptrdiff_t k = 0; k < axis; k++)
-            sum_add(&sum, grad_term(logarithm, load_lanes(g + k * inner, lanes), load_lanes(y + k * inner, lanes)));
+            sum_add(&sum,
+                    grad_term(logarithm, fc_load_lanes(g + k * inner, lanes), fc_load_lanes(y + k * inner, lanes)));
         const fc_vec total = sum_end(&sum);
         for (ptrdiff_t k = 0; k < axis; k++) {
-            const fc_vec gk = load_lanes(g + k * inner, lanes), yk = load_lanes(y + k * inner, lanes);
-            store_lanes(to + k * inner, grad_result(logarithm, gk, yk, total), lanes);
+            const fc_vec gk = fc_load_lanes(g + k * inner, lanes), yk = fc_load_lanes(y + k * inner, lanes);
+            fc_store_lanes(to + k * inner, grad_result(logarithm, gk, yk, total), lanes);
         }
     }
 }

@@ -19,21 +19,6 @@ enum { PARTIAL = 64 };
 #define NOWHERE INT64_MAX
 #endif
 
-FC_INLINE int lanes_left(ptrdiff_t count, ptrdiff_t i) { return count - i < FC_LANES ? (int)(count - i) : FC_LANES; }
-
-FC_INLINE fc_vec load_lanes(const FC_REAL *p, int lanes)
-{
-    return lanes == FC_LANES ? fc_load(p) : fc_load_tail(p, lanes);
-}
-
-FC_INLINE void store_lanes(FC_REAL *p, fc_vec v, int lanes)
-{
-    if (lanes == FC_LANES)
-        fc_store(p, v);
-    else
-        fc_store_tail(p, v, lanes);
-}
-
 FC_INLINE fc_mask splat_position(ptrdiff_t position) { return (fc_mask){0} + (fc_int)position; }
 
 /* What a window holds before its first element. */
@@ -82,13 +67,13 @@ FC_INLINE void fold_vectors(const bool max, const int vectors, const void *const
     fc_vec total[4], partial[4];
     for (int v = 0; v < vectors; v++) {
         total[v] = fc_zero();
-        partial[v] = load_lanes((const FC_REAL *)rows[0] + x + v * FC_LANES, lanes);
+        partial[v] = fc_load_lanes((const FC_REAL *)rows[0] + x + v * FC_LANES, lanes);
     }
     int left = PARTIAL - 1;
     for (ptrdiff_t r = 1; r < row_count; r++) {
         const FC_REAL *row = (const FC_REAL *)rows[r] + x;
         for (int v = 0; v < vectors; v++)
-            partial[v] = join(max, load_lanes(row + v * FC_LANES, lanes), partial[v]);
+            partial[v] = join(max, fc_load_lanes(row + v * FC_LANES, lanes), partial[v]);
         if (!max && --left == 0) {
             left = PARTIAL;
             for (int v = 0; v < vectors; v++) {
@@ -98,7 +83,7 @@ FC_INLINE void fold_vectors(const bool max, const int vectors, const void *const
         }
     }
     for (int v = 0; v < vectors; v++)
-        store_lanes(line + x + v * FC_LANES, max ? partial[v] : total[v] + partial[v], lanes);
+        fc_store_lanes(line + x + v * FC_LANES, max ? partial[v] : total[v] + partial[v], lanes);
 }
 
 /* line[x] = rows folded at x for x < width; `nothing` where there are no rows. */
@@ -110,7 +95,7 @@ FC_INLINE void fold_rows(const bool max, const void *const *rows, ptrdiff_t row_
     for (; x + 4 * FC_LANES <= width; x += 4 * FC_LANES)
         fold_vectors(max, 4, rows, row_count, x, FC_LANES, line);
     for (; x < width; x += FC_LANES)
-        fold_vectors(max, 1, rows, row_count, x, lanes_left(width, x), line);
+        fold_vectors(max, 1, rows, row_count, x, fc_lanes_left(width, x), line);
 }
 
 /* The line of uniform windows: what lies outside the source holds nothing. Returns the source's columns in it. */
@@ -167,13 +152,13 @@ FC_INLINE void uniform_windows(const bool max, const fc_pool_windows *w, const p
                                FC_REAL *dst)
 {
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
-        const int lanes = lanes_left(w->count, j);
+        const int lanes = fc_lanes_left(w->count, j);
         fc_vec folded = fold_taps(max, w, stride, line + j * stride, 0, lanes);
         for (ptrdiff_t k = PARTIAL; k < w->kernel; k += PARTIAL)
             folded = join(max, fold_taps(max, w, stride, line + j * stride, k, lanes), folded);
         if (!max)
-            folded /= (FC_REAL)w->row_divisor * load_lanes((const FC_REAL *)w->column_counts + j, lanes);
-        store_lanes(dst + j, folded, lanes);
+            folded /= (FC_REAL)w->row_divisor * fc_load_lanes((const FC_REAL *)w->column_counts + j, lanes);
+        fc_store_lanes(dst + j, folded, lanes);
     }
 }
 
@@ -203,8 +188,8 @@ FC_INLINE FC_REAL fold_long(const bool max, const FC_REAL *p, ptrdiff_t count)
             for (int k = 0; k < 4; k++)
                 chain[k] = join(max, fc_load(p + i + k * FC_LANES), chain[k]);
         for (int k = 0; i < end; i += FC_LANES, k++) {
-            const int lanes = lanes_left(end, i);
-            chain[k] = join(max, fc_select(fc_first_lanes(lanes), load_lanes(p + i, lanes), none), chain[k]);
+            const int lanes = fc_lanes_left(end, i);
+            chain[k] = join(max, fc_select(fc_first_lanes(lanes), fc_load_lanes(p + i, lanes), none), chain[k]);
         }
         total = join(max, join(max, join(max, chain[1], chain[0]), join(max, chain[3], chain[2])), total);
     }
@@ -259,18 +244,18 @@ static void fold_positions(const void *const *rows, const ptrdiff_t *positions, 
                            FC_REAL *line, FC_REAL *at)
 {
     for (ptrdiff_t x = 0; x < width; x += FC_LANES) {
-        const int lanes = lanes_left(width, x);
+        const int lanes = fc_lanes_left(width, x);
         fc_vec best = fc_splat(nothing(true));
         fc_mask where = splat_position(NOWHERE);
         for (ptrdiff_t r = 0; r < row_count; r++) {
-            const fc_vec v = load_lanes((const FC_REAL *)rows[r] + x, lanes);
+            const fc_vec v = fc_load_lanes((const FC_REAL *)rows[r] + x, lanes);
             const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
             best = fc_select(wins, v, best);
             where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
         }
-        store_lanes(line + x, best, lanes);
+        fc_store_lanes(line + x, best, lanes);
         const fc_mask inside = where == NOWHERE;
-        store_lanes(at + x, (fc_vec)(where + (fc_lane_numbers() & ~inside)), lanes);
+        fc_store_lanes(at + x, (fc_vec)(where + (fc_lane_numbers() & ~inside)), lanes);
     }
 }
 
@@ -305,7 +290,7 @@ static void max_plane_positions(const fc_pool_windows *w, const void *const *row
     fold_positions(rows, positions, row_count, live, line + w->pad, at + w->pad);
     const ptrdiff_t origin = row_count ? positions[0] : 0;
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
-        const int lanes = lanes_left(w->count, j);
+        const int lanes = fc_lanes_left(w->count, j);
         fc_vec best = load_apart(line + j * w->stride, w->stride, lanes);
         fc_mask where = (fc_mask)load_apart(at + j * w->stride, w->stride, lanes);
         for (ptrdiff_t k = 1; k < w->kernel; k++) {
@@ -315,7 +300,7 @@ static void max_plane_positions(const fc_pool_windows *w, const void *const *row
             best = fc_select(wins, v, best);
             where = (position & wins) | (where & ~wins);
         }
-        store_lanes(dst + j, best, lanes);
+        fc_store_lanes(dst + j, best, lanes);
         store_positions(indices + j, where, origin, lanes);
     }
 }
@@ -354,7 +339,7 @@ FC_INLINE void pool_channels(const bool max, const int vectors, const fc_pool_wi
         const FC_REAL *src = (const FC_REAL *)rows[r] + span.begin * w->src_step + c;
         for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation, src += w->dilation * w->src_step) {
             for (int v = 0; v < vectors; v++)
-                partial[v] = join(max, load_lanes(src + v * FC_LANES, lanes), partial[v]);
+                partial[v] = join(max, fc_load_lanes(src + v * FC_LANES, lanes), partial[v]);
             if (!max && --left == 0) {
                 left = PARTIAL;
                 for (int v = 0; v < vectors; v++) {
@@ -368,7 +353,7 @@ FC_INLINE void pool_channels(const bool max, const int vectors, const fc_pool_wi
         fc_vec result = partial[v];
         if (!max)
             result = (total[v] + partial[v]) / ((FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j]);
-        store_lanes(dst + j * w->dst_step + c + v * FC_LANES, result, lanes);
+        fc_store_lanes(dst + j * w->dst_step + c + v * FC_LANES, result, lanes);
     }
 }
 
@@ -382,27 +367,27 @@ FC_INLINE void pool_pixels(const bool max, const fc_pool_windows *w, const void 
         for (; c + FC_LANES <= w->channels; c += FC_LANES)
             pool_channels(max, 1, w, rows, row_count, j, c, FC_LANES, dst);
         if (c < w->channels)
-            pool_channels(max, 1, w, rows, row_count, j, c, lanes_left(w->channels, c), dst);
+            pool_channels(max, 1, w, rows, row_count, j, c, fc_lanes_left(w->channels, c), dst);
     }
 }
 
 static void max_channels_positions(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
                                    ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c, FC_REAL *dst, int64_t *indices)
 {
-    const int lanes = lanes_left(w->channels, c);
+    const int lanes = fc_lanes_left(w->channels, c);
     const fc_pool_span span = w->columns[j];
     fc_vec best = fc_splat(nothing(true));
     fc_mask where = splat_position(NOWHERE);
     for (ptrdiff_t r = 0; r < row_count; r++) {
         const FC_REAL *row = (const FC_REAL *)rows[r] + c;
         for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
-            const fc_vec v = load_lanes(row + x * w->src_step, lanes);
+            const fc_vec v = fc_load_lanes(row + x * w->src_step, lanes);
             const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
             best = fc_select(wins, v, best);
             where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
         }
     }
-    store_lanes(dst + j * w->dst_step + c, best, lanes);
+    fc_store_lanes(dst + j * w->dst_step + c, best, lanes);
     store_positions(indices + j * w->dst_step + c, where, row_count ? positions[0] : 0, lanes);
 }
 
@@ -453,8 +438,8 @@ static void spread_plane(const fc_pool_windows *w, void *const *rows, ptrdiff_t 
     for (ptrdiff_t r = 0; r < row_count; r++) {
         FC_REAL *row = rows[r];
         for (ptrdiff_t x = 0; x < w->width; x += FC_LANES) {
-            const int lanes = lanes_left(w->width, x);
-            store_lanes(row + x, load_lanes(row + x, lanes) + load_lanes(line + x, lanes), lanes);
+            const int lanes = fc_lanes_left(w->width, x);
+            fc_store_lanes(row + x, fc_load_lanes(row + x, lanes) + fc_load_lanes(line + x, lanes), lanes);
         }
     }
 }
@@ -466,12 +451,12 @@ static void spread_channel(const fc_pool_windows *w, void *const *rows, ptrdiff_
         const fc_pool_span span = w->columns[j];
         const FC_REAL divisor = (FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j];
         for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES) {
-            const int lanes = lanes_left(w->channels, c);
-            const fc_vec share = load_lanes((const FC_REAL *)grad + j * w->dst_step + c, lanes) / divisor;
+            const int lanes = fc_lanes_left(w->channels, c);
+            const fc_vec share = fc_load_lanes((const FC_REAL *)grad + j * w->dst_step + c, lanes) / divisor;
             for (ptrdiff_t r = 0; r < row_count; r++) {
                 for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
                     FC_REAL *at = (FC_REAL *)rows[r] + x * w->src_step + c;
-                    store_lanes(at, load_lanes(at, lanes) + share, lanes);
+                    fc_store_lanes(at, fc_load_lanes(at, lanes) + share, lanes);
                 }
             }
         }

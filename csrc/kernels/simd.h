@@ -194,6 +194,22 @@ FC_INLINE void fc_store_tail(FC_REAL *p, fc_vec v, int count)
 #endif
 }
 
+/* How many lanes of a vector at i lie within `count` elements; and all of a vector, or so many of its lanes. */
+FC_INLINE int fc_lanes_left(ptrdiff_t count, ptrdiff_t i) { return count - i < FC_LANES ? (int)(count - i) : FC_LANES; }
+
+FC_INLINE fc_vec fc_load_lanes(const FC_REAL *p, int lanes)
+{
+    return lanes == FC_LANES ? fc_load(p) : fc_load_tail(p, lanes);
+}
+
+FC_INLINE void fc_store_lanes(FC_REAL *p, fc_vec v, int lanes)
+{
+    if (lanes == FC_LANES)
+        fc_store(p, v);
+    else
+        fc_store_tail(p, v, lanes);
+}
+
 /* Sum over the lanes, pairwise: halves are added until one lane is left. */
 FC_INLINE FC_REAL fc_sum_lanes(fc_vec v)
 {
