@@ -14,7 +14,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from contextvars import ContextVar
-from threading import Lock
+from _thread import allocate_lock as Lock  # threading itself would be an import beyond NumPy
 
 import numpy
 
@@ -41,7 +41,9 @@ cdef object INT64 = numpy.dtype(numpy.int64)
 
 ISAS = {fc_isa_name(<fc_isa> isa).decode(): isa for isa in range(<int> FC_ISAS)}
 LAYOUTS = {"NCHW": <int> FC_CHANNELS_FIRST, "NHWC": <int> FC_CHANNELS_LAST}
-ALGORITHMS = {"auto": <int> FC_AUTO, "direct": <int> FC_DIRECT, "im2col": <int> FC_IM2COL, "winograd": <int> FC_WINOGRAD}
+ALGORITHMS = {
+    "auto": <int> FC_AUTO, "direct": <int> FC_DIRECT, "im2col": <int> FC_IM2COL, "winograd": <int> FC_WINOGRAD,
+}
 FAMILIES = {
     <int> FC_FAMILY_CHANNEL: "channel", <int> FC_FAMILY_PLANE: "plane", <int> FC_FAMILY_DEPTHWISE: "depthwise",
     <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient",
@@ -980,7 +982,9 @@ def activation(int kind, double alpha, double beta, x, out):
         dtype = FC_F64 if xv.format[0] == c'd' else FC_F32
         if xv.len:
             with nogil:
-                fc_activation_run(dtype, isa, <fc_activation> kind, alpha, beta, xv.len // xv.itemsize, xv.buf, dst, count)
+                fc_activation_run(
+                    dtype, isa, <fc_activation> kind, alpha, beta, xv.len // xv.itemsize, xv.buf, dst, count
+                )
         return out
     finally:
         drop(&held)
@@ -1014,7 +1018,9 @@ def activation_grad(int kind, double alpha, double beta, grad, saved, out):
         drop(&held)
 
 
-cdef void split_axis(const Py_buffer *view, int axis, ptrdiff_t *outer, ptrdiff_t *extent, ptrdiff_t *inner) noexcept nogil:
+cdef void split_axis(
+    const Py_buffer *view, int axis, ptrdiff_t *outer, ptrdiff_t *extent, ptrdiff_t *inner
+) noexcept nogil:
     # The three start at 1.
     cdef int i
     for i in range(view.ndim):

