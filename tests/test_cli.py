@@ -480,6 +480,20 @@ def test_a_reader_that_goes_away_is_no_mishap() -> None:
 # --- the parts ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [(KeyboardInterrupt(), 130, "interrupted"), (MemoryError("for 9 TB"), 2, "out of memory for 9 TB")],
+)
+def test_interruption_and_lack_of_memory(
+    error: BaseException, status: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fastconv.cli.info.openmp_runtime", fail)
+    assert run("info") == (status, "", f"fastconv: {message}\n")
+
+
 def test_distorted_copies_are_new_and_repeatable() -> None:
     (images, _), _ = digits.load_data()
     scaled = images[:50].astype(np.float32) / 255

@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except SystemExit as error:  # argparse: --help and --version end with 0, wrong options with 2
         return error.code if isinstance(error.code, int) else 2
+    except MemoryError as error:
+        print(f"fastconv: out of memory {error}".rstrip(), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("fastconv: interrupted", file=sys.stderr)
         return 130
@@ -103,9 +106,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="default 0.002 for adam and adamw, 0.001 for rmsprop, 0.02 for sgd")  # fmt: skip
     add("--seed", metavar="N", type=_whole(0, 2**32 - 1), default=0,
         help="of the first weights, the shuffling and the distortions (default 0)")  # fmt: skip
-    add("--threads", metavar="N", type=_whole(1, MOST_THREADS), default=1,
-        help="default 1: LeNet-5's steps are so short that more threads gain little and, on a busy machine, lose much; "
-             "the result is the same to the bit")  # fmt: skip
+    add(
+        "--threads",
+        metavar="N",
+        type=_whole(1, MOST_THREADS),
+        default=1,
+        help="default 1; the result is the same to the bit with any number",
+    )
     add("--output", metavar="DIR", default=DEFAULT_OUTPUT, help=f"folder for the results (default {DEFAULT_OUTPUT})")
     add("--no-pictures", action="store_true", help="draw nothing, which needs no matplotlib")
     add("--quiet", action="store_true", help="print the test accuracy alone")

@@ -15,6 +15,9 @@ _TURN = 0.2
 _SHIFT = 0.05
 """Largest shift as a share of the side."""
 
+_AT_ONCE = 2000
+"""Images that are distorted together, which bounds the memory that this takes."""
+
 
 def distorted(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Rotate, slant, stretch, shift and re-ink each image a little at random.
@@ -38,8 +41,16 @@ def distorted(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     >>> distorted(image, seed=1).shape
     (1, 32, 32)
     """
-    count, size, _ = images.shape
     random = np.random.RandomState(seed)
+    copies = np.empty_like(images)
+    for start in range(0, len(images), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        copies[part] = _distorted(images[part], random)
+    return copies
+
+
+def _distorted(images: NDArray[np.float32], random: np.random.RandomState) -> NDArray[np.float32]:
+    count, size, _ = images.shape
     middle = (size - 1) / 2
     maps = _inverse_maps(count, random)
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij")).reshape(2, -1) - middle
