@@ -36,7 +36,7 @@ fc_status fc_extent(ptrdiff_t src, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t
     ptrdiff_t room = padded - reach - 1;
     if (room < 0 && (!ceil_mode || room <= -stride))
         return FC_EMPTY_OUTPUT;
-    *dst = (ceil_mode ? fc_divide_up(room, stride) : room / stride) + 1;
+    *dst = (ceil_mode ? fc_divide_up(room, stride) : room / stride) + 1; /* a negative room divides up to 0 */
     /* (dst - 1) * stride < room + stride, which may overflow: compare by division */
     if (ceil_mode && *dst - 1 >= fc_divide_up(src + pad_begin, stride))
         --*dst;
