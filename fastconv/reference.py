@@ -1069,8 +1069,8 @@ def silu_backward(grad_output: ArrayLike, input: ArrayLike) -> Array:
     >>> silu_backward([4, 4], [0, 100])
     array([2., 4.])
     """
-    x, s = _float64(input), sigmoid(input)
-    return _float64(grad_output) * s * (1 + x * (1 - s))
+    x = _float64(input)
+    return _float64(grad_output) * sigmoid(x) * (1 + x * sigmoid(-x))
 
 
 def gelu_backward(grad_output: ArrayLike, input: ArrayLike, approximate: str = "none") -> Array:
@@ -1082,8 +1082,8 @@ def gelu_backward(grad_output: ArrayLike, input: ArrayLike, approximate: str = "
     x = _float64(input)
     if approximate == "tanh":
         factor = 2 * math.sqrt(2 / math.pi)
-        s = sigmoid(factor * (x + 0.044715 * x**3))
-        derivative = s + x * s * (1 - s) * factor * (1 + 3 * 0.044715 * x**2)
+        inner = factor * (x + 0.044715 * x**3)
+        derivative = sigmoid(inner) * (1 + x * sigmoid(-inner) * factor * (1 + 3 * 0.044715 * x**2))
     else:
         derivative = _normal_cdf(x) + x * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
     return _float64(grad_output) * derivative

@@ -260,6 +260,8 @@ POOL_CASES = {
         PoolCase("overlapping", (1, 9, 11, 12), 3, stride=2, padding=1),
         PoolCase("overlapping_kept", (2, 4, 10, 13), 3, stride=2, ceil_mode=True),
         PoolCase("last_window_in_padding", (1, 3, 5, 5), 2, stride=2, padding=1, ceil_mode=True),
+        PoolCase("kept_one_pixel", (1, 2, 1, 1), (1, 2), ceil_mode=True),
+        PoolCase("kept_window_beyond_input", (2, 3, 5, 6), (6, 7), stride=(3, 2), ceil_mode=True),
         PoolCase("kept_padded", (1, 2, 6, 7), (4, 3), stride=(3, 2), padding=(2, 1), ceil_mode=True),
         PoolCase("stride_1", (1, 7, 8, 9), 3, stride=1, padding=1),
         PoolCase("stride_over_window", (1, 3, 11, 13), 2, stride=(3, 5)),

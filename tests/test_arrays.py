@@ -250,9 +250,7 @@ def test_out_that_overlaps_an_input(name: str) -> None:
                     assert operator(*given, out=out) is out
                     assert_same_bits(out, expected, name, f"argument {i}", f"from element {start}")
                 else:
-                    with pytest.raises(
-                        ValueError, match=r"^out: expected an array that shares no memory with \w+"
-                    ):
+                    with pytest.raises(ValueError, match=r"^out: expected an array that shares no memory with \w+"):
                         operator(*given, out=out)
                     assert_same_bits(memory, before, name, "memory was written")
 

