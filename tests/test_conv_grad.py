@@ -135,9 +135,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
                             out.check(isa, dtype, layout, threads)
                         results.append([out.array for out in outs])
                 for threads in (2, 3):
-                    for one, many, of in zip(
-                        results[0], results[threads - 1], ("input", "weight"), strict=True
-                    ):
+                    for one, many, of in zip(results[0], results[threads - 1], ("input", "weight"), strict=True):
                         assert_same_bits(many, one, of, f"{threads} threads", isa, dtype, layout)
 
 
