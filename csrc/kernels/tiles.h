@@ -32,9 +32,9 @@
 #define FC_ROWS_14(X, v) FC_ROWS_13(X, v) X(v, 14)
 
 #if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
-#define FC_TILES(X) FC_ROWS_14(X, 1) FC_ROWS_14(X, 2) FC_ROWS_9(X, 3) FC_ROWS_6(X, 4) FC_ROWS_3(X, 8)
+#define FC_TILES(X) FC_ROWS_14(X, 1) FC_ROWS_14(X, 2) FC_ROWS_9(X, 3) FC_ROWS_6(X, 4) FC_ROWS_2(X, 8)
 #elif defined(FC_ISA_AVX2)
-#define FC_TILES(X) FC_ROWS_10(X, 1) FC_ROWS_6(X, 2) FC_ROWS_4(X, 3) FC_ROWS_3(X, 4) FC_ROWS_1(X, 8)
+#define FC_TILES(X) FC_ROWS_10(X, 1) FC_ROWS_6(X, 2) FC_ROWS_4(X, 3) FC_ROWS_2(X, 4) FC_ROWS_1(X, 8)
 #else
 #define FC_TILES(X) FC_ROWS_8(X, 1) FC_ROWS_4(X, 2) FC_ROWS_3(X, 3) FC_ROWS_2(X, 4) FC_ROWS_1(X, 8)
 #endif
