@@ -96,6 +96,11 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def word(name: str, value: object) -> str:
+    """Return a flag as a word, which equals no number where options are compared."""
+    return "yes" if value is True or (value is not False and flag(name, value)) else ""
+
+
 def pair(name: str, value: object, minimum: int) -> Pair:
     """Return two integers of at least `minimum` from one or two."""
     expected = f"{'a positive int' if minimum == 1 else f'an int of at least {minimum}'} or a pair of them"

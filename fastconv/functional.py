@@ -260,7 +260,7 @@ def _linear(input: object, weight: object, bias: object, activation: object, out
         _arguments.wrong("weight", "shape (o, i) or (i,) with extents of at least 1", f"shape {w.shape}")
     if x.ndim < 1 or x.shape[-1] != w.shape[-1]:
         _arguments.wrong("input", f"shape (..., {w.shape[-1]}), as weight has shape {w.shape}", f"shape {x.shape}")
-    activation = _arguments.activation_name(activation)
+    name = _arguments.activation_name(activation)
     shape = (*x.shape[:-1], *w.shape[:-1])
     b = None
     if bias is not None:
@@ -274,12 +274,14 @@ def _linear(input: object, weight: object, bias: object, activation: object, out
     conv = _arguments.conv2d((1, 1, matrix.shape[1]), (1, 1, *matrix.shape[::-1]), 1, 0, 1, 1, "NHWC")
 
     def make() -> _core.ConvPlan:
-        return _arguments.plan_conv(conv, _core.FORWARD, matrix.dtype, activation=activation)
+        return _arguments.plan_conv(conv, _core.FORWARD, matrix.dtype, activation=name)
 
     plain = _arguments.plain("input", x)
-    result = _core.linear(plain, matrix, b, (activation,), out if w.ndim == 2 else None, make)
-    if result is None:
-        result = _core.linear(plain, matrix, b, (activation,), None, make)
+    fitting = out if w.ndim == 2 else None
+    for key, target in (((activation,), fitting), ((name,), fitting), ((name,), None)):
+        result = _core.linear(plain, matrix, b, key, target, make)
+        if result is not None:
+            break
     return _arguments.delivered(result if result is None or result is out else result.reshape(shape), out)
 
 
@@ -384,7 +386,7 @@ def max_pool2d(
     >>> F.max_pool2d(np.zeros((32, 32, 12), np.float32), 2, layout="NHWC").shape
     (16, 16, 12)
     """
-    options = ("max", kernel_size, stride, padding, dilation, layout, _word(ceil_mode), "", None)
+    options = ("max", kernel_size, stride, padding, dilation, layout, _arguments.word("ceil_mode", ceil_mode), "", None)
     return _pool(input, options, bool(return_indices), out)
 
 
@@ -432,14 +434,9 @@ def avg_pool2d(
     array([[[1., 1.],
             [1., 1.]]], dtype=float32)
     """
-    flags = (_word(ceil_mode), _word(count_include_pad, "count_include_pad"))
+    flags = (_arguments.word("ceil_mode", ceil_mode), _arguments.word("count_include_pad", count_include_pad))
     options = ("avg", kernel_size, stride, padding, 1, layout, *flags, divisor_override)
     return cast("Array", _pool(input, options, False, out))
-
-
-def _word(value: bool, name: str = "ceil_mode") -> str:
-    """Return a flag as an option that equals no number."""
-    return "yes" if value is True or (value is not False and _arguments.flag(name, value)) else ""
 
 
 def adaptive_avg_pool2d(

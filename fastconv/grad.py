@@ -292,11 +292,16 @@ def max_pool2d(
     >>> grad.max_pool2d(np.float32([[[1, 3, 2, 1]]]), np.float32([[[5, 7]]]), (1, 2))
     array([[[0., 5., 7., 0.]]], dtype=float32)
     """
+    ceil_word = _arguments.word("ceil_mode", ceil_mode)
+    options = (kernel_size, stride, padding, dilation, ceil_word, layout)
+    key, result = _kept_gradient("max_pool2d", getattr(input, "shape", ()), options, input, grad_output, indices, out)
+    if result is not None:
+        return result
     x = _arguments.real("input", input)
     pool = _arguments.pool2d(
-        True, x.shape, kernel_size, stride, padding, dilation, layout, ceil_mode=ceil_mode
+        True, x.shape, kernel_size, stride, padding, dilation, layout, ceil_mode=bool(ceil_word)
     )  # fmt: skip
-    return _pool_gradient(pool, x.shape, input, grad_output, indices, out)
+    return _pool_gradient(pool, key, x.shape, input, grad_output, indices, out)
 
 
 def avg_pool2d(
@@ -342,6 +347,11 @@ def avg_pool2d(
     >>> grad.avg_pool2d((1, 1, 5), np.float32([[[2, 4]]]), (1, 2))
     array([[[1., 1., 2., 2., 0.]]], dtype=float32)
     """
+    words = _arguments.word("ceil_mode", ceil_mode), _arguments.word("count_include_pad", count_include_pad)
+    options = (kernel_size, stride, padding, *words, divisor_override, layout)
+    key, result = _kept_gradient("avg_pool2d", input_size, options, None, grad_output, None, out)
+    if result is not None:
+        return result
     size = _arguments.sizes("input_size", input_size, (3, 4))
     pool = _arguments.pool2d(
         False,
@@ -351,12 +361,12 @@ def avg_pool2d(
         padding,
         1,
         layout,
-        ceil_mode=ceil_mode,
-        include_pad=count_include_pad,
+        ceil_mode=bool(words[0]),
+        include_pad=bool(words[1]),
         divisor_override=divisor_override,
         name="input_size",
     )
-    return _pool_gradient(pool, size, None, grad_output, None, out)
+    return _pool_gradient(pool, key, size, None, grad_output, None, out)
 
 
 def adaptive_avg_pool2d(
@@ -393,9 +403,12 @@ def adaptive_avg_pool2d(
     array([[[2., 2.],
             [2., 2.]]], dtype=float32)
     """
+    key, result = _kept_gradient("adaptive_avg_pool2d", input_size, (layout,), None, grad_output, None, out)
+    if result is not None:
+        return result
     size = _arguments.sizes("input_size", input_size, (3, 4))
     pool = _adaptive(False, size, grad_output, layout, "input_size")
-    return _pool_gradient(pool, size, None, grad_output, None, out)
+    return _pool_gradient(pool, key, size, None, grad_output, None, out)
 
 
 def adaptive_max_pool2d(
@@ -435,9 +448,13 @@ def adaptive_max_pool2d(
     array([[[0., 0.],
             [8., 0.]]], dtype=float32)
     """
+    size = getattr(input, "shape", ())
+    key, result = _kept_gradient("adaptive_max_pool2d", size, (layout,), input, grad_output, indices, out)
+    if result is not None:
+        return result
     x = _arguments.real("input", input)
     pool = _adaptive(True, x.shape, grad_output, layout, "input")
-    return _pool_gradient(pool, x.shape, input, grad_output, indices, out)
+    return _pool_gradient(pool, key, x.shape, input, grad_output, indices, out)
 
 
 def _adaptive(
@@ -453,8 +470,35 @@ def _adaptive(
     return _arguments.adaptive_pool2d(maximum, size, spatial, order, name=name)
 
 
+def _kept_gradient(
+    name: str,
+    size: Sequence[int],
+    options: tuple[object, ...],
+    x: object,
+    grad_output: Array,
+    indices: object,
+    out: Array | None,
+) -> tuple[tuple[object, ...], Array | None]:
+    """Run the plan that is kept for these shapes and options, if there is one and the arrays are plain."""
+    if type(grad_output) is not np.ndarray:
+        return (name, grad_output), None
+    key = (name, size, grad_output.shape, grad_output.dtype.char, *options)
+    plan = _core.kept(key)
+    if plan is None:
+        return key, None
+    target = _core.empty(tuple(size), grad_output.dtype) if out is None else out
+    result = cast("_core.PoolPlan", plan).backward(x, indices, grad_output, target)
+    return key, None if result is False else result
+
+
 def _pool_gradient(
-    pool: _arguments.Pool2d, size: tuple[int, ...], x: object, grad_output: object, indices: object, out: object
+    pool: _arguments.Pool2d,
+    key: tuple[object, ...],
+    size: tuple[int, ...],
+    x: object,
+    grad_output: object,
+    indices: object,
+    out: object,
 ) -> Array:
     """Check what belongs together, and run."""
     grad = _arguments.plain("grad_output", grad_output)
@@ -472,6 +516,7 @@ def _pool_gradient(
         target = _arguments.output(out, size, grad.dtype, inputs)
     if plan is None:
         return _arguments.delivered(np.zeros(size, grad.dtype), target)
+    _core.keep_plan(key, plan)
     result = None if target is None else plan.backward(image, positions, grad, target)
     if result is None:
         result = plan.backward(image, positions, grad, _core.empty(size, grad.dtype))

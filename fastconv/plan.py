@@ -30,6 +30,18 @@ class Conv2dPlan(_core.ConvPlan):
     ``plan(x, out=None)`` takes images of the planned channels, extents, layout and dtype, any number of them or one
     without a batch axis, and returns what ``functional.conv2d`` would. The weights were copied, so that later changes
     to the array do not show. Any number of threads may call a plan at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv
+    >>> plan = fastconv.plan_conv2d((1, 3, 8, 8), np.ones((4, 3, 3, 3), np.float32), activation="relu")
+    >>> plan(np.ones((2, 3, 8, 8), np.float32)).shape
+    (2, 4, 6, 6)
+    >>> plan.algorithm in ("direct", "im2col", "winograd")
+    True
+    >>> print(plan.explain().splitlines()[0].partition(", kernel")[0])
+    conv2d (1, 3, 8, 8) -> (1, 4, 6, 6), NCHW, float32
     """
 
     _conv: _arguments.Conv2d

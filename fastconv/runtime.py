@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = [
+    "available_isas",
+    "empty_cache",
+    "get_isa",
+    "get_num_threads",
+    "get_precision",
+    "set_cache_limit",
+    "set_num_threads",
+    "set_precision",
+    "set_seed",
+    "show_config",
+    "use_isa",
+]
+
 MOST_THREADS = 1024
 PRECISIONS = ("highest", "high", "medium")
 
