@@ -154,6 +154,21 @@ FC_INLINE fc_vec fc_rounded(fc_vec v)
     return v;
 }
 
+/* a * b + c rounded once, where the processor can (FC_FUSED). */
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+#define FC_FUSED
+FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm512_fmadd_ps(a, b, c); }
+#elif defined(FC_ISA_AVX512)
+#define FC_FUSED
+FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+#define FC_FUSED
+FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm256_fmadd_ps(a, b, c); }
+#elif defined(FC_ISA_AVX2)
+#define FC_FUSED
+FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm256_fmadd_pd(a, b, c); }
+#endif
+
 /* The first `count` lanes (0 … FC_LANES) of p; the others are zero and not read. */
 FC_INLINE fc_vec fc_load_tail(const FC_REAL *p, int count)
 {

@@ -2,7 +2,7 @@
  *
  * Each result is within 4 ulp of the exact one, subnormal results included; NaN gives NaN. There is no table, no
  * branch and no libm: arguments are reduced, polynomials (minimax fits of the function named beside them, lowest
- * power first) do the rest. Nothing relies on a fused multiply-add, which the baseline lacks, nor on its absence.
+ * power first) do the rest. Nothing needs a fused multiply-add, which the baseline lacks, nor its absence.
  */
 #ifndef FC_VMATH_H
 #define FC_VMATH_H
@@ -112,8 +112,13 @@ FC_INLINE fc_pair fc_sum_pair(fc_vec a, fc_vec b)
 
 FC_INLINE fc_pair fc_product_pair(fc_vec a, fc_vec b)
 {
-    fc_vec a1 = fc_leading(a), a2 = a - a1, b1 = fc_leading(b), b2 = b - b1, product = fc_rounded(a * b);
+    fc_vec product = fc_rounded(a * b);
+#ifdef FC_FUSED
+    return (fc_pair){product, fc_fused(a, b, -product)};
+#else
+    fc_vec a1 = fc_leading(a), a2 = a - a1, b1 = fc_leading(b), b2 = b - b1;
     return (fc_pair){product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2};
+#endif
 }
 
 /* high + low as an argument of exp: `low` counts only where exp neither over- nor underflows. */

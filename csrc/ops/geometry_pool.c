@@ -4,8 +4,10 @@
 /* Taps of [begin, end), `dilation` apart, that lie before `limit`. */
 static ptrdiff_t taps_before(fc_window window, ptrdiff_t dilation, ptrdiff_t limit)
 {
-    const ptrdiff_t end = fc_min(window.end, limit);
-    return end > window.begin ? fc_divide_up(end - window.begin, dilation) : 0;
+    const ptrdiff_t length = fc_min(window.end, limit) - window.begin;
+    if (length <= 0)
+        return 0;
+    return dilation == 1 ? length : fc_divide_up(length, dilation); /* windows are many, and divisions slow */
 }
 
 static ptrdiff_t dilation_of(const fc_pool_desc *desc, int axis) { return desc->adaptive ? 1 : desc->dilation[axis]; }

@@ -71,7 +71,8 @@ static ptrdiff_t most_taps(const fc_pool_desc *desc, int axis)
 
 /* Offsets in bytes into one thread's workspace. */
 typedef struct {
-    ptrdiff_t columns, counts, rows, positions, line, line_positions, values, indices, end;
+    ptrdiff_t windows[FC_SPATIAL], counts[FC_SPATIAL - 1], column_counts; /* of every output along an axis */
+    ptrdiff_t rows, positions, line, line_positions, values, indices, end;
 } pool_room;
 
 static ptrdiff_t take(ptrdiff_t *end, ptrdiff_t bytes)
@@ -90,8 +91,11 @@ static pool_room room_of(const fc_pool_desc *desc)
     const ptrdiff_t line = plane ? length * real + SLACK : 0;
     const ptrdiff_t results = max ? count * (plane ? 1 : fc_min(desc->channels, BACKWARD_BLOCK)) : 0;
     pool_room room = {0};
-    room.columns = take(&room.end, count * (ptrdiff_t)sizeof(fc_pool_span));
-    room.counts = take(&room.end, count * real);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        room.windows[a] = take(&room.end, desc->dst[a] * (ptrdiff_t)sizeof(fc_pool_span));
+    for (int a = 0; a < FC_SPATIAL - 1; a++)
+        room.counts[a] = take(&room.end, desc->dst[a] * (ptrdiff_t)sizeof(double));
+    room.column_counts = take(&room.end, count * real);
     room.rows = take(&room.end, rows * (ptrdiff_t)sizeof(void *));
     room.positions = take(&room.end, rows * (ptrdiff_t)sizeof(ptrdiff_t));
     room.line = take(&room.end, line);
@@ -132,6 +136,8 @@ typedef struct {
     const pool_job *job;
     ptrdiff_t real;
     fc_pool_windows windows;
+    const fc_pool_span *depth, *height;
+    const double *depth_counts, *height_counts;
     void **rows;
     ptrdiff_t *positions;
     ptrdiff_t row_count;
@@ -139,12 +145,21 @@ typedef struct {
     int64_t *indices;
 } pool_worker;
 
-/* The windows along a row are the same for every row: worked out once. */
-static void fill_columns(const fc_pool_desc *desc, fc_pool_span *columns, void *counts)
+/* The windows along an axis, and what each counts there: worked out once, they serve every row of outputs. */
+static void fill_windows(const fc_pool_desc *desc, int axis, fc_pool_span *windows, double *counts)
+{
+    for (ptrdiff_t j = 0; j < desc->dst[axis]; j++) {
+        const fc_window window = fc_pool_window_valid(desc, axis, j);
+        windows[j] = (fc_pool_span){window.begin, window.end};
+        if (counts)
+            counts[j] = (double)fc_pool_counted(desc, axis, j);
+    }
+}
+
+/* What the windows along a row count, in the elements' type; 1 where the divisor is given. */
+static void fill_column_counts(const fc_pool_desc *desc, void *counts)
 {
     for (ptrdiff_t j = 0; j < desc->dst[2]; j++) {
-        const fc_window window = fc_pool_window_valid(desc, 2, j);
-        columns[j] = (fc_pool_span){window.begin, window.end};
         const double counted = desc->divisor != 0 ? 1 : (double)fc_pool_counted(desc, 2, j);
         if (desc->dtype == FC_F32)
             ((float *)counts)[j] = (float)counted;
@@ -153,41 +168,55 @@ static void fill_columns(const fc_pool_desc *desc, fc_pool_span *columns, void *
     }
 }
 
+static void fill_tables(const fc_pool_desc *desc, const pool_room *room, char *own)
+{
+    const bool average = desc->kind == FC_POOL_AVERAGE;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        fill_windows(desc, a, (fc_pool_span *)(own + room->windows[a]),
+                     average && a < 2 ? (double *)(own + room->counts[a]) : NULL);
+    if (average)
+        fill_column_counts(desc, own + room->column_counts);
+}
+
 static pool_worker worker_make(const pool_job *job, int thread)
 {
     const fc_pool_desc *desc = &job->desc;
-    char *own = job->workspace + thread * job->room.end;
-    pool_worker worker = {
+    const pool_room *room = &job->room;
+    char *own = job->workspace + thread * room->end;
+    fill_tables(desc, room, own);
+    return (pool_worker){
         .job = job,
         .real = bytes_of(desc->dtype),
-        .rows = (void **)(own + job->room.rows),
-        .positions = (ptrdiff_t *)(own + job->room.positions),
-        .values = own + job->room.values,
-        .indices = (int64_t *)(own + job->room.indices),
-        .windows = {.columns = (const fc_pool_span *)(own + job->room.columns),
+        .depth = (const fc_pool_span *)(own + room->windows[0]),
+        .height = (const fc_pool_span *)(own + room->windows[1]),
+        .depth_counts = (const double *)(own + room->counts[0]),
+        .height_counts = (const double *)(own + room->counts[1]),
+        .rows = (void **)(own + room->rows),
+        .positions = (ptrdiff_t *)(own + room->positions),
+        .values = own + room->values,
+        .indices = (int64_t *)(own + room->indices),
+        .windows = {.columns = (const fc_pool_span *)(own + room->windows[2]),
                     .count = desc->dst[2],
                     .dilation = desc->adaptive ? 1 : desc->dilation[2],
                     .width = desc->src[2],
-                    .column_counts = own + job->room.counts,
+                    .column_counts = own + room->column_counts,
                     .uniform = is_uniform(desc),
                     .kernel = desc->kernel[2],
                     .stride = desc->stride[2],
                     .pad = desc->pad_begin[2],
-                    .line = own + job->room.line,
-                    .line_positions = own + job->room.line_positions,
+                    .line = own + room->line,
+                    .line_positions = own + room->line_positions,
                     .channels = 1,
                     .src_step = 1,
                     .dst_step = 1},
     };
-    fill_columns(desc, (fc_pool_span *)(own + job->room.columns), own + job->room.counts);
-    return worker;
 }
 
 /* Lists the source rows of output row (z, y) of the volume at `src`, whose pixels are `step` elements apart. */
 static void list_rows(pool_worker *worker, const char *src, ptrdiff_t step, ptrdiff_t z, ptrdiff_t y)
 {
     const fc_pool_desc *desc = &worker->job->desc;
-    const fc_window depth = fc_pool_window_valid(desc, 0, z), height = fc_pool_window_valid(desc, 1, y);
+    const fc_pool_span depth = worker->depth[z], height = worker->height[y];
     const ptrdiff_t step_d = desc->adaptive ? 1 : desc->dilation[0], step_h = desc->adaptive ? 1 : desc->dilation[1];
     worker->row_count = 0;
     for (ptrdiff_t d = depth.begin; d < depth.end; d += step_d) {
@@ -197,9 +226,9 @@ static void list_rows(pool_worker *worker, const char *src, ptrdiff_t step, ptrd
             worker->rows[worker->row_count++] = (void *)(src + position * step * worker->real);
         }
     }
-    worker->windows.row_divisor = desc->divisor;
-    if (desc->divisor == 0)
-        worker->windows.row_divisor = (double)(fc_pool_counted(desc, 0, z) * fc_pool_counted(desc, 1, y));
+    if (desc->kind == FC_POOL_AVERAGE)
+        worker->windows.row_divisor =
+            desc->divisor != 0 ? desc->divisor : worker->depth_counts[z] * worker->height_counts[y];
 }
 
 static fc_pool_fn *pool_kernel(const pool_job *job)
