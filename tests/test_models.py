@@ -169,6 +169,11 @@ def test_inputs_that_a_model_refuses(given: Any, error: type[Exception], text: s
             ask(given)
 
 
+def test_a_model_called_as_a_layer_checks_its_inputs() -> None:
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 6, 6, 1\), found shape=\(2, 6, 6, 3\)"):
+        small()(np.zeros((2, 6, 6, 3)))
+
+
 def test_weights_in_and_out() -> None:
     model, other = small(), small()
     other.set_weights(model.get_weights())

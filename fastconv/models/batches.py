@@ -26,7 +26,7 @@ def as_array(value: Any, name: str) -> Array:
     >>> as_array([[1, 2]], "x").shape
     (1, 2)
     """
-    if value is None or isinstance(value, (str, bytes, Mapping, Iterator)):
+    if not isinstance(value, np.ndarray) and (value is None or isinstance(value, (str, bytes, Mapping, Iterator))):
         raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":

@@ -495,7 +495,9 @@ class Model(Layer):
     def _inputs(self, x: Any) -> tuple[Array, Chain]:
         """Return inputs in the shape that the model was built for, building it first if it was not, and its chain."""
         inputs = as_array(x, "x")
-        inputs = fit_inputs(inputs, self.expected_shape(inputs.shape), self.name)
+        expected = self.expected_shape(inputs.shape)
+        if inputs.shape[1:] != expected[1:]:
+            inputs = fit_inputs(inputs, expected, self.name)
         return inputs, self.chain(inputs.shape)
 
     def _prepared(self, data: _Samples, batch_size: int | None) -> tuple[Chain, Batches]:

@@ -173,6 +173,15 @@ class Sequential(Model):
             return self._layers[0].batch_shape
         return input_shape
 
+    def check_input_shape(self, input_shape: Shape) -> None:
+        """Raise a ValueError if the model has been built for inputs of another shape."""
+        expected = self.expected_shape(input_shape)
+        fits = len(input_shape) == len(expected) and all(
+            want is None or got in (None, want) for got, want in zip(input_shape[1:], expected[1:], strict=True)
+        )
+        if not fits:
+            self._refuse(f"expected shape={expected}, found shape={input_shape}")
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the outputs' shape for inputs of a shape."""
         for layer in self.layers:
