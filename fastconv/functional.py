@@ -387,7 +387,7 @@ def max_pool2d(
     (16, 16, 12)
     """
     options = ("max", kernel_size, stride, padding, dilation, layout, _arguments.word("ceil_mode", ceil_mode), "", None)
-    return _pool(input, options, bool(return_indices), out)
+    return _pool(input, options, bool(_arguments.word("return_indices", return_indices)), out)
 
 
 def avg_pool2d(
@@ -541,7 +541,9 @@ def adaptive_max_pool2d(
             [ 9.],
             [14.]]], dtype=float32)
     """
-    return _pool(input, ("adaptive max", output_size, layout), bool(return_indices), out)
+    return _pool(
+        input, ("adaptive max", output_size, layout), bool(_arguments.word("return_indices", return_indices)), out
+    )
 
 
 def _pool(
