@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fastconv import optimizers, utils
-from fastconv.callbacks import CallbackList, History
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
-from fastconv.metrics import Metric
-from fastconv.models import saving
-from fastconv.models.batches import Batches, as_array, fit_inputs, split, weights_of_classes
+from fastconv.models.batches import as_array, fit_inputs
 from fastconv.models.chain import Chain
-from fastconv.models.objective import Objective
-from fastconv.models.progress import Bar, Progress, progress
-from fastconv.models.steps import Evaluation, Training
-from fastconv.models.summary import print_summary
 
-# Inputs, targets, and weights of the samples.
-_Samples: TypeAlias = "tuple[Array, Array, Array | None]"
+if TYPE_CHECKING:
+    from fastconv.callbacks import History
+    from fastconv.metrics import Metric
+    from fastconv.models.objective import Objective
+
+# What only training, saving and showing need is imported where they begin: predictions start sooner without.
 
 
 class Model(Layer):
@@ -102,6 +96,9 @@ class Model(Layer):
         """
         if loss_weights is not None:
             raise ValueError(f"loss_weights: expected None, since models have one output, got {loss_weights!r}")
+        from fastconv import optimizers
+        from fastconv.models.objective import Objective
+
         plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
         objective = Objective(loss, plain, weighted)
         self.optimizer = optimizers.get(optimizer)
@@ -191,40 +188,19 @@ class Model(Layer):
             raise ValueError("steps_per_epoch, validation_steps: expected None; an epoch visits every sample")
         if validation_freq < 1:
             raise ValueError(f"validation_freq: expected a positive integer, got {validation_freq!r}")
-        data: _Samples = _samples(x, y, sample_weight, class_weight)
-        validation = None if validation_data is None else _samples(*_unpacked(validation_data))
+        from fastconv.models import loops
+
+        data = loops.samples(x, y, sample_weight, class_weight)
+        validation = None if validation_data is None else loops.samples(*loops.unpacked(validation_data))
         if validation is None and validation_split:
-            data, validation = split(data, validation_split)
-        chain, batches = self._prepared(data, batch_size)
-        objective = self._compiled_objective()
-        training = Training(self, chain, objective, self.layers[-1], self.optimizer)
-        history, report = History(), progress(verbose)
-        extra = list(callbacks) if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
-        events = CallbackList(
-            [history, *extra], self, epochs=epochs, steps=len(batches), verbose=1 if verbose == "auto" else verbose
-        )
-        validation_size = validation_batch_size or batch_size
+            data, validation = loops.split(data, validation_split)
+        chain, batches = loops.prepared(self, data, batch_size)
+        held_out = None
         if validation is not None:
-            self._prepared(validation, validation_size)
-        self.stop_training = False
-        events.call("on_train_begin", {})
-        logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
-            events.call("on_epoch_begin", epoch, {})
-            report.begin(f"Epoch {epoch + 1}/{epochs}", len(batches))
-            order = utils.generator().permutation(batches.count) if shuffle else None
-            objective.reset()
-            _each_batch(training, batches, order, events, report, "train", lambda: self.stop_training)
-            logs = objective.results()
-            if validation is not None and (epoch + 1) % validation_freq == 0:
-                found = self._evaluate(validation, validation_size, events)
-                logs |= {f"val_{name}": value for name, value in found.items()}
-            report.end(logs)
-            events.call("on_epoch_end", epoch, logs)
-            if self.stop_training:
-                break
-        events.call("on_train_end", logs)
-        return history
+            _, held_out = loops.prepared(self, validation, validation_batch_size or batch_size)
+        return loops.fit(
+            self, chain, batches, held_out, range(initial_epoch, epochs), verbose, callbacks, shuffle, validation_freq
+        )
 
     def evaluate(
         self,
@@ -262,10 +238,11 @@ class Model(Layer):
         """
         if steps is not None:
             raise ValueError("steps: expected None; an evaluation visits every sample")
-        data = _samples(x, y, sample_weight)
-        events = CallbackList(callbacks, self, steps=-(-len(data[0]) // (batch_size or 32)), verbose=verbose)
-        logs = self._evaluate(data, batch_size, events, progress(verbose))
-        return logs if return_dict else _as_list(logs)
+        from fastconv.models import loops
+
+        chain, batches = loops.prepared(self, loops.samples(x, y, sample_weight), batch_size)
+        logs = loops.evaluate(self, chain, batches, verbose, callbacks)
+        return logs if return_dict else loops.as_list(logs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: None = None, callbacks: Any = None
@@ -293,30 +270,10 @@ class Model(Layer):
         """
         if steps is not None:
             raise ValueError("steps: expected None; a prediction visits every sample")
-        inputs, chain = self._inputs(x)
-        batches = Batches(inputs, self.dtype, [], batch_size)
-        events = CallbackList(callbacks, self, steps=len(batches), verbose=verbose)
-        report = progress(verbose)
-        if verbose == "auto" and not isinstance(report, Bar):
-            report = Progress()
-        events.call("on_predict_begin", {})
-        report.begin("Predict", len(batches))
-        outputs: Array | None = None
-        start = 0
-        for batch, (part,) in enumerate(batches):
-            events.call("on_predict_batch_begin", batch, {})
-            made = chain.forward(part)
-            if outputs is None:
-                outputs = np.empty((batches.count, *made.shape[1:]), made.dtype)
-            outputs[start : start + len(made)] = made
-            start += len(made)
-            events.call("on_predict_batch_end", batch, {"outputs": made})
-            report.step(dict)
-        if outputs is None:
-            outputs = chain.forward(inputs.astype(self.dtype))
-        report.end({})
-        events.call("on_predict_end", {})
-        return outputs
+        from fastconv.models import loops
+
+        inputs, chain = self.prepare_inputs(x)
+        return loops.predict(self, chain, inputs, batch_size, verbose, callbacks)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Return the model's outputs for one batch.
@@ -334,7 +291,7 @@ class Model(Layer):
         ValueError
             If the inputs do not fit.
         """
-        inputs, chain = self._inputs(x)
+        inputs, chain = self.prepare_inputs(x)
         return chain.forward(inputs if inputs.dtype == self.dtype else inputs.astype(self.dtype))
 
     def train_on_batch(
@@ -363,10 +320,12 @@ class Model(Layer):
         ValueError
             If the model is not compiled, or data do not fit.
         """
-        data = _samples(x, y, sample_weight, class_weight)
-        chain, batches = self._prepared(data, len(data[0]))
-        step = Training(self, chain, self._compiled_objective(), self.layers[-1], self.optimizer)
-        return self._one_batch(step, batches, return_dict)
+        from fastconv.models import loops
+
+        data = loops.samples(x, y, sample_weight, class_weight)
+        chain, batches = loops.prepared(self, data, len(data[0]))
+        logs = loops.one_batch(loops.Training(self, chain, self.objective, self.layers[-1], self.optimizer), batches)
+        return logs if return_dict else loops.as_list(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Evaluate one batch; return its loss and metrics.
@@ -386,9 +345,12 @@ class Model(Layer):
         ValueError
             If the model is not compiled, or data do not fit.
         """
-        data = _samples(x, y, sample_weight)
-        chain, batches = self._prepared(data, len(data[0]))
-        return self._one_batch(Evaluation(self, chain, self._compiled_objective()), batches, return_dict)
+        from fastconv.models import loops
+
+        data = loops.samples(x, y, sample_weight)
+        chain, batches = loops.prepared(self, data, len(data[0]))
+        logs = loops.one_batch(loops.Evaluation(self, chain, self.objective), batches)
+        return logs if return_dict else loops.as_list(logs)
 
     def reset_metrics(self) -> None:
         """Forget the batches that loss and metrics have gathered."""
@@ -438,6 +400,8 @@ class Model(Layer):
         positions, expand_nested, layer_range
             Accepted for Keras' sake.
         """
+        from fastconv.models.summary import print_summary
+
         print_summary(self, self._layer_shapes(), line_length, print_fn, show_trainable)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
@@ -456,10 +420,14 @@ class Model(Layer):
         FileExistsError
             If the file exists and `overwrite` is false.
         """
+        from fastconv.models import saving
+
         saving.save_model(self, Path(filepath), overwrite)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Save the weights alone; see `save`."""
+        from fastconv.models import saving
+
         saving.save_weights(self, Path(filepath), overwrite)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
@@ -472,10 +440,14 @@ class Model(Layer):
         ValueError
             If the file is damaged or foreign, or its weights have other shapes; then none has changed.
         """
+        from fastconv.models import saving
+
         saving.load_weights(self, Path(filepath))
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was told, as plain JSON types, or None."""
+        from fastconv.models import saving
+
         return saving.compile_config(self)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -484,15 +456,20 @@ class Model(Layer):
 
     # --- within ---
 
-    def _compiled_objective(self) -> Objective:
+    @property
+    def objective(self) -> Objective:
+        """The loss and the metrics that the model was compiled with.
+
+        Raises
+        ------
+        ValueError
+            If it was not.
+        """
         if self._objective is None:
             raise ValueError("You must call `compile()` before using the model.")
         return self._objective
 
-    def _layer_shapes(self) -> list[Shape | None]:
-        return [None for _ in self.layers]
-
-    def _inputs(self, x: Any) -> tuple[Array, Chain]:
+    def prepare_inputs(self, x: Any) -> tuple[Array, Chain]:
         """Return inputs in the shape that the model was built for, building it first if it was not, and its chain."""
         inputs = as_array(x, "x")
         expected = self.expected_shape(inputs.shape)
@@ -500,91 +477,8 @@ class Model(Layer):
             inputs = fit_inputs(inputs, expected, self.name)
         return inputs, self.chain(inputs.shape)
 
-    def _prepared(self, data: _Samples, batch_size: int | None) -> tuple[Chain, Batches]:
-        """Check data against the model and its loss; return the chain and the data as batches."""
-        x, y, weights = data
-        objective = self._compiled_objective()
-        inputs, chain = self._inputs(x)
-        if len(inputs) == 0:
-            raise ValueError("x: expected at least one sample, got none")
-        if len(y) != len(inputs):
-            raise ValueError(
-                "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples."
-                f" x has {len(inputs)}, y {len(y)}"
-            )
-        shape = tuple(extent or 0 for extent in self.compute_output_shape(inputs.shape))
-        truth = objective.require_loss().prepare(y, shape, self.layers[-1].dtype)
-        objective.bind(y.shape, shape)
-        return chain, Batches(inputs, self.dtype, [y, None if truth is y else truth, weights], batch_size)
-
-    def _evaluate(
-        self,
-        data: _Samples,
-        batch_size: int | None,
-        events: CallbackList,
-        report: Progress | None = None,
-    ) -> dict[str, float]:
-        chain, batches = self._prepared(data, batch_size)
-        objective = self._compiled_objective()
-        objective.reset()
-        report = report or Progress()
-        events.call("on_test_begin", {})
-        report.begin("Evaluate", len(batches))
-        _each_batch(Evaluation(self, chain, objective), batches, None, events, report, "test", lambda: False)
-        logs = objective.results()
-        report.end(logs)
-        events.call("on_test_end", logs)
-        return logs
-
-    def _one_batch(self, step: Evaluation, batches: Batches, return_dict: bool) -> Any:
-        step.objective.reset()
-        for inputs, targets, truth, weights in batches:
-            step.run(inputs, targets, targets if truth is None else truth, weights)
-        logs = step.objective.results()
-        return logs if return_dict else _as_list(logs)
-
-
-def _each_batch(
-    step: Evaluation,
-    batches: Batches,
-    order: Array | None,
-    events: CallbackList,
-    report: Progress,
-    phase: str,
-    stopped: Callable[[], bool],
-) -> None:
-    """Run a step on every batch, and tell callbacks and progress."""
-    begin, end = f"on_{phase}_batch_begin", f"on_{phase}_batch_end"
-    begins, ends = events.listens(begin), events.listens(end)
-    for batch, (inputs, targets, truth, weights) in enumerate(batches.in_order(order)):
-        if begins:
-            events.call(begin, batch, {})
-        step.run(inputs, targets, targets if truth is None else truth, weights)
-        report.step(step.objective.results)
-        if ends:
-            events.call(end, batch, step.objective.results())
-        if stopped():
-            break
-
-
-def _samples(x: Any, y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | None = None) -> _Samples:
-    """Return inputs, targets and weights as arrays."""
-    targets = as_array(y, "y")
-    weights = None if sample_weight is None else as_array(sample_weight, "sample_weight")
-    if class_weight is not None:
-        if weights is not None:
-            raise ValueError("You cannot use `class_weight` and `sample_weight` at the same time.")
-        weights = weights_of_classes(class_weight, targets)
-    inputs = as_array(x, "x")
-    if weights is not None and len(weights) != len(inputs):
-        raise ValueError(f"sample_weight: expected a weight for each of {len(inputs)} samples, got {len(weights)}")
-    return inputs, targets, weights
-
-
-def _unpacked(validation_data: Any) -> tuple[Any, ...]:
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-        raise ValueError("validation_data: expected (x, y) or (x, y, sample_weight)")
-    return tuple(validation_data)
+    def _layer_shapes(self) -> list[Shape | None]:
+        return [None for _ in self.layers]
 
 
 def _listed(metrics: Any, name: str) -> list[Any]:
@@ -593,8 +487,3 @@ def _listed(metrics: Any, name: str) -> list[Any]:
     if not isinstance(metrics, (list, tuple)):
         raise ValueError(f"{name}: expected a list, got {metrics!r}")
     return list(metrics)
-
-
-def _as_list(logs: Mapping[str, float]) -> Any:
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values
