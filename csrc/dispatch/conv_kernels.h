@@ -57,6 +57,16 @@ typedef void fc_copy_rectangle_fn(const fc_rectangle *);
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
 
+/* Stretches of `length` elements, gathered for `count` consecutive positions: dst[p * dst_step + j * length + i] =
+ * src[j][p * src_step + i] for j < rows, or zero where src[j] is NULL. */
+typedef struct {
+    const void *const *src;
+    ptrdiff_t rows, length, src_step, count;
+    void *dst;
+    ptrdiff_t dst_step;
+} fc_stretches;
+typedef void fc_copy_stretches_fn(const fc_stretches *);
+
 /* One output row of a channels-last depthwise convolution, `count` pixels, all of whose taps lie inside the input.
  * Kernel row j reads src[j], tap t of it tap_step further on, and weights[j]: packed by vectors of channels, each
  * with all_taps vectors of weights, of which weights[j] points at the row's first. */
@@ -87,6 +97,7 @@ struct fc_conv_kernels {
     fc_store_rows_fn *store_rows;
     fc_store_plane_fn *store_plane;
     fc_copy_rectangle_fn *copy_rectangle;
+    fc_copy_stretches_fn *copy_stretches;
     fc_transpose_fn *transpose;
     fc_depthwise_fn *depthwise;
     fc_pack_fn *pack;

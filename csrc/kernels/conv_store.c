@@ -114,6 +114,26 @@ static void copy_rectangle(const fc_rectangle *s)
     }
 }
 
+/* dst[p * dst_step + j * length + i] = src[j][p * src_step + i]. */
+static void copy_stretches(const fc_stretches *s)
+{
+    const ptrdiff_t whole = s->length / FC_LANES * FC_LANES;
+    const int rest = (int)(s->length - whole);
+    for (ptrdiff_t p = 0; p < s->count; p++) {
+        FC_REAL *dst = (FC_REAL *)s->dst + p * s->dst_step;
+        for (ptrdiff_t j = 0; j < s->rows; j++, dst += s->length) {
+            if (s->src[j] == NULL) {
+                memset(dst, 0, (size_t)s->length * sizeof *dst);
+                continue;
+            }
+            const FC_REAL *src = (const FC_REAL *)s->src[j] + p * s->src_step;
+            for (ptrdiff_t i = 0; i < whole; i += FC_LANES)
+                fc_store(dst + i, fc_load(src + i));
+            fc_store_tail(dst + whole, fc_load_tail(src + whole, rest), rest);
+        }
+    }
+}
+
 /* dst[p * dst_pixel + c] = src[c * src_channel + p * src_step]. */
 static void transpose(const void *from, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels, ptrdiff_t pixels,
                       void *to, ptrdiff_t dst_pixel)
@@ -159,6 +179,7 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .store_rows = store_rows,
     .store_plane = store_plane,
     .copy_rectangle = copy_rectangle,
+    .copy_stretches = copy_stretches,
     .transpose = transpose,
     .depthwise = FC_NAME(conv_depthwise),
     .pack = pack,

@@ -174,8 +174,9 @@ static void sum_planes(ptrdiff_t count, ptrdiff_t step, ptrdiff_t pixels, const 
         for (; i + 4 * FC_LANES <= pixels; i += 4 * FC_LANES)
             for (int k = 0; k < 4; k++)
                 sum_add(&sum[k], fc_load(src + i + k * FC_LANES));
-        for (int k = 0; i < pixels; i += FC_LANES, k++)
-            sum_add(&sum[k], fc_load_lanes(src + i, fc_lanes_left(pixels, i)));
+        for (int k = 0; k < 4; k++, i += FC_LANES)
+            if (i < pixels)
+                sum_add(&sum[k], fc_load_lanes(src + i, fc_lanes_left(pixels, i)));
     }
     *(FC_REAL *)out = fc_sum_lanes((sum_end(&sum[0]) + sum_end(&sum[1])) + (sum_end(&sum[2]) + sum_end(&sum[3])));
 }

@@ -187,9 +187,11 @@ FC_INLINE FC_REAL fold_long(const bool max, const FC_REAL *p, ptrdiff_t count)
         for (; i + 4 * FC_LANES <= end; i += 4 * FC_LANES)
             for (int k = 0; k < 4; k++)
                 chain[k] = join(max, fc_load(p + i + k * FC_LANES), chain[k]);
-        for (int k = 0; i < end; i += FC_LANES, k++) {
-            const int lanes = fc_lanes_left(end, i);
-            chain[k] = join(max, fc_select(fc_first_lanes(lanes), fc_load_lanes(p + i, lanes), none), chain[k]);
+        for (int k = 0; k < 4; k++, i += FC_LANES) {
+            if (i < end) {
+                const int lanes = fc_lanes_left(end, i);
+                chain[k] = join(max, fc_select(fc_first_lanes(lanes), fc_load_lanes(p + i, lanes), none), chain[k]);
+            }
         }
         total = join(max, join(max, join(max, chain[1], chain[0]), join(max, chain[3], chain[2])), total);
     }

@@ -15,8 +15,9 @@ enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
 typedef struct {
     const void **pointers;
     char *panel;
-    ptrdiff_t *offsets; /* of the chunk's positions in dst, in elements */
-    char *zeros;        /* what a padded position points at: one group's channels */
+    const void **stretches; /* of one position's products that lie together in src */
+    ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
+    char *zeros;            /* what a padded position points at: one group's channels */
     char *acc;
     ptrdiff_t *taps; /* spatial offsets of every tap, FC_SPATIAL each */
 } workspace;
@@ -35,6 +36,13 @@ typedef struct {
 static ptrdiff_t products(const fc_conv_plan *plan, ptrdiff_t taps) { return taps * fc_conv_channels(&plan->desc).ic; }
 
 static ptrdiff_t most_taps(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1] * desc->kernel[2]; }
+
+/* Kernel rows, of every channel where channels are planes. */
+static ptrdiff_t most_stretches(const fc_conv_desc *desc)
+{
+    const ptrdiff_t channels = desc->layout == FC_CHANNELS_LAST ? 1 : fc_conv_channels(desc).ic;
+    return desc->kernel[0] * desc->kernel[1] * channels;
+}
 
 /* Register tiles per chunk: as many as keep pointers or panel small. */
 static int chunk_tiles(const fc_conv_plan *plan)
@@ -55,6 +63,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     arena->fits = fc_multiply(rows, im2col ? products(plan, taps) : taps, &cells) && arena->fits;
     at->pointers = im2col ? NULL : fc_carve(arena, cells, sizeof(void *));
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
+    at->stretches = im2col ? fc_carve(arena, most_stretches(&plan->desc), sizeof(void *)) : NULL;
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = im2col ? NULL : fc_carve(arena, fc_conv_channels(&plan->desc).ic, element);
     at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
@@ -112,6 +121,124 @@ static void advance(const fc_phase *phase, ptrdiff_t place[FC_SPATIAL], ptrdiff_
     ++*image;
 }
 
+/* The element of dst's channel 0 that a position writes. */
+static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
+{
+    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
+    ptrdiff_t at = last ? image : image * call->channels.dst_channels;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_axis *axis = &phase->axis[a];
+        at = at * axis->dst + axis->dst_first + place[a] * axis->dst_step;
+    }
+    return last ? at * call->channels.dst_channels : at;
+}
+
+/* ---- im2col panels ---------------------------------------------------------------------------------------- */
+
+/* How a position's products lie in src: tap by tap in channels-last images, else channel by channel. Taps of one
+ * kernel row make a stretch, `length` elements if they are neighbours. */
+typedef struct {
+    ptrdiff_t pixel;          /* elements from a position to the next */
+    ptrdiff_t vector;         /* elements of a tap */
+    ptrdiff_t channels;       /* whose kernel rows follow each other */
+    ptrdiff_t image, channel; /* elements from an image, a channel to the next */
+    bool together;            /* the taps of a kernel row are neighbours */
+} layout_of_products;
+
+static layout_of_products products_in(const chunk *s)
+{
+    const fc_channels *channels = &s->call->channels;
+    const fc_axis *axis = s->phase->axis;
+    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t plane = axis[0].src * axis[1].src * axis[2].src;
+    layout_of_products layout = {
+        .pixel = last ? channels->src_channels : 1,
+        .vector = last ? channels->ic : 1,
+        .channels = last ? 1 : channels->ic,
+        .image = plane * channels->src_channels,
+        .channel = last ? 1 : plane,
+    };
+    layout.together = axis[2].offset_step * layout.pixel == layout.vector;
+    return layout;
+}
+
+/* The kernel rows of a position: where their tap 0 lies in src, though it may be padding; NULL where all are. */
+static ptrdiff_t find_stretches(const chunk *s, const layout_of_products *layout, const ptrdiff_t *place,
+                                ptrdiff_t image, ptrdiff_t group)
+{
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t element = (ptrdiff_t)s->call->element;
+    const ptrdiff_t column = place[2] * axis[2].src_step + axis[2].offset_first;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t c = 0; c < layout->channels; c++) {
+        const ptrdiff_t base = image * layout->image + (group * s->call->channels.ic + c) * layout->channel;
+        for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
+            const ptrdiff_t depth = place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
+            for (ptrdiff_t h = 0; h < axis[1].taps; h++) {
+                const ptrdiff_t row = place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
+                const bool inside = (size_t)depth < (size_t)axis[0].src && (size_t)row < (size_t)axis[1].src;
+                const ptrdiff_t at = base + ((depth * axis[1].src + row) * axis[2].src + column) * layout->pixel;
+                s->at->stretches[count++] = inside ? s->call->src + at * element : NULL;
+            }
+        }
+    }
+    return count;
+}
+
+/* One position whose kernel rows are partly padding, or whose taps are not neighbours. */
+static void fill_position(const chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t column,
+                          char *panel)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const size_t vector = (size_t)layout->vector * s->call->element;
+    const ptrdiff_t step = axis->offset_step * layout->pixel * (ptrdiff_t)s->call->element;
+    const fc_window inside = fc_taps_inside(axis, column);
+    for (ptrdiff_t j = 0; j < stretches; j++) {
+        const char *src = s->at->stretches[j];
+        for (ptrdiff_t t = 0; t < axis->taps; t++, panel += vector) {
+            if (src == NULL || t < inside.begin || t >= inside.end)
+                memset(panel, 0, vector);
+            else
+                memcpy(panel, src + t * step, vector);
+        }
+    }
+}
+
+/* The chunk's panel, row of positions by row of positions. */
+static void fill_panel(const chunk *s, ptrdiff_t group)
+{
+    const layout_of_products layout = products_in(s);
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
+    const fc_window first = fc_valid(axis, axis->offset_first);
+    const fc_window last = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
+    char *panel = s->at->panel;
+    for (ptrdiff_t done = 0; done < s->count;) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
+        const ptrdiff_t stretches = find_stretches(s, &layout, place, image, group);
+        const ptrdiff_t inner = fc_min(last.end, first.end) - place[2]; /* positions with every tap inside */
+        const ptrdiff_t run = place[2] >= last.begin && place[2] >= first.begin && layout.together
+                                  ? fc_min(fc_max_extent(inner, 0), s->count - done)
+                                  : 0;
+        if (run > 0)
+            s->call->kernels->conv->copy_stretches(&(fc_stretches){
+                .src = s->at->stretches,
+                .rows = stretches,
+                .length = axis->taps * layout.vector,
+                .src_step = axis->src_step * layout.pixel,
+                .count = run,
+                .dst = panel,
+                .dst_step = length,
+            });
+        else
+            fill_position(s, &layout, stretches, place[2], panel);
+        done += fc_max_extent(run, 1);
+        panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
+    }
+}
+
+/* ---- pointers --------------------------------------------------------------------------------------------- */
+
 /* Where a tap of a position reads, in positions of the whole source array; -1 for padding. */
 static ptrdiff_t source(const fc_phase *phase, const ptrdiff_t *place, const ptrdiff_t *tap, ptrdiff_t image)
 {
@@ -126,96 +253,40 @@ static ptrdiff_t source(const fc_phase *phase, const ptrdiff_t *place, const ptr
     return at;
 }
 
-/* The element of dst's channel 0 that a position writes. */
-static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
-{
-    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
-    ptrdiff_t at = last ? image : image * call->channels.dst_channels;
-    for (int a = 0; a < FC_SPATIAL; a++) {
-        const fc_axis *axis = &phase->axis[a];
-        at = at * axis->dst + axis->dst_first + place[a] * axis->dst_step;
-    }
-    return last ? at * call->channels.dst_channels : at;
-}
-
-/* One kernel row of an im2col row: `vector` bytes a tap, `step` bytes apart in src; taps outside of `inside` are zero.
- */
-static void fill_taps(char *to, const char *src, ptrdiff_t step, size_t vector, ptrdiff_t taps, fc_window inside)
-{
-    if (step == (ptrdiff_t)vector) {
-        memset(to, 0, (size_t)inside.begin * vector);
-        if (inside.end > inside.begin)
-            memcpy(to + (size_t)inside.begin * vector, src + inside.begin * step,
-                   (size_t)(inside.end - inside.begin) * vector);
-        memset(to + (size_t)inside.end * vector, 0, (size_t)(taps - inside.end) * vector);
-        return;
-    }
-    for (ptrdiff_t t = 0; t < taps; t++, to += vector) {
-        if (t < inside.begin || t >= inside.end)
-            memset(to, 0, vector);
-        else
-            memcpy(to, src + t * step, vector);
-    }
-}
-
-/* The products of one position, as one im2col row: tap by tap from channels-last images, else channel by channel. */
-static void fill_row(const chunk *s, const ptrdiff_t *place, ptrdiff_t image, ptrdiff_t group, char *row)
-{
-    const fc_conv_call *call = s->call;
-    const fc_axis *axis = s->phase->axis;
-    const fc_channels *channels = &call->channels;
-    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
-    const ptrdiff_t pixel = last ? channels->src_channels : 1, runs = last ? 1 : channels->ic;
-    const ptrdiff_t plane = axis[0].src * axis[1].src * axis[2].src;
-    const size_t element = call->element, vector = (size_t)(last ? channels->ic : 1) * element;
-    const ptrdiff_t column = place[2] * axis[2].src_step + axis[2].offset_first;
-    const fc_window inside = fc_taps_inside(&axis[2], place[2]);
-    for (ptrdiff_t c = 0; c < runs; c++) {
-        const ptrdiff_t channel = group * channels->ic + c;
-        const ptrdiff_t base =
-            last ? image * plane * pixel + channel : (image * channels->src_channels + channel) * plane;
-        for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
-            const ptrdiff_t depth = place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
-            for (ptrdiff_t h = 0; h < axis[1].taps; h++, row += (size_t)axis[2].taps * vector) {
-                const ptrdiff_t line = place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
-                const bool valid = (size_t)depth < (size_t)axis[0].src && (size_t)line < (size_t)axis[1].src;
-                const ptrdiff_t at = base + ((depth * axis[1].src + line) * axis[2].src + column) * pixel;
-                fill_taps(row, valid ? call->src + at * (ptrdiff_t)element : NULL,
-                          axis[2].offset_step * pixel * (ptrdiff_t)element, vector, axis[2].taps,
-                          valid ? inside : (fc_window){0, 0});
-            }
-        }
-    }
-}
-
-/* Pointers or panel rows of every position of the chunk, for one group, and where the positions' results go. */
-static void prepare(const chunk *s, ptrdiff_t group)
+/* pointers[tile][tap][row] of the chunk. */
+static void fill_pointers(const chunk *s, ptrdiff_t group)
 {
     const fc_conv_call *call = s->call;
     const fc_phase *phase = s->phase;
-    const bool im2col = call->plan->algorithm == FC_IM2COL;
-    const size_t row_bytes = (size_t)products(call->plan, phase->taps) * call->element;
-    ptrdiff_t place[FC_SPATIAL], image = locate(phase, s->first, place), done = 0;
+    ptrdiff_t place[FC_SPATIAL], image = locate(phase, s->first, place);
     const void **pointers = s->at->pointers;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
-        for (ptrdiff_t r = 0; r < rows; r++, done++, advance(phase, place, &image)) {
-            s->at->offsets[done] = target(call, phase, place, image);
-            if (im2col) {
-                fill_row(s, place, image, group, s->at->panel + (size_t)done * row_bytes);
-                continue;
-            }
+        for (ptrdiff_t r = 0; r < rows; r++, advance(phase, place, &image))
             for (ptrdiff_t t = 0; t < phase->taps; t++) {
                 const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
                 const ptrdiff_t element = at * call->channels.src_channels + group * call->channels.ic;
                 pointers[t * rows + r] = at < 0 ? s->at->zeros : call->src + (size_t)element * call->element;
             }
-        }
         pointers += phase->taps * rows;
     }
 }
+
+/* Pointers or panel of the chunk, for one group, and where its positions' results go. */
+static void prepare(const chunk *s, ptrdiff_t group)
+{
+    ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first, place);
+    for (ptrdiff_t i = 0; i < s->count; i++, advance(s->phase, place, &image))
+        s->at->offsets[i] = target(s->call, s->phase, place, image);
+    if (s->call->plan->algorithm == FC_IM2COL)
+        fill_panel(s, group);
+    else
+        fill_pointers(s, group);
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------- */
 
 /* One register tile, all its partial sums. */
 static void sum_direct(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,

@@ -40,7 +40,7 @@ fc_status fc_extent(ptrdiff_t src, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t
     /* (dst - 1) * stride < room + stride, which may overflow: compare by division */
     if (ceil_mode && *dst - 1 >= fc_divide_up(src + pad_begin, stride))
         --*dst;
-    return FC_OK;
+    return *dst > 0 ? FC_OK : FC_EMPTY_OUTPUT;
 }
 
 /* Whether the element counts of src, dst and weights, eight bytes each, fit. */
