@@ -197,7 +197,21 @@ LARGE_CONVS = [
     ConvCase("large_tall_weights", (1, 512, 3, 3), (40, 3, 3), padding=1),
 ]
 
-CONV_CASES = {case.name: case for case in EDGE_CONVS + TILE_CONVS + NETWORK_CONVS + LARGE_CONVS}
+# More than one band, box, block or chunk of whatever an algorithm works through piece by piece.
+PIECEWISE_CONVS = [
+    ConvCase("many_taps", (1, 2, 26, 27), (3, 23, 23)),
+    ConvCase("many_taps_strided", (2, 3, 29, 27), (2, 23, 24), stride=(2, 3), padding=(3, 0)),
+    ConvCase("bands", (1, 64, 30, 34), (4, 3, 3), padding=1),
+    ConvCase("bands_strided_dilated", (2, 40, 41, 37), (3, 3, 3), stride=2, padding=(1, 2), dilation=2),
+    ConvCase("bands_of_one_row", (1, 200, 4, 150), (2, 2, 3), padding=((1, 0), (0, 2))),
+    ConvCase("blocks_of_images", (5, 20, 40, 44), (2, 2, 2)),
+    ConvCase("blocks_of_one_image", (2, 60, 50, 45), (2, 2, 1), padding=(1, 0)),
+    ConvCase("images_by_the_hundred", (300, 2, 2, 3), (3, 2, 2)),
+    ConvCase("depthwise_rows_in_parts", (2, 70, 5, 90), (70, 3, 3), padding=1, groups=70),
+    ConvCase("depthwise_5x5_in_parts", (1, 37, 9, 130), (74, 5, 5), stride=(1, 2), padding=2, groups=37),
+]
+
+CONV_CASES = {case.name: case for case in EDGE_CONVS + TILE_CONVS + NETWORK_CONVS + PIECEWISE_CONVS + LARGE_CONVS}
 THREADED_CONVS = [case.name for case in LARGE_CONVS]
 # Small enough to move every input and every weight by itself.
 GRADCHECK_CONVS = [
@@ -282,6 +296,10 @@ POOL_CASES = {
         PoolCase("one_column", (1, 3, 19, 1), (3, 1), stride=2, padding=(1, 0)),
         PoolCase("zero_batch", (0, 3, 6, 7), 2),
         PoolCase("many_tiny_images", (29, 3, 2, 2), 2),
+        PoolCase("channels_by_the_hundred", (1, 300, 4, 5), 2, stride=1),
+        PoolCase("channels_by_the_hundred_overlapping", (2, 150, 7, 6), 3, stride=2, padding=1),
+        PoolCase("wide", (1, 2, 4, 300), 3, stride=1, padding=1),
+        PoolCase("wide_strided", (1, 2, 4, 300), (2, 3), stride=(1, 2), dilation=(2, 3)),
         PoolCase("large", (3, 56, 56, 58), 3, stride=2, padding=1),
         PoolCase("large_plain", (2, 64, 80, 82), 2),
         *(PoolCase(f"channels_{c}", (1, c, 4, 4), 2) for c in TILE_EDGES + LONG_TILE_EDGES),

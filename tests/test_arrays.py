@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -322,3 +323,23 @@ def test_results_outlive_each_other() -> None:
     for result, copy in zip(kept, expected[0], strict=True):
         assert_same_bits(result, copy)
     assert_same_bits(row, expected[1])
+
+
+def test_many_callers_at_once() -> None:
+    """Plans, workspaces and blocks of memory are nobody's by turns: each caller gets what it would get alone."""
+    names = ("conv2d", "conv2d_nhwc", "depthwise", "max_pool2d", "gelu", "grad.conv2d_input", "grad.conv2d_weight")
+    problems = [(name, dtype, arrays_for(name, dtype)) for name in names for dtype in DTYPES]
+    expected = [OPERATORS[name][0](*arrays) for name, _, arrays in problems]
+    x, w = generator("callers").standard_normal((4, 16, 40, 40)), generator("w").standard_normal((24, 16, 3, 3))
+    plan = fastconv.plan_conv2d(x.shape, w)
+    of_plan = plan(x)
+
+    def call(turn: int) -> list[np.ndarray]:
+        order = np.random.default_rng(turn).permutation(len(problems))
+        results = {i: OPERATORS[problems[i][0]][0](*problems[i][2]) for i in order}
+        return [results[i] for i in range(len(problems))] + [plan(x)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for results in pool.map(call, range(40)):
+            for got, want in zip(results, [*expected, of_plan], strict=True):
+                assert_same_bits(got, want)

@@ -265,6 +265,15 @@ def test_precision_highest_is_exact_by_any_algorithm() -> None:
         fastconv.set_precision(before)
 
 
+@pytest.mark.parametrize(("algorithm", "layout"), [("direct", "NCHW"), ("im2col", "NHWC")])
+def test_more_products_than_32_bits_count(algorithm: str, layout: str) -> None:
+    """Of im2col, more than 2**31 elements, were they ever all in memory."""
+    images, weight = np.ones((1, 1, 800, 800), np.float32), np.ones((1, 1, 64, 64), np.float32)
+    got = functional.conv2d(swap_axes(images, layout), swap_weights(weight, layout), algorithm=algorithm, layout=layout)
+    assert got.size * weight.size > 2**31
+    assert (got == 64 * 64).all()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The course's numbers
 
