@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent
 
-# `python -m pytest` puts the current folder first, where fastconv/ has no compiled module unless it was installed
-# in editable mode; what is tested is what is installed.
+# Python puts the current folder first, where fastconv/ has no compiled module unless it was installed in editable mode.
+# What is tested is what is installed, here and in the processes that tests start.
+os.environ["PYTHONSAFEPATH"] = "1"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 
