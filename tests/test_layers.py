@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastconv import Sequential, layers, utils
+from fastconv import Sequential, layers, models, utils
 from fastconv.layers import activations
 from fastconv.models.chain import Chain
 
@@ -332,6 +333,32 @@ def test_layers_that_say_too_little() -> None:
     custom(np.zeros((2, 4)), training=True)
     with pytest.raises(TypeError, match="the activation 'sin' has no gradient to train with"):
         custom.backward(np.zeros((2, 3), np.float32))
+
+
+def test_a_scalar_weight(tmp_path: Path) -> None:
+    class Shift(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.by = self.add_weight(initializer="zeros", name="by")
+
+        def call(self, inputs: np.ndarray) -> np.ndarray:
+            return inputs + self.by.value
+
+        def backward(self, grad_outputs: np.ndarray) -> np.ndarray:
+            self.by.gradient[...] = grad_outputs.sum()
+            return grad_outputs
+
+    model = Sequential([layers.Input((3,)), Shift()])
+    assert [w.shape for w in model.get_weights()] == [()]
+    model.compile("adam", "mse")
+    model.fit(np.zeros((4, 3)), np.ones((4, 3)), epochs=2, verbose=0)
+    assert model.get_weights()[0] > 0
+    for suffix in ("npz", "safetensors"):
+        model.save(tmp_path / f"m.{suffix}")
+        again = models.load_model(tmp_path / f"m.{suffix}", {"Shift": Shift})
+        assert again.get_weights() == model.get_weights()
+    wrong = layers.Dense(2, kernel_initializer=lambda shape, dtype: np.zeros(3))
+    with pytest.raises(ValueError, match=r"the initializer returned weights of shape \(3,\), expected \(4, 2\)"):
+        wrong(np.zeros((1, 4)))
 
 
 def test_an_activation_layer_as_an_activation() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,9 @@ def test_mistakes_in_putting_together() -> None:
         Sequential([3])  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"should have unique names. Name 'a' is already"):
         Sequential([layers.Dense(3, name="a"), layers.Dense(3, name="a")])
+    twice = layers.Dense(3)
+    with pytest.raises(ValueError, match=f"layer '{twice.name}' is in the model already; a layer cannot be trained"):
+        Sequential([twice, twice])
     with pytest.raises(ValueError, match="an Input layer has to be the first"):
         small().add(Input((2,)))
     with pytest.raises(ValueError, match=r"already been configured to use input shape \(None, 6, 6, 1\)"):
@@ -135,6 +139,16 @@ def test_prediction_is_the_same_in_any_batch() -> None:
     before = images.copy()
     model.predict(images, verbose=0)
     np.testing.assert_array_equal(images, before)
+
+
+def test_threads_may_predict_at_once() -> None:
+    model = models.LeNet5()
+    images = RNG.random((8, 3, 32, 32, 1), dtype=np.float32)
+    wanted = [model.predict_on_batch(part) for part in images]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for made, want in zip(pool.map(model.predict_on_batch, images), wanted, strict=True):
+                np.testing.assert_array_equal(made, want)
 
 
 def test_inputs_that_a_model_takes() -> None:
@@ -239,18 +253,18 @@ def test_configuration_makes_the_same_model() -> None:
 
 
 def test_custom_objects() -> None:
-    class Twice(layers.Layer):
+    class Doubled(layers.Layer):
         def call(self, inputs: np.ndarray) -> np.ndarray:
             return inputs * 2
 
-    model = Sequential([Input((3,)), Twice()])
+    model = Sequential([Input((3,)), Doubled()])
     config = model.get_config()
-    with pytest.raises(ValueError, match="layer: unknown name 'Twice'"):
+    with pytest.raises(ValueError, match="layer: unknown name 'Doubled'"):
         Sequential.from_config(config)
-    assert Sequential.from_config(config, custom_objects={"Twice": Twice})(np.ones((1, 3))).max() == 2
-    with utils.custom_object_scope({"Twice": Twice}):
+    assert Sequential.from_config(config, custom_objects={"Doubled": Doubled})(np.ones((1, 3))).max() == 2
+    with utils.custom_object_scope({"Doubled": Doubled}):
         assert Sequential.from_config(config).built
-    with pytest.raises(ValueError, match="layer: unknown name 'Twice'"):
+    with pytest.raises(ValueError, match="layer: unknown name 'Doubled'"):
         Sequential.from_config(config)
 
 

@@ -371,6 +371,51 @@ found = [history.history, loss, accuracy, model.get_weights(), predicted, len(mo
 """
 
 
+SECOND_SCRIPT = """
+import numpy as np
+import PACKAGE as keras
+from PACKAGE import layers
+from PACKAGE.callbacks import ReduceLROnPlateau
+from PACKAGE.optimizers.schedules import ExponentialDecay
+
+keras.utils.set_random_seed(3)
+rng = np.random.default_rng(2)
+labels = rng.integers(0, 4, 120)
+x_train = rng.random((120, 12, 12, 3)) + labels[:, None, None, None] / 4
+model = keras.Sequential([
+    keras.Input(shape=(12, 12, 3)),
+    layers.ZeroPadding2D(1),
+    layers.Conv2D(8, 3, use_bias=False, kernel_regularizer=keras.regularizers.L2(1e-3)),
+    layers.BatchNormalization(),
+    layers.LeakyReLU(negative_slope=0.1),
+    layers.MaxPooling2D(pool_size=(2, 2)),
+    layers.DepthwiseConv2D(3, padding="same", activation="elu"),
+    layers.Activation("relu"),
+    layers.GlobalAveragePooling2D(),
+    layers.Dense(4),
+], name="second")
+model.set_weights([np.random.default_rng(i).random(w.shape).astype("float32") * 0.3
+                   for i, w in enumerate(model.get_weights())])
+model.compile(
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    optimizer=keras.optimizers.Adam(learning_rate=ExponentialDecay(0.01, 5, 0.9)),
+    metrics=[keras.metrics.SparseCategoricalAccuracy(name="right"), keras.metrics.SparseTopKCategoricalAccuracy(k=2)],
+)
+history = model.fit(x_train, labels, batch_size=32, epochs=3, verbose=0, shuffle=False,
+                    validation_data=(x_train[:20], labels[:20]), class_weight={0: 2.0, 3: 0.5})
+frozen = model.get_layer(index=1)
+frozen.trainable = False
+model.compile(loss="sparse_categorical_crossentropy", optimizer="rmsprop", metrics=["acc"])
+second = model.fit(x_train, labels, batch_size=50, epochs=1, verbose=0, shuffle=False,
+                   callbacks=[ReduceLROnPlateau(monitor="loss")])
+loss, accuracy = model.evaluate(x_train, labels, verbose=0)
+predicted = model.predict(x_train, batch_size=100, verbose=0).argmax(-1)
+found = [history.history | {"second_" + k: v for k, v in second.history.items() if k != "learning_rate"}, loss,
+         accuracy, model.get_weights(), predicted, model.name, len(model.trainable_weights),
+         len(model.non_trainable_weights), [layer.name for layer in model.layers], model.count_params()]
+"""
+
+
 def run(source: str, package: str) -> list[Any]:
     names: dict[str, Any] = {}
     exec(compile(source.replace("PACKAGE", package), f"<script for {package}>", "exec"), names)
@@ -378,16 +423,18 @@ def run(source: str, package: str) -> list[Any]:
     return found
 
 
-def test_a_script_with_only_its_import_line_changed(keras: Any) -> None:
+# Adam and RMSprop divide a gradient by its own size, so that the last bits of a gradient near zero become a step.
+@pytest.mark.parametrize(("script", "drift"), [(SCRIPT, 2e-5), (SECOND_SCRIPT, 2e-3)], ids=["first", "second"])
+def test_a_script_with_only_its_import_line_changed(keras: Any, script: str, drift: float) -> None:
     keras.utils.clear_session()
     utils.clear_session()
-    theirs, ours = run(SCRIPT, "keras"), run(SCRIPT, "fastconv")
+    theirs, ours = run(script, "keras"), run(script, "fastconv")
     assert ours[0].keys() == theirs[0].keys()
     for name, values in theirs[0].items():
-        close(ours[0][name], values, 2e-5)
-    close(ours[1:3], theirs[1:3], 2e-5)
+        close(ours[0][name], values, max(drift / 10, 2e-5))
+    close(ours[1:3], theirs[1:3], max(drift / 10, 2e-5))
     for mine, other in zip(ours[3], theirs[3], strict=True):
-        close(mine, other, 2e-5)
+        close(mine, other, drift)
     assert ours[4].tolist() == theirs[4].tolist()
     assert ours[5:] == theirs[5:]
 

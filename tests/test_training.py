@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import Input, Sequential, callbacks, datasets, layers, losses, metrics, models, optimizers, utils
 
 RNG = np.random.default_rng(9)
@@ -184,6 +185,25 @@ def test_same_seed_same_bits() -> None:
     assert any((one != two).any() for one, two in zip(run(4), run(5), strict=True))
 
 
+def test_same_bits_with_any_number_of_threads() -> None:
+    found = []
+    threads = fastconv.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            fastconv.set_num_threads(count)
+            utils.set_random_seed(1)
+            model = models.LeNet5()
+            model.compile(optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
+            images = np.random.default_rng(0).random((70, 32, 32, 1), dtype=np.float32)
+            model.fit(images, np.arange(70) % 10, batch_size=32, verbose=0)
+            found.append(model.get_weights())
+    finally:
+        fastconv.set_num_threads(threads)
+    for other in found[1:]:
+        for mine, first in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(mine, first)
+
+
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +305,7 @@ def test_history_and_epochs() -> None:
     assert len(history.history["loss"]) == 2
     assert history.params == {"epochs": 5, "steps": 4, "verbose": 0}
     assert history.model is model
+    assert model.history is history
     assert model.optimizer.iterations == 8
 
 

@@ -196,13 +196,15 @@ class Layer:
         Raises
         ------
         ValueError
-            While a model is loaded, if the file holds fewer weights.
+            If the initializer returns another shape or, while a model is loaded, the file holds fewer weights.
         """
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
         path = f"{self.name}/{name}"
         left = _weights_left.get()
         if left is None:
-            value = np.ascontiguousarray(initializers.get(initializer or "glorot_uniform")(shape, dtype), dtype)
+            value = np.array(initializers.get(initializer or "glorot_uniform")(shape, dtype), dtype, order="C")
+            if value.shape != shape:
+                raise ValueError(f"{path}: the initializer returned weights of shape {value.shape}, expected {shape}")
         else:
             left[0] -= math.prod(shape)
             if left[0] < 0:

@@ -122,7 +122,7 @@ def _write_npz(file: BinaryIO, text: str, arrays: Mapping[str, Array]) -> None:
         archive.writestr(zipfile.ZipInfo(_TEXT_MEMBER), text)
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
         archive.comment = _SEAL + b"0" * _DIGITS
     file.seek(0)
     checksum = 0
@@ -179,7 +179,7 @@ def _parse_npy(content: bytes) -> Array:
 def _safetensors_content(text: str, arrays: Mapping[str, Array]) -> bytes:
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     checksum = f"{_checksum(text, contiguous.items()):08x}"
     content: bytes = save(contiguous, {"fastconv": text, "crc32": checksum})
     return content
@@ -205,5 +205,5 @@ def _checksum(text: str, arrays: Iterable[tuple[str, Array]]) -> int:
     checksum = zlib.crc32(text.encode())
     for name, array in sorted(arrays, key=lambda item: item[0]):
         checksum = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
     return checksum

@@ -134,6 +134,7 @@ def fit(
         [history, *extra], model, epochs=epochs.stop, steps=len(batches), verbose=1 if verbose == "auto" else verbose
     )
     model.stop_training = False
+    model.history = history
     events.call("on_train_begin", {})
     logs: dict[str, float] = {}
     for epoch in epochs:

@@ -43,6 +43,7 @@ class Model(Layer):
         super().__init__(trainable=trainable, name=name, **kwargs)
         self.optimizer: Any = None
         self.stop_training = False
+        self.history: History | None = None
         self._objective: Objective | None = None
         self.compile_arguments: dict[str, Any] | None = None
 

@@ -69,7 +69,9 @@ class Sequential(Model):
                 "Only instances of `Layer` can be added to a Sequential model."
                 f" Received: {layer} (of type {type(layer)})"
             )
-        if any(layer.name == other.name and layer is not other for other in self._layers):
+        if any(layer is other for other in self._layers):
+            raise ValueError(f"layer '{layer.name}' is in the model already; a layer cannot be trained in two places")
+        if any(layer.name == other.name for other in self._layers):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names."
                 f" Name '{layer.name}' is already the name of a layer in this model."
