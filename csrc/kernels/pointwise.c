@@ -206,17 +206,6 @@ static void sum_columns(ptrdiff_t rows, ptrdiff_t step, ptrdiff_t columns, const
 
 /* ---- softmax ----------------------------------------------------------------------------------------------- */
 
-/* The largest lane; NaN when one is NaN. */
-FC_INLINE FC_REAL max_lanes(fc_vec v)
-{
-    FC_REAL lane[FC_LANES];
-    fc_store(lane, v);
-    for (int half = FC_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] = lane[i] > lane[i + half] || lane[i] != lane[i] ? lane[i] : lane[i + half];
-    return lane[0];
-}
-
 /* x - largest as a pair: rounding it would cost exp as many ulp as the difference is large. */
 FC_INLINE fc_pair below(fc_vec x, fc_vec largest)
 {
@@ -254,7 +243,7 @@ FC_INLINE void softmax_row(const bool logarithm, ptrdiff_t axis, const FC_REAL *
         const int lanes = fc_lanes_left(axis, i);
         most = fc_max(fc_select(fc_first_lanes(lanes), fc_load_lanes(src + i, lanes), most), most);
     }
-    const fc_vec largest = fc_splat(max_lanes(most));
+    const fc_vec largest = fc_splat(fc_max_lanes(most));
     exp_sum sum = exp_sum_start();
     for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
         const int lanes = fc_lanes_left(axis, i);

@@ -195,12 +195,7 @@ FC_INLINE FC_REAL fold_long(const bool max, const FC_REAL *p, ptrdiff_t count)
         }
         total = join(max, join(max, join(max, chain[1], chain[0]), join(max, chain[3], chain[2])), total);
     }
-    FC_REAL lane[FC_LANES];
-    fc_store(lane, total);
-    for (int half = FC_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] = join_one(max, lane[i + half], lane[i]);
-    return lane[0];
+    return max ? fc_max_lanes(total) : fc_sum_lanes(total);
 }
 
 FC_INLINE void separate_windows(const bool max, const fc_pool_windows *w, const FC_REAL *line, FC_REAL *dst)

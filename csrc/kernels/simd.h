@@ -225,15 +225,45 @@ FC_INLINE void fc_store_lanes(FC_REAL *p, fc_vec v, int lanes)
         fc_store_tail(p, v, lanes);
 }
 
+/* Each lane gets the value of the lane `distance` away, a power of two below FC_LANES: lane i that of lane i ^
+ * distance. */
+FC_INLINE fc_vec fc_swap_lanes(fc_vec v, const int distance)
+{
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+    return distance == 8   ? _mm512_shuffle_f32x4(v, v, 0x4e)
+           : distance == 4 ? _mm512_shuffle_f32x4(v, v, 0xb1)
+           : distance == 2 ? _mm512_permute_ps(v, 0x4e)
+                           : _mm512_permute_ps(v, 0xb1);
+#elif defined(FC_ISA_AVX512)
+    return distance == 4   ? _mm512_shuffle_f64x2(v, v, 0x4e)
+           : distance == 2 ? _mm512_shuffle_f64x2(v, v, 0xb1)
+                           : _mm512_permute_pd(v, 0x55);
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+    return distance == 4   ? _mm256_permute2f128_ps(v, v, 1)
+           : distance == 2 ? _mm256_permute_ps(v, 0x4e)
+                           : _mm256_permute_ps(v, 0xb1);
+#elif defined(FC_ISA_AVX2)
+    return distance == 2 ? _mm256_permute2f128_pd(v, v, 1) : _mm256_permute_pd(v, 0x5);
+#elif FC_REAL_BITS == 32
+    return distance == 2 ? (fc_vec){v[2], v[3], v[0], v[1]} : (fc_vec){v[1], v[0], v[3], v[2]};
+#else
+    (void)distance;
+    return (fc_vec){v[1], v[0]};
+#endif
+}
+
 /* Sum over the lanes, pairwise: halves are added until one lane is left. */
 FC_INLINE FC_REAL fc_sum_lanes(fc_vec v)
 {
-    FC_REAL lane[FC_LANES];
-    memcpy(lane, &v, sizeof v);
-    for (int half = FC_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+    _Pragma("GCC unroll 4") for (int half = FC_LANES / 2; half > 0; half /= 2) v += fc_swap_lanes(v, half);
+    return v[0];
+}
+
+/* The largest lane; NaN when one is NaN. */
+FC_INLINE FC_REAL fc_max_lanes(fc_vec v)
+{
+    _Pragma("GCC unroll 4") for (int half = FC_LANES / 2; half > 0; half /= 2) v = fc_max(v, fc_swap_lanes(v, half));
+    return v[0];
 }
 
 #endif

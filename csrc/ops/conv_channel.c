@@ -19,7 +19,6 @@ typedef struct {
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
     char *zeros;            /* what a padded position points at: one group's channels */
     char *acc;
-    ptrdiff_t *taps; /* spatial offsets of every tap, FC_SPATIAL each */
 } workspace;
 
 /* A range of a phase's positions, cut into register tiles of nearly equal rows. */
@@ -63,11 +62,10 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     arena->fits = fc_multiply(rows, im2col ? products(plan, taps) : taps, &cells) && arena->fits;
     at->pointers = im2col ? NULL : fc_carve(arena, cells, sizeof(void *));
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
-    at->stretches = im2col ? fc_carve(arena, most_stretches(&plan->desc), sizeof(void *)) : NULL;
+    at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = im2col ? NULL : fc_carve(arena, fc_conv_channels(&plan->desc).ic, element);
     at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
-    at->taps = fc_carve(arena, taps * FC_SPATIAL, sizeof(ptrdiff_t));
 }
 
 /* The tile whose work for one position is least: multiply-adds and loads run side by side, padded lanes count. */
@@ -239,38 +237,29 @@ static void fill_panel(const chunk *s, ptrdiff_t group)
 
 /* ---- pointers --------------------------------------------------------------------------------------------- */
 
-/* Where a tap of a position reads, in positions of the whole source array; -1 for padding. */
-static ptrdiff_t source(const fc_phase *phase, const ptrdiff_t *place, const ptrdiff_t *tap, ptrdiff_t image)
-{
-    ptrdiff_t at = image;
-    for (int a = 0; a < FC_SPATIAL; a++) {
-        const fc_axis *axis = &phase->axis[a];
-        const ptrdiff_t coordinate = place[a] * axis->src_step + tap[a];
-        if ((size_t)coordinate >= (size_t)axis->src)
-            return -1;
-        at = at * axis->src + coordinate;
-    }
-    return at;
-}
-
 /* pointers[tile][tap][row] of the chunk. */
 static void fill_pointers(const chunk *s, ptrdiff_t group)
 {
-    const fc_conv_call *call = s->call;
-    const fc_phase *phase = s->phase;
-    ptrdiff_t place[FC_SPATIAL], image = locate(phase, s->first, place);
+    const layout_of_products layout = products_in(s);
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t step = axis->offset_step * layout.pixel * (ptrdiff_t)s->call->element;
+    ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first, place);
     const void **pointers = s->at->pointers;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
-        for (ptrdiff_t r = 0; r < rows; r++, advance(phase, place, &image))
-            for (ptrdiff_t t = 0; t < phase->taps; t++) {
-                const ptrdiff_t at = source(phase, place, s->at->taps + t * FC_SPATIAL, image);
-                const ptrdiff_t element = at * call->channels.src_channels + group * call->channels.ic;
-                pointers[t * rows + r] = at < 0 ? s->at->zeros : call->src + (size_t)element * call->element;
+        for (ptrdiff_t r = 0; r < rows; r++, advance(s->phase, place, &image)) {
+            const ptrdiff_t stretches = find_stretches(s, &layout, place, image, group);
+            const fc_window inside = fc_taps_inside(axis, place[2]);
+            const void **pointer = pointers + r;
+            for (ptrdiff_t j = 0; j < stretches; j++) {
+                const char *src = s->at->stretches[j];
+                for (ptrdiff_t t = 0; t < axis->taps; t++, pointer += rows)
+                    *pointer = src && t >= inside.begin && t < inside.end ? src + t * step : s->at->zeros;
             }
-        pointers += phase->taps * rows;
+        }
+        pointers += s->phase->taps * rows;
     }
 }
 
@@ -367,8 +356,6 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
     const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     const ptrdiff_t chunks = fc_divide_up(positions, longest);
     const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, (ptrdiff_t)plan->vectors * plan->lanes);
-    for (ptrdiff_t t = 0; t < phase->taps; t++)
-        fc_tap(&plan->desc, phase, t, at->taps + t * FC_SPATIAL);
     ptrdiff_t begin, end, ready = -1;
     fc_share(chunks * call->channels.groups * oc_tiles, thread, threads, &begin, &end);
     chunk s = {

@@ -1,8 +1,9 @@
 /* Windows of pools, regular and adaptive, and the extents that they give. */
 #include "geometry.h"
+#include "pool.h"
 
 /* Taps of [begin, end), `dilation` apart, that lie before `limit`. */
-static ptrdiff_t taps_before(fc_window window, ptrdiff_t dilation, ptrdiff_t limit)
+static inline ptrdiff_t taps_before(fc_window window, ptrdiff_t dilation, ptrdiff_t limit)
 {
     const ptrdiff_t length = fc_min(window.end, limit) - window.begin;
     if (length <= 0)
@@ -10,9 +11,12 @@ static ptrdiff_t taps_before(fc_window window, ptrdiff_t dilation, ptrdiff_t lim
     return dilation == 1 ? length : fc_divide_up(length, dilation); /* windows are many, and divisions slow */
 }
 
-static ptrdiff_t dilation_of(const fc_pool_desc *desc, int axis) { return desc->adaptive ? 1 : desc->dilation[axis]; }
+static inline ptrdiff_t dilation_of(const fc_pool_desc *desc, int axis)
+{
+    return desc->adaptive ? 1 : desc->dilation[axis];
+}
 
-fc_window fc_pool_window(const fc_pool_desc *desc, int axis, ptrdiff_t index)
+static inline fc_window window_at(const fc_pool_desc *desc, int axis, ptrdiff_t index)
 {
     if (desc->adaptive) {
         const ptrdiff_t src = desc->src[axis], dst = desc->dst[axis];
@@ -22,24 +26,44 @@ fc_window fc_pool_window(const fc_pool_desc *desc, int axis, ptrdiff_t index)
     return (fc_window){begin, begin + (desc->kernel[axis] - 1) * desc->dilation[axis] + 1};
 }
 
-fc_window fc_pool_window_valid(const fc_pool_desc *desc, int axis, ptrdiff_t index)
+static inline fc_window clipped(fc_window window, ptrdiff_t dilation, ptrdiff_t src)
 {
-    fc_window window = fc_pool_window(desc, axis, index);
-    const ptrdiff_t dilation = dilation_of(desc, axis);
     if (window.begin < 0)
-        window.begin += fc_divide_up(-window.begin, dilation) * dilation;
-    window.end = fc_min(window.end, desc->src[axis]);
+        window.begin += dilation == 1 ? -window.begin : fc_divide_up(-window.begin, dilation) * dilation;
+    window.end = fc_min(window.end, src);
     if (window.end < window.begin)
         window.end = window.begin = 0;
     return window;
 }
 
+static inline ptrdiff_t counted(const fc_pool_desc *desc, int axis, fc_window whole, fc_window valid)
+{
+    const bool padding = desc->include_pad && !desc->adaptive;
+    return taps_before(padding ? whole : valid, dilation_of(desc, axis),
+                       desc->src[axis] + (padding ? desc->pad_end[axis] : 0));
+}
+
+fc_window fc_pool_window(const fc_pool_desc *desc, int axis, ptrdiff_t index) { return window_at(desc, axis, index); }
+
+fc_window fc_pool_window_valid(const fc_pool_desc *desc, int axis, ptrdiff_t index)
+{
+    return clipped(window_at(desc, axis, index), dilation_of(desc, axis), desc->src[axis]);
+}
+
 ptrdiff_t fc_pool_counted(const fc_pool_desc *desc, int axis, ptrdiff_t index)
 {
-    const ptrdiff_t dilation = dilation_of(desc, axis);
-    if (desc->adaptive || !desc->include_pad)
-        return taps_before(fc_pool_window_valid(desc, axis, index), dilation, desc->src[axis]);
-    return taps_before(fc_pool_window(desc, axis, index), dilation, desc->src[axis] + desc->pad_end[axis]);
+    return counted(desc, axis, fc_pool_window(desc, axis, index), fc_pool_window_valid(desc, axis, index));
+}
+
+void fc_pool_axis(const fc_pool_desc *desc, int axis, fc_pool_span *windows, double *counts)
+{
+    const ptrdiff_t dilation = dilation_of(desc, axis), src = desc->src[axis];
+    for (ptrdiff_t j = 0; j < desc->dst[axis]; j++) {
+        const fc_window whole = window_at(desc, axis, j), valid = clipped(whole, dilation, src);
+        windows[j] = (fc_pool_span){valid.begin, valid.end};
+        if (counts)
+            counts[j] = (double)counted(desc, axis, whole, valid);
+    }
 }
 
 static fc_status regular_extent(fc_pool_desc *desc, int axis)

@@ -2,15 +2,18 @@
  * no sum depends on who computes it. */
 #include <string.h>
 
-#include "dispatch/pool_kernels.h"
 #include "geometry.h"
 #include "parallel.h"
+#include "pool.h"
 
 enum {
     SLACK = 256,         /* bytes behind a buffer: two of the longest vectors, rounded up */
     FORWARD_BLOCK = 256, /* channels of a channels-last row that one unit of work takes */
     BACKWARD_BLOCK = 64, /* channels of a channels-last image that one unit takes */
     LEAST_UNIFORM = 4,   /* outputs in a row from which vectors along the row pay */
+    LONG_WINDOW = 8,     /* columns from which vectors along a window pay */
+    MOST_PLANES = 64,    /* that one call takes */
+    SMALL_PLANE = 256,   /* pixels up to which a call for each plane would cost more than the plane */
     LONGEST_PADDING = 4, /* a line is at most so many times the source row, and LINE_ROOM: else padding is not built */
     LINE_ROOM = 1024,
 };
@@ -26,11 +29,13 @@ static ptrdiff_t line_length(const fc_pool_desc *desc)
     return (desc->dst[2] - 1) * desc->stride[2] + (desc->kernel[2] - 1) * desc->dilation[2] + 1;
 }
 
-/* Whether rows are made by vectors along them from a padded line. */
+/* Whether rows are made by vectors along them from a padded line. Long windows that are far apart are not: those are
+ * folded by vectors along each. */
 static bool is_uniform(const fc_pool_desc *desc)
 {
-    return !desc->adaptive && desc->dst[2] >= LEAST_UNIFORM &&
-           line_length(desc) / LONGEST_PADDING <= desc->src[2] + LINE_ROOM;
+    if (desc->adaptive || desc->dst[2] < LEAST_UNIFORM || (desc->stride[2] > 2 && desc->kernel[2] >= LONG_WINDOW))
+        return false;
+    return line_length(desc) / LONGEST_PADDING <= desc->src[2] + LINE_ROOM;
 }
 
 /* Whether the only window is the whole source. */
@@ -60,6 +65,30 @@ static fc_pool_desc simplest(const fc_pool_desc *desc)
     return simple;
 }
 
+/* A global pool of small planes, forward: many planes are one row, each a window of it, so that one call of a kernel
+ * makes them all. Positions in a plane get lost. */
+static fc_pool_desc planes_as_row(const fc_pool_desc *simple)
+{
+    fc_pool_desc row = *simple;
+    if (simple->layout != FC_CHANNELS_FIRST || !is_global(simple) || simple->src[2] > SMALL_PLANE)
+        return row;
+    ptrdiff_t planes = fc_min(simple->channels, MOST_PLANES);
+    while (simple->channels % planes != 0)
+        planes--;
+    row.adaptive = false;
+    row.channels = simple->channels / planes;
+    row.kernel[2] = row.stride[2] = simple->src[2];
+    row.src[2] = planes * simple->src[2];
+    row.dst[2] = planes;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        row.dilation[a] = 1;
+        row.pad_begin[a] = row.pad_end[a] = 0;
+        if (a < 2)
+            row.kernel[a] = row.stride[a] = 1;
+    }
+    return row;
+}
+
 /* The most rows that a window holds along one axis. */
 static ptrdiff_t most_taps(const fc_pool_desc *desc, int axis)
 {
@@ -71,7 +100,7 @@ static ptrdiff_t most_taps(const fc_pool_desc *desc, int axis)
 
 /* Offsets in bytes into one thread's workspace. */
 typedef struct {
-    ptrdiff_t windows[FC_SPATIAL], counts[FC_SPATIAL - 1], column_counts; /* of every output along an axis */
+    ptrdiff_t windows[FC_SPATIAL], counts[FC_SPATIAL], column_counts; /* of every output along an axis */
     ptrdiff_t rows, positions, line, line_positions, values, indices, end;
 } pool_room;
 
@@ -93,7 +122,7 @@ static pool_room room_of(const fc_pool_desc *desc)
     pool_room room = {0};
     for (int a = 0; a < FC_SPATIAL; a++)
         room.windows[a] = take(&room.end, desc->dst[a] * (ptrdiff_t)sizeof(fc_pool_span));
-    for (int a = 0; a < FC_SPATIAL - 1; a++)
+    for (int a = 0; a < FC_SPATIAL; a++)
         room.counts[a] = take(&room.end, desc->dst[a] * (ptrdiff_t)sizeof(double));
     room.column_counts = take(&room.end, count * real);
     room.rows = take(&room.end, rows * (ptrdiff_t)sizeof(void *));
@@ -114,7 +143,8 @@ fc_status fc_pool_plan_make(const fc_pool_desc *desc, fc_pool_plan *plan)
     if (status != FC_OK)
         return status;
     const fc_pool_desc simple = simplest(&plan->desc);
-    plan->workspace_bytes = (size_t)room_of(&simple).end;
+    const fc_pool_desc row = planes_as_row(&simple);
+    plan->workspace_bytes = (size_t)fc_max_extent(room_of(&simple).end, room_of(&row).end);
     return FC_OK;
 }
 
@@ -145,37 +175,24 @@ typedef struct {
     int64_t *indices;
 } pool_worker;
 
-/* The windows along an axis, and what each counts there: worked out once, they serve every row of outputs. */
-static void fill_windows(const fc_pool_desc *desc, int axis, fc_pool_span *windows, double *counts)
-{
-    for (ptrdiff_t j = 0; j < desc->dst[axis]; j++) {
-        const fc_window window = fc_pool_window_valid(desc, axis, j);
-        windows[j] = (fc_pool_span){window.begin, window.end};
-        if (counts)
-            counts[j] = (double)fc_pool_counted(desc, axis, j);
-    }
-}
-
-/* What the windows along a row count, in the elements' type; 1 where the divisor is given. */
-static void fill_column_counts(const fc_pool_desc *desc, void *counts)
-{
-    for (ptrdiff_t j = 0; j < desc->dst[2]; j++) {
-        const double counted = desc->divisor != 0 ? 1 : (double)fc_pool_counted(desc, 2, j);
-        if (desc->dtype == FC_F32)
-            ((float *)counts)[j] = (float)counted;
-        else
-            ((double *)counts)[j] = counted;
-    }
-}
-
+/* The windows along each axis, and what an average counts there: worked out once, they serve every row of outputs. The
+ * counts along a row are in the elements' type, 1 where the divisor is given. */
 static void fill_tables(const fc_pool_desc *desc, const pool_room *room, char *own)
 {
     const bool average = desc->kind == FC_POOL_AVERAGE;
     for (int a = 0; a < FC_SPATIAL; a++)
-        fill_windows(desc, a, (fc_pool_span *)(own + room->windows[a]),
-                     average && a < 2 ? (double *)(own + room->counts[a]) : NULL);
-    if (average)
-        fill_column_counts(desc, own + room->column_counts);
+        fc_pool_axis(desc, a, (fc_pool_span *)(own + room->windows[a]),
+                     average ? (double *)(own + room->counts[a]) : NULL);
+    if (!average)
+        return;
+    const double *counts = (const double *)(own + room->counts[2]);
+    for (ptrdiff_t j = 0; j < desc->dst[2]; j++) {
+        const double counted = desc->divisor != 0 ? 1 : counts[j];
+        if (desc->dtype == FC_F32)
+            ((float *)(own + room->column_counts))[j] = (float)counted;
+        else
+            ((double *)(own + room->column_counts))[j] = counted;
+    }
 }
 
 static pool_worker worker_make(const pool_job *job, int thread)
@@ -297,9 +314,9 @@ static double work_of(const fc_pool_desc *desc, ptrdiff_t n)
     return work + (double)n * (double)desc->channels * (double)volume(desc->src);
 }
 
-static pool_job job_make(const fc_pool_plan *plan, ptrdiff_t n, void *workspace)
+static pool_job job_make(const fc_pool_desc *simple, ptrdiff_t n, void *workspace)
 {
-    pool_job job = {.desc = simplest(&plan->desc), .n = n, .workspace = workspace};
+    pool_job job = {.desc = *simple, .n = n, .workspace = workspace};
     job.kernels = fc_kernels_for(job.desc.isa, job.desc.dtype)->pool;
     job.room = room_of(&job.desc);
     return job;
@@ -310,7 +327,8 @@ fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, vo
 {
     if (n < 0)
         return FC_BAD_SHAPE;
-    pool_job job = job_make(plan, n, workspace);
+    const fc_pool_desc simple = simplest(&plan->desc), row = planes_as_row(&simple);
+    pool_job job = job_make(indices ? &simple : &row, n, workspace);
     job.src = src;
     job.dst = dst;
     job.indices = indices;
@@ -425,7 +443,8 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
     const bool max = plan->desc.kind == FC_POOL_MAX;
     if (n < 0 || (max && !src && !indices))
         return FC_BAD_SHAPE;
-    pool_job job = job_make(plan, n, workspace);
+    const fc_pool_desc simple = simplest(&plan->desc);
+    pool_job job = job_make(&simple, n, workspace);
     job.src = src;
     job.grad = grad;
     job.positions = max ? indices : NULL;
