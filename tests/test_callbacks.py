@@ -186,15 +186,19 @@ def test_csv_logger(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     history = fit(callbacks.CSVLogger(path), epochs=2)
     lines = path.read_text().splitlines()
-    assert lines[0] == "epoch,loss,mae"
-    assert [float(value) for value in lines[2].split(",")] == [1, *(history.history[k][1] for k in ("loss", "mae"))]
+    assert lines[0] == "epoch,loss,mae,val_loss,val_mae"
+    *numbers, first, second = lines[2].split(",")
+    assert [float(value) for value in numbers] == [1, *(history.history[k][1] for k in ("loss", "mae"))]
+    assert (first, second) == ("NA", "NA")
     assert len(lines) == 3
     fit(callbacks.CSVLogger(path, append=True), epochs=1)
     assert len(path.read_text().splitlines()) == 4
     assert path.read_text().count("epoch") == 1
     fit(callbacks.CSVLogger(str(path), separator=";"), epochs=2, validation_split=0.5, validation_freq=2)
     lines = path.read_text().splitlines()
-    assert lines[0] == "epoch;loss;mae"
+    assert lines[0] == "epoch;loss;mae;val_loss;val_mae"
+    assert lines[1].endswith(";NA;NA")
+    assert "NA" not in lines[2]
     fit([callbacks.CSVLogger(path)], epochs=1, validation_split=0.5)
     assert path.read_text().splitlines()[0] == "epoch,loss,mae,val_loss,val_mae"
 

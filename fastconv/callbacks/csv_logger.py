@@ -10,7 +10,7 @@ from fastconv.callbacks.callback import Callback, Logs
 
 
 class CSVLogger(Callback):
-    """Write each epoch's values as a line of a CSV file.
+    """Write each epoch's values as a line of a CSV file, ``NA`` for those of a validation that did not take place.
 
     Parameters
     ----------
@@ -43,6 +43,9 @@ class CSVLogger(Callback):
         values = dict(logs or {})
         if not self._keys:
             self._keys = sorted(values)
+            if not any(key.startswith("val_") for key in values):
+                # A validation may follow in a later epoch.
+                self._keys += [f"val_{key}" for key in self._keys]
         with Path(self.filename).open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=self.separator)
             if file.tell() == 0:
