@@ -43,8 +43,8 @@ class Layer:
 
     A layer of one's own defines ``call`` and, where it has weights, ``build``. To be trained it also defines
     ``backward(grad_outputs)``: it fills the gradients of its weights from what ``call`` kept, and returns the gradient
-    with respect to its inputs. It may write over `grad_outputs`, as the layer below may over what it returns. A ``call``
-    that names an argument ``training`` is told whether ``backward`` will follow.
+    with respect to its inputs. It may write over `grad_outputs`, as the layer below may over what it returns. If
+    ``call`` has an argument ``training``, that says whether ``backward`` will follow.
 
     Parameters
     ----------
