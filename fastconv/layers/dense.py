@@ -100,10 +100,10 @@ class Dense(AffineLayer):
         return functional.linear(inputs, self._weight, self._bias, activation=activation)
 
     def _apply_backward(self, inputs: Array, grad_products: Array, input_gradient: bool) -> Array | None:
-        # The engine's 1 × 1 convolution, over one image whose pixels are the samples.
+        # The engine's 1 × 1 convolution, over one image with one row, whose pixels are the samples.
         features, units = self.kernel.shape
-        pixels = inputs.reshape(1, -1, 1, features)
-        grad_pixels = grad_products.reshape(1, -1, 1, units)
+        pixels = inputs.reshape(1, 1, -1, features)
+        grad_pixels = grad_products.reshape(1, 1, -1, units)
         shape = (1, 1, features, units)
         if self.trainable:
             if self.bias is not None:
