@@ -176,9 +176,16 @@ def _parse_npy(content: bytes) -> Array:
 # --- .safetensors ---
 
 
-def _safetensors_content(text: str, arrays: Mapping[str, Array]) -> bytes:
-    from safetensors.numpy import save
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("files that end in .safetensors need the package safetensors; .npz needs none") from error
+    return safetensors.numpy
 
+
+def _safetensors_content(text: str, arrays: Mapping[str, Array]) -> bytes:
+    save = _safetensors().save
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     checksum = f"{_checksum(text, contiguous.items()):08x}"
     content: bytes = save(contiguous, {"fastconv": text, "crc32": checksum})
@@ -186,8 +193,7 @@ def _safetensors_content(text: str, arrays: Mapping[str, Array]) -> bytes:
 
 
 def _parse_safetensors(content: bytes) -> tuple[str, dict[str, Array]]:
-    from safetensors.numpy import load
-
+    load = _safetensors().load
     length = int.from_bytes(content[:8], "little")
     if not 0 < length <= len(content) - 8:
         raise ValueError("its header is missing")
