@@ -52,7 +52,7 @@ def test_import_brings_numpy_and_nothing_else():
     )
     foreign, own = output(program).splitlines()
     assert foreign == "['fastconv']"
-    assert own == "['fastconv', 'fastconv._arguments', 'fastconv._core', 'fastconv.runtime']"
+    assert own == "['fastconv', 'fastconv._arguments', 'fastconv._core', 'fastconv._openmp', 'fastconv.runtime']"
 
 
 def test_every_public_name_is_there_and_loaded_on_first_use():

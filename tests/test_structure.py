@@ -97,7 +97,17 @@ KERAS_FACE |= {"regularizers", "utils"}
 # From the bottom up; a module imports from its own row and the rows below. The package's root holds lazy names.
 ROWS = [
     {"_core"},
-    {"_activation_gradients", "_activations", "_arguments", "functional", "grad", "image", "plan", "runtime"},
+    {
+        "_activation_gradients",
+        "_activations",
+        "_arguments",
+        "_openmp",
+        "functional",
+        "grad",
+        "image",
+        "plan",
+        "runtime",
+    },
     KERAS_FACE | {"_registry"},
     {"__main__", "cli", "pictures"},
 ]
