@@ -606,7 +606,9 @@ def avg_pool2d(
     divisor = _average_divisor(images.shape, taps, edges, reach, count_include_pad)
     padded = np.pad(images, ((0, 0), (0, 0), *reach))
     total = np.asarray(sum(padded[tap] for tap in taps), np.float64)
-    return _restore(total / (divisor if divisor_override is None else divisor_override), layout, batched)
+    with np.errstate(invalid="ignore"):  # the mean of no position at all is NaN
+        means = total / (divisor if divisor_override is None else divisor_override)
+    return _restore(means, layout, batched)
 
 
 def avg_pool2d_backward(
@@ -644,7 +646,8 @@ def avg_pool2d_backward(
     gradient = _nchw(grad_output, layout)[0]
     taps, edges, reach, _ = _windows((h, w), kernel_size, stride, padding, 1, ceil_mode)
     divisor = _average_divisor((h, w), taps, edges, reach, count_include_pad)
-    share = gradient / (divisor if divisor_override is None else divisor_override)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of no position, which then gets nothing
+        share = gradient / (divisor if divisor_override is None else divisor_override)
     (top, bottom), (left, right) = reach
     padded = np.zeros((n, c, h + top + bottom, w + left + right))
     for tap in taps:
