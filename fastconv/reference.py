@@ -646,8 +646,8 @@ def avg_pool2d_backward(
     gradient = _nchw(grad_output, layout)[0]
     taps, edges, reach, _ = _windows((h, w), kernel_size, stride, padding, 1, ceil_mode)
     divisor = _average_divisor((h, w), taps, edges, reach, count_include_pad)
-    with np.errstate(invalid="ignore", divide="ignore"):  # of no position, which then gets nothing
-        share = gradient / (divisor if divisor_override is None else divisor_override)
+    # A window of no position at all gives nobody anything.
+    share = gradient / (np.maximum(divisor, 1) if divisor_override is None else divisor_override)
     (top, bottom), (left, right) = reach
     padded = np.zeros((n, c, h + top + bottom, w + left + right))
     for tap in taps:
