@@ -12,7 +12,7 @@ FC_INLINE fc_vec finish(const fc_epilogue *epilogue, fc_vec value)
 FC_INLINE fc_vec load_lanes(const FC_REAL *p, ptrdiff_t step, int count)
 {
     if (step == 1)
-        return count == FC_LANES ? fc_load(p) : fc_load_tail(p, count);
+        return fc_load_lanes(p, count);
     FC_REAL lane[FC_LANES] = {0};
     for (int i = 0; i < count; i++)
         lane[i] = p[i * step];
@@ -21,10 +21,8 @@ FC_INLINE fc_vec load_lanes(const FC_REAL *p, ptrdiff_t step, int count)
 
 FC_INLINE void store_lanes(FC_REAL *p, ptrdiff_t step, int count, fc_vec value)
 {
-    if (step == 1 && count == FC_LANES) {
-        fc_store(p, value);
-    } else if (step == 1) {
-        fc_store_tail(p, value, count);
+    if (step == 1) {
+        fc_store_lanes(p, value, count);
     } else {
         FC_REAL lane[FC_LANES];
         fc_store(lane, value);
@@ -40,7 +38,7 @@ static void store_rows(const fc_row_store *s)
     FC_REAL *dst = s->dst;
     for (int r = 0; r < s->rows; r++, acc += s->stride) {
         for (int k = 0; k < s->live; k += FC_LANES) {
-            const int count = s->live - k < FC_LANES ? s->live - k : FC_LANES;
+            const int count = fc_lanes_left(s->live, k);
             const ptrdiff_t at = s->offsets[r] + k * s->channel_step;
             fc_vec value = fc_load(acc + k);
             if (bias)
@@ -61,7 +59,7 @@ static void store_plane(const fc_plane_store *s)
         for (int j = 0; j < s->count; j++) {
             const fc_segment *segment = &s->segments[j];
             for (int i = 0; i < segment->count; i += FC_LANES) {
-                const int count = segment->count - i < FC_LANES ? segment->count - i : FC_LANES;
+                const int count = fc_lanes_left(segment->count, i);
                 const ptrdiff_t at = r * s->channel_step + segment->offset + i * s->step;
                 /* acc has a vector of slack behind its last row */
                 fc_vec value = fc_load(acc + segment->begin + i);
