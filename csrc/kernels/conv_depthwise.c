@@ -40,11 +40,13 @@ FC_INLINE void add_any_row(fc_vec sum[SUMS], const int pixels, const int vectors
                            const FC_REAL *src, const FC_REAL *weight)
 {
     const fc_depthwise_row *row = s->row;
-    for (ptrdiff_t t = 0; t < row->taps; t++, src += row->tap_step, weight += FC_LANES) FC_UNROLL
-        for (int v = 0; v < vectors; v++) FC_UNROLL
-            for (int p = 0; p < pixels; p++)
-                sum[v * pixels + p] += load_lanes(src + p * row->src_step + v * FC_LANES, tail, s->lanes) *
-                                       fc_load(weight + v * row->all_taps * FC_LANES);
+    for (ptrdiff_t t = 0; t < row->taps; t++, src += row->tap_step, weight += FC_LANES) {
+        FC_UNROLL for (int v = 0; v < vectors; v++) {
+            const fc_vec w = fc_load(weight + v * row->all_taps * FC_LANES);
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                sum[v * pixels + p] += load_lanes(src + p * row->src_step + v * FC_LANES, tail, s->lanes) * w;
+        }
+    }
 }
 
 /* In a function of its own, on results that are still in L1: all activations inlined into every shape of stretch
@@ -65,24 +67,23 @@ FC_INLINE void put(const stretch *s, const int pixels, const int vectors, const 
     const fc_depthwise_row *row = s->row;
     const ptrdiff_t at = s->first * row->dst_step + s->c;
     FC_REAL *dst = (FC_REAL *)row->dst + at;
-    if (row->bias) FC_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const fc_vec bias = load_lanes((const FC_REAL *)row->bias + s->c + v * FC_LANES, tail, s->lanes);
-            FC_UNROLL for (int p = 0; p < pixels; p++)
-                sum[v * pixels + p] += bias;
-        }
-    if (row->residual) FC_UNROLL
-        for (int v = 0; v < vectors; v++) FC_UNROLL
-            for (int p = 0; p < pixels; p++)
-                sum[v * pixels + p] +=
-                    load_lanes((const FC_REAL *)row->residual + at + p * row->dst_step + v * FC_LANES, tail, s->lanes);
-    FC_UNROLL for (int v = 0; v < vectors; v++) FC_UNROLL
-        for (int p = 0; p < pixels; p++) {
+    const FC_REAL *bias = row->bias ? (const FC_REAL *)row->bias + s->c : NULL;
+    const FC_REAL *residual = row->residual ? (const FC_REAL *)row->residual + at : NULL;
+    FC_UNROLL for (int v = 0; v < vectors; v++) {
+        const fc_vec shift = bias ? load_lanes(bias + v * FC_LANES, tail, s->lanes) : fc_zero();
+        FC_UNROLL for (int p = 0; p < pixels; p++) {
+            const ptrdiff_t lane = p * row->dst_step + v * FC_LANES;
+            fc_vec result = sum[v * pixels + p];
+            if (bias)
+                result += shift;
+            if (residual)
+                result += load_lanes(residual + lane, tail, s->lanes);
             if (tail)
-                fc_store_tail(dst + p * row->dst_step, sum[p], s->lanes);
+                fc_store_tail(dst + lane, result, s->lanes);
             else
-                fc_store(dst + p * row->dst_step + v * FC_LANES, sum[v * pixels + p]);
+                fc_store(dst + lane, result);
         }
+    }
     if (row->epilogue->activation != FC_IDENTITY)
         activate(row->epilogue, dst, pixels, row->dst_step, (vectors - 1) * FC_LANES + s->lanes);
 }
