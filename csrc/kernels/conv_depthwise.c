@@ -21,14 +21,14 @@ FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool tail, int lanes)
 
 /* sum[p] += sum over t < taps of src[p * ratio + t] * weight[t], in input pixels that lie tap_step apart; each input
  * is read once. */
-FC_INLINE void add_row(fc_vec sum[SUMS], const int pixels, const int taps, const int ratio, const bool tail, int lanes,
-                       const FC_REAL *src, ptrdiff_t tap_step, const FC_REAL *weight)
+FC_INLINE void add_row(fc_vec sum[SUMS], const int pixels, const int taps, const int ratio, const FC_REAL *src,
+                       ptrdiff_t tap_step, const FC_REAL *weight)
 {
     fc_vec w[SUMS];
     FC_UNROLL for (int t = 0; t < taps; t++)
         w[t] = fc_load(weight + t * FC_LANES);
     FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, src += tap_step) {
-        const fc_vec x = fc_hold(load_lanes(src, tail, lanes));
+        const fc_vec x = fc_hold(fc_load(src));
         FC_UNROLL for (int t = 0; t < taps; t++)
             if (i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
                 sum[(i - t) / ratio] += x * w[t];
@@ -102,7 +102,7 @@ FC_INLINE void run_stretch(const stretch *s, const int pixels, const int vectors
         const FC_REAL *src = (const FC_REAL *)row->src[j] + s->first * row->src_step + s->c;
         const FC_REAL *weight = (const FC_REAL *)row->weights[j] + s->c * row->all_taps;
         if (taps > 0)
-            add_row(sum, pixels, taps, ratio, tail, s->lanes, src, row->tap_step, weight);
+            add_row(sum, pixels, taps, ratio, src, row->tap_step, weight);
         else
             add_any_row(sum, pixels, vectors, tail, s, src, weight);
     }
@@ -122,7 +122,7 @@ FC_INLINE void run_block(const fc_depthwise_row *row, const int pixels, const in
         run_stretch(&s, pixels, 1, taps, ratio, false);
     s.lanes = (int)(row->channels - s.c);
     if (s.lanes > 0)
-        run_stretch(&s, pixels, 1, taps, ratio, true);
+        run_stretch(&s, pixels, 1, 0, 0, true);
 }
 
 /* Blocks of eight pixels, then what covers the rest with least work: the last block may overlap the one before it,
