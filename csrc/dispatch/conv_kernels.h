@@ -74,6 +74,7 @@ typedef struct {
     const void *const *src;
     const void *const *weights;
     ptrdiff_t rows, taps, all_taps;
+    ptrdiff_t together; /* rows whose products make one partial sum */
     ptrdiff_t tap_step, src_step, dst_step;
     ptrdiff_t count, channels;
     const void *bias, *residual;

@@ -95,17 +95,26 @@ FC_INLINE void run_stretch(const stretch *s, const int pixels, const int vectors
                            const bool tail)
 {
     const fc_depthwise_row *row = s->row;
-    fc_vec sum[SUMS];
+    fc_vec sum[SUMS], total[SUMS];
     FC_UNROLL for (int i = 0; i < pixels * vectors; i++)
-        sum[i] = fc_zero();
-    for (ptrdiff_t j = 0; j < row->rows; j++) {
+        sum[i] = total[i] = fc_zero();
+    for (ptrdiff_t j = 0, cut = row->together; j < row->rows; j++) {
         const FC_REAL *src = (const FC_REAL *)row->src[j] + s->first * row->src_step + s->c;
         const FC_REAL *weight = (const FC_REAL *)row->weights[j] + s->c * row->all_taps;
         if (taps > 0)
             add_row(sum, pixels, taps, ratio, src, row->tap_step, weight);
         else
             add_any_row(sum, pixels, vectors, tail, s, src, weight);
+        if (--cut > 0)
+            continue;
+        cut = row->together;
+        FC_UNROLL for (int i = 0; i < pixels * vectors; i++) {
+            total[i] += sum[i];
+            sum[i] = fc_zero();
+        }
     }
+    FC_UNROLL for (int i = 0; i < pixels * vectors; i++)
+        sum[i] += total[i];
     put(s, pixels, vectors, tail, sum);
 }
 

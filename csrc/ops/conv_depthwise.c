@@ -90,6 +90,7 @@ static void run_stretch(output_row *s, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t
         .rows = last > first ? kernel_rows(s, first, begin) : 0,
         .taps = last - first,
         .all_taps = s->phase->taps,
+        .together = fc_max_extent(FC_SUM_LENGTH / fc_max_extent(axis[2].taps, 1), 1),
         .tap_step = axis[2].offset_step * channels,
         .src_step = axis[2].src_step * channels,
         .dst_step = axis[2].dst_step * channels,
