@@ -1,0 +1,1 @@
+"""How fast fastconv is, and what else is installed: ``pytest --benchmark``, then ``python benchmarks/table.py``."""
