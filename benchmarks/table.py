@@ -70,8 +70,7 @@ def fastest(entries: list[dict[str, Any]], threads: int) -> Pair:
         info = entry["extra_info"]
         if info["threads"] != threads:
             continue
-        pool = entry["name"].startswith("test_pool")
-        if info["implementation"] in OWN or (pool and info["implementation"].startswith("fastconv")):
+        if info["implementation"] in OWN:
             own.append(result(entry))
         elif not info["implementation"].startswith("fastconv"):
             peers.append(result(entry))

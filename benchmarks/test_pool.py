@@ -63,7 +63,7 @@ def openvino(layout: str, case: Pool, threads: int) -> Call:
 
 
 def contenders() -> list[Contender]:
-    makers = {"fastconv-functional": fastconv}
+    makers = {"fastconv": fastconv}
     if peers.TORCH:
         makers["torch"] = torch
     if peers.OPENVINO:
