@@ -76,14 +76,14 @@ def measure(benchmark: Any, contender: Contender, threads: int, device: str) -> 
             device=device,
         )
         time.sleep(PAUSE_SECONDS)
-        benchmark.skipped = False
         benchmark(call.run)
         if benchmark.stats is not None:
             for unit, amount in work.items():
                 benchmark.extra_info[unit] = float(f"{amount / benchmark.stats.stats.median:.4g}")
 
-    benchmark.skipped = True  # unless it is reached: a wrong result is not also a benchmark that was forgotten
     before = fastconv.get_num_threads()
     fastconv.set_num_threads(threads)
     yield measured
     fastconv.set_num_threads(before)
+    # A wrong result is not, on top of that, a benchmark that was forgotten.
+    benchmark.skipped = "title" not in benchmark.extra_info
