@@ -1,8 +1,8 @@
-/* The engine from C alone, for sanitizers and emulators: `engine [ROUNDS]` prints what it checked and exits with 0.
+/* The engine from C alone, for sanitizers and emulators: `engine [ROUNDS [SHAPES]]` prints what it checked.
  *
- * Every result is compared with plain loops on integer-valued data, so equality is exact. Then, ROUNDS times (1),
- * several threads run one shared plan with one shared set of packed weights, each with its own thread count, and must
- * get the same bits.
+ * The results of the first SHAPES shapes (all) are compared with plain loops on integer-valued data, so equality is
+ * exact. Then, ROUNDS times (1), several threads run one shared plan with one shared set of packed weights, each with
+ * its own thread count, and must get the same bits. The exit status is 0 when all was right.
  * Every buffer has exactly the size that the engine asked for. .ci/run builds this with ThreadSanitizer, with
  * AddressSanitizer (which looks for leaks), and for aarch64; CONTRIBUTING.md has the commands.
  */
@@ -234,11 +234,11 @@ static fc_conv_desc describe(const shape *s, fc_isa isa, fc_dtype dtype, fc_layo
     };
 }
 
-static void check_convolutions(fc_isa isa, int rounds)
+static void check_convolutions(fc_isa isa, int rounds, int shapes)
 {
     static const fc_algorithm ALGORITHMS[] = {FC_AUTO, FC_DIRECT, FC_IM2COL};
     int ran = 0, refused = 0;
-    for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++)
+    for (int s = 0; s < shapes; s++)
         for (int dtype = 0; dtype < FC_DTYPES; dtype++)
             for (int layout = FC_CHANNELS_FIRST; layout <= FC_CHANNELS_LAST; layout++)
                 for (int direction = FC_FORWARD; direction <= FC_BACKWARD_WEIGHT; direction++)
@@ -344,22 +344,22 @@ static void check_pools(fc_isa isa)
     printf("%-8s  pooling: %d right\n", fc_isa_name(isa), ran);
 }
 
-static void check_pointwise(fc_isa isa)
+static void check_pointwise(fc_isa isa, int rounds)
 {
-    enum { COUNT = 1 << 20 };
+    const ptrdiff_t count = rounds ? 1 << 20 : 4099; /* what threads share, or a few vectors and a tail */
     for (int dtype = 0; dtype < FC_DTYPES; dtype++) {
-        size_t bytes = COUNT * size_of((fc_dtype)dtype);
-        void *src = integers((fc_dtype)dtype, COUNT), *one = allocate(bytes), *many = allocate(bytes);
+        size_t bytes = (size_t)count * size_of((fc_dtype)dtype);
+        void *src = integers((fc_dtype)dtype, count), *one = allocate(bytes), *many = allocate(bytes);
         for (int kind = FC_IDENTITY; kind < FC_ACTIVATIONS; kind++) {
-            fc_activation_run((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, COUNT, src, one, 1);
-            fc_activation_run((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, COUNT, src, many, 3);
+            fc_activation_run((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, count, src, one, 1);
+            fc_activation_run((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, count, src, many, 3);
             CHECK(memcmp(one, many, bytes) == 0, "activation %d", kind);
-            fc_activation_grad((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, COUNT, src, one, one, 1);
-            fc_activation_grad((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, COUNT, src, many, many, 3);
+            fc_activation_grad((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, count, src, one, one, 1);
+            fc_activation_grad((fc_dtype)dtype, isa, (fc_activation)kind, 1, 1, count, src, many, many, 3);
             CHECK(memcmp(one, many, bytes) == 0, "gradient of activation %d", kind);
         }
-        fc_softmax_run((fc_dtype)dtype, isa, false, COUNT / 16, 16, 1, src, one, 1);
-        fc_softmax_run((fc_dtype)dtype, isa, false, COUNT / 16, 16, 1, src, many, 3);
+        fc_softmax_run((fc_dtype)dtype, isa, false, count / 16, 16, 1, src, one, 1);
+        fc_softmax_run((fc_dtype)dtype, isa, false, count / 16, 16, 1, src, many, 3);
         CHECK(memcmp(one, many, bytes) == 0, "softmax");
         free(src), free(one), free(many);
     }
@@ -406,13 +406,15 @@ static void check_blocks(void)
 
 int main(int count, char **arguments)
 {
-    int rounds = count > 1 ? atoi(arguments[1]) : 1;
+    const int rounds = count > 1 ? atoi(arguments[1]) : 1;
+    const int all = (int)(sizeof SHAPES / sizeof *SHAPES), shapes = count > 2 ? atoi(arguments[2]) : all;
+    CHECK(rounds >= 0 && shapes > 0 && shapes <= all, "arguments");
     for (int isa = 0; isa < FC_ISAS; isa++) {
         if (!fc_isa_available((fc_isa)isa))
             continue;
-        check_convolutions((fc_isa)isa, rounds);
+        check_convolutions((fc_isa)isa, rounds, shapes);
         check_pools((fc_isa)isa);
-        check_pointwise((fc_isa)isa);
+        check_pointwise((fc_isa)isa, rounds);
     }
     check_blocks();
     printf("best instruction set: %s; OpenMP: %s\n", fc_isa_name(fc_isa_best()), fc_openmp() ? "yes" : "no");
