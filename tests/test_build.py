@@ -124,5 +124,6 @@ def test_installed_files() -> None:
     assert files
     assert not [name for name in files if name.endswith((".c", ".h", ".pyx", ".pxd", ".o"))]
     package = Path(fastconv.__file__).parent
+    assert [path.name for path in package.glob("_core*.so")] == [Path(fastconv._core.__file__).name]
     assert (package / "py.typed").exists()
     assert (package / "_core.pyi").exists()
