@@ -30,4 +30,5 @@ def text_files() -> list[Path]:
         "",
     }
     found = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.iterdir())
-    return sorted(p for p in found if p.is_file() and p.suffix in suffixes and "__pycache__" not in p.parts)
+    skipped = {"__pycache__", ".git"}  # a linked worktree's .git is a file
+    return sorted(p for p in found if p.is_file() and p.suffix in suffixes and not skipped.intersection(p.parts))
