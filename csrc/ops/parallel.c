@@ -1,3 +1,8 @@
+#if defined(FC_OPENMP) && defined(__linux__)
+#define _GNU_SOURCE /* sched_getcpu and the affinity of one thread */
+#include <sched.h>
+#endif
+
 #include "parallel.h"
 
 #ifdef FC_OPENMP
@@ -7,12 +12,37 @@
 /* Below this many multiply-adds a thread costs more than it brings: a libgomp region takes about 2 us to enter. */
 static const double LEAST_WORK = 5e5;
 
+#if defined(FC_OPENMP) && defined(__linux__)
+static int current_cpu(void) { return sched_getcpu(); }
+
+/* A worker that was woken on its master's processor waits there until the master sleeps, and the two take turns for
+ * tens of milliseconds before the system parts them. It steps aside at once, and may then run anywhere again. */
+static void leave_cpu(int taken)
+{
+    cpu_set_t allowed, others;
+    if (taken < 0 || taken >= CPU_SETSIZE || sched_getcpu() != taken || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR(taken, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#elif defined(FC_OPENMP)
+static int current_cpu(void) { return -1; }
+static void leave_cpu(int taken) { (void)taken; }
+#endif
+
 void fc_parallel(int threads, fc_body *body, const void *context)
 {
 #ifdef FC_OPENMP
     if (threads > 1) {
+        const int master = current_cpu();
 #pragma omp parallel num_threads(threads)
-        body(context, omp_get_thread_num(), omp_get_num_threads());
+        {
+            if (omp_get_thread_num() > 0)
+                leave_cpu(master);
+            body(context, omp_get_thread_num(), omp_get_num_threads());
+        }
         return;
     }
 #endif
