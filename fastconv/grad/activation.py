@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from fastconv import _arguments, _core
-from fastconv._activations import axis_of
+from fastconv.functional.activation import axis_of
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array

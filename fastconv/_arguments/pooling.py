@@ -1,0 +1,115 @@
+"""Pools: shapes, options, and the plan that serves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastconv import _core
+from fastconv._arguments.arrays import FLOAT64
+from fastconv._arguments.convolution import refuse
+from fastconv._arguments.images import Image, by_axis, image, padding_of
+from fastconv._arguments.values import Pair, flag, index, layout_of, pair, wrong
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Pool2d(NamedTuple):
+    """A checked 2-D pooling."""
+
+    name: str  # of the argument that gave the input's shape
+    maximum: bool
+    layout: str
+    input: Image
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    pad_begin: Pair = (0, 0)
+    pad_end: Pair = (0, 0)
+    ceil_mode: bool = False
+    include_pad: bool = True
+    divisor: int = 0
+    dst: Pair | None = None  # of an adaptive pooling
+
+    @property
+    def padding(self) -> tuple[Pair, Pair]:
+        """The padding as ((top, bottom), (left, right))."""
+        return by_axis(self.pad_begin, self.pad_end)
+
+    def plan(self, dtype: np.dtype[Any]) -> _core.PoolPlan:
+        """Describe it to the engine, or say why it cannot be."""
+        plan = _core.PoolPlan()
+        status = plan.describe(
+            maximum=self.maximum,
+            adaptive=self.dst is not None,
+            ceil_mode=self.ceil_mode,
+            include_pad=self.include_pad,
+            divisor=float(self.divisor),
+            double_precision=dtype == FLOAT64,
+            layout=_core.LAYOUTS[self.layout],
+            channels=self.input.channels,
+            src=self.input.spatial,
+            kernel=self.kernel,
+            stride=self.stride,
+            dilation=self.dilation,
+            pad_begin=self.pad_begin,
+            pad_end=self.pad_end,
+            dst=self.dst or (0, 0),
+        )
+        if self.dst is not None and status != _core.OK:
+            wrong("output_size", "sizes whose products fit 63 bits", self.dst)
+        refuse(status, self)
+        return plan
+
+
+def pool2d(
+    maximum: bool,
+    input_shape: tuple[int, ...],
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    layout: object,
+    *,
+    ceil_mode: object = False,
+    include_pad: object = True,
+    divisor_override: object = None,
+    name: str = "input",
+) -> Pool2d:
+    """Check shape and options of a pooling; an int or a pair of padding is at most half the kernel, as in torch."""
+    layout = layout_of(layout)
+    picture = image(name, input_shape, layout)
+    kernel = pair("kernel_size", kernel_size, 1)
+    strides = kernel if stride is None else pair("stride", stride, 1)
+    dilations = pair("dilation", dilation, 1)
+    begin, end = padding_of(padding, picture.spatial, kernel, strides, dilations)
+    by_side = isinstance(padding, str) or (isinstance(padding, tuple | list) and isinstance(padding[0], tuple | list))
+    for p, k, d in zip(begin, kernel, dilations, strict=True):
+        if not by_side and p > ((k - 1) * d + 1) // 2:
+            wrong("padding", f"at most half of the kernel's extent of {(k - 1) * d + 1}", padding)
+    divisor = 0
+    if divisor_override is not None:
+        divisor = index("divisor_override", divisor_override, "an int other than 0")
+        if divisor == 0:
+            wrong("divisor_override", "an int other than 0", divisor_override)
+    flags = flag("ceil_mode", ceil_mode), flag("count_include_pad", include_pad)
+    return Pool2d(name, maximum, layout, picture, kernel, strides, dilations, begin, end, *flags, divisor)
+
+
+def adaptive_pool2d(
+    maximum: bool, input_shape: tuple[int, ...], output_size: object, layout: object, *, name: str = "input"
+) -> Pool2d:
+    """Check shape and output size of an adaptive pooling; None keeps an extent."""
+    layout = layout_of(layout)
+    picture = image(name, input_shape, layout)
+    expected = "an int of at least 0, None, or a pair of them"
+    if isinstance(output_size, tuple | list) and len(output_size) != 2:
+        wrong("output_size", expected, output_size)
+    entries = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    height, width = (
+        extent if entry is None else index("output_size", entry, expected)
+        for entry, extent in zip(entries, picture.spatial, strict=True)
+    )
+    if min(height, width) < 0:
+        wrong("output_size", expected, output_size)
+    return Pool2d(name, maximum, layout, picture, dst=(height, width))

@@ -1,0 +1,72 @@
+"""The operators: the names, argument order, defaults and results of ``torch.nn.functional``, on NumPy arrays.
+
+Arrays are float32 or float64 and of one dtype per call; nothing is cast, other types are a ``TypeError``. They may have
+any strides, byte order and alignment and may be read-only; they are copied only where the engine needs them
+contiguous. Subclasses are taken as the ndarrays they are, a masked array only if it masks nothing; results are plain
+ndarrays. Large results come from a pool of reusable memory, so that their pages need not be touched for the first time.
+
+Beyond torch every operator takes, by keyword only,
+
+layout : {"NCHW", "NHWC"}
+    Order of an image's axes: n images, c channels, h height, w width; without n for one image. Weights are
+    (o, i, kh, kw) or (kh, kw, i, o) with i = c / groups.
+out : ndarray, optional
+    Where the result goes and what is returned: of the result's shape and dtype, of any strides, sharing no memory with
+    an input. (Activations may write over their own input.)
+
+References
+----------
+https://docs.pytorch.org/docs/stable/nn.functional.html
+"""
+
+from __future__ import annotations
+
+from fastconv.functional.activation import (
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    leaky_relu,
+    log_softmax,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from fastconv.functional.conv import conv2d
+from fastconv.functional.dropout import dropout
+from fastconv.functional.linear import linear
+from fastconv.functional.pool import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    max_pool2d,
+)
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "dropout",
+    "elu",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+]
