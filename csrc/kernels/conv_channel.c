@@ -1,6 +1,19 @@
 /* Vectors run along output channels; a pixel's value is broadcast. */
 #include "tiles.h"
 
+FC_INLINE void add_channel(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS],
+                           const FC_REAL *const *pixel, ptrdiff_t c, const FC_REAL *FC_RESTRICT weights)
+{
+    fc_vec weight[FC_MAX_VECTORS];
+    FC_UNROLL for (int v = 0; v < vectors; v++)
+        weight[v] = fc_load(weights + v * FC_LANES);
+    FC_UNROLL for (int r = 0; r < rows; r++) {
+        const fc_vec x = fc_splat(pixel[r][c]);
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] += x * weight[v];
+    }
+}
+
 /* acc[r][k] (+)= sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one register tile.
  *
  * src      taps x rows pointers to channel vectors; a padded pixel points at zeros
@@ -15,16 +28,15 @@ FC_INLINE void tile(const int vectors, const int rows, const void *const *src, p
         const FC_REAL *pixel[FC_MAX_ROWS];
         FC_UNROLL for (int r = 0; r < rows; r++)
             pixel[r] = (const FC_REAL *)src[r] + first;
-        for (ptrdiff_t c = 0; c < channels; c++, weights += vectors * FC_LANES) {
-            fc_vec weight[FC_MAX_VECTORS];
-            FC_UNROLL for (int v = 0; v < vectors; v++)
-                weight[v] = fc_load(weights + v * FC_LANES);
-            FC_UNROLL for (int r = 0; r < rows; r++) {
-                const fc_vec x = fc_splat(pixel[r][c]);
-                FC_UNROLL for (int v = 0; v < vectors; v++)
-                    sum[r][v] += x * weight[v];
-            }
+        /* Two channels a round: the exit of a loop of half as many rounds is foreseen more often (9 taps of 56 channels
+         * on AVX-512: 172 to 181 GFLOP/s). Tiles of three vectors spill when they are unrolled, with GCC 12. */
+        ptrdiff_t c = 0;
+        for (; vectors != 3 && c + 2 <= channels; c += 2, weights += 2 * vectors * FC_LANES) {
+            add_channel(vectors, rows, sum, pixel, c, weights);
+            add_channel(vectors, rows, sum, pixel, c + 1, weights + vectors * FC_LANES);
         }
+        for (; c < channels; c++, weights += vectors * FC_LANES)
+            add_channel(vectors, rows, sum, pixel, c, weights);
     }
     fc_put_tile(vectors, rows, sum, acc, accumulate);
 }
