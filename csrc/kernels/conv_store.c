@@ -31,9 +31,34 @@ FC_INLINE void store_lanes(FC_REAL *p, ptrdiff_t step, int count, fc_vec value)
     }
 }
 
+/* Neighbouring channels and nothing but bias and a constant activation: one vector of channels, row after row. */
+FC_INLINE void store_simple_rows(const fc_row_store *s, const fc_activation activation)
+{
+    for (int k = 0; k < s->live; k += FC_LANES) {
+        const int count = fc_lanes_left(s->live, k);
+        const FC_REAL *acc = (const FC_REAL *)s->acc + k;
+        const fc_vec bias = s->bias ? fc_load_lanes((const FC_REAL *)s->bias + k, count) : fc_zero();
+        FC_REAL *dst = (FC_REAL *)s->dst + k;
+        if (count == FC_LANES)
+            for (int r = 0; r < s->rows; r++, acc += s->stride)
+                fc_store(dst + s->offsets[r], fc_activate(activation, 0, 0, fc_load(acc) + bias));
+        else
+            for (int r = 0; r < s->rows; r++, acc += s->stride)
+                fc_store_tail(dst + s->offsets[r], fc_activate(activation, 0, 0, fc_load(acc) + bias), count);
+    }
+}
+
 /* dst[offsets[r] + k * channel_step] = activation(acc[r][k] + bias[k] + residual[the same place]), k < live. */
 static void store_rows(const fc_row_store *s)
 {
+    if (s->channel_step == 1 && !s->residual && s->epilogue->activation == FC_IDENTITY) {
+        store_simple_rows(s, FC_IDENTITY);
+        return;
+    }
+    if (s->channel_step == 1 && !s->residual && s->epilogue->activation == FC_RELU) {
+        store_simple_rows(s, FC_RELU);
+        return;
+    }
     const FC_REAL *acc = s->acc, *bias = s->bias, *residual = s->residual;
     FC_REAL *dst = s->dst;
     for (int r = 0; r < s->rows; r++, acc += s->stride) {

@@ -109,16 +109,6 @@ static ptrdiff_t locate(const fc_phase *phase, ptrdiff_t index, ptrdiff_t place[
     return index;
 }
 
-static void advance(const fc_phase *phase, ptrdiff_t place[FC_SPATIAL], ptrdiff_t *image)
-{
-    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-        if (++place[a] < phase->axis[a].count)
-            return;
-        place[a] = 0;
-    }
-    ++*image;
-}
-
 /* The element of dst's channel 0 that a position writes. */
 static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
 {
@@ -237,38 +227,68 @@ static void fill_panel(const chunk *s, ptrdiff_t group)
 
 /* ---- pointers --------------------------------------------------------------------------------------------- */
 
+/* The pointers of `count` neighbouring positions to one tap: src for the first of them, the next ones `step` bytes
+ * further on; zeros outside [begin, end). */
+static void point_along(const void **pointers, ptrdiff_t count, const char *src, ptrdiff_t step, ptrdiff_t begin,
+                        ptrdiff_t end, const char *zeros)
+{
+    for (ptrdiff_t i = 0; i < begin; i++)
+        pointers[i] = zeros;
+    for (ptrdiff_t i = begin; i < end; i++)
+        pointers[i] = src + i * step;
+    for (ptrdiff_t i = end; i < count; i++)
+        pointers[i] = zeros;
+}
+
+/* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row. */
+static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t first,
+                      ptrdiff_t rows, const void **pointers)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element;
+    const ptrdiff_t tap = axis->offset_step * layout->pixel * element, step = axis->src_step * layout->pixel * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, first + r, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        run = fc_min(rows - r, axis->count - place[2]);
+        for (ptrdiff_t t = 0; t < axis->taps; t++) {
+            const fc_window valid = fc_valid(axis, axis->offset_first + t * axis->offset_step);
+            const ptrdiff_t begin = fc_min(fc_max_extent(valid.begin - place[2], 0), run);
+            const ptrdiff_t end = fc_max_extent(fc_min(valid.end - place[2], run), begin);
+            for (ptrdiff_t j = 0; j < stretches; j++) {
+                const char *src = s->at->stretches[j];
+                point_along(pointers + (j * axis->taps + t) * rows + r, run, src + t * tap, step, src ? begin : run,
+                            src ? end : run, s->at->zeros);
+            }
+        }
+    }
+}
+
 /* pointers[tile][tap][row] of the chunk. */
 static void fill_pointers(const chunk *s, ptrdiff_t group)
 {
     const layout_of_products layout = products_in(s);
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t step = axis->offset_step * layout.pixel * (ptrdiff_t)s->call->element;
-    ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first, place);
     const void **pointers = s->at->pointers;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
-        const ptrdiff_t rows = end - begin;
-        for (ptrdiff_t r = 0; r < rows; r++, advance(s->phase, place, &image)) {
-            const ptrdiff_t stretches = find_stretches(s, &layout, place, image, group);
-            const fc_window inside = fc_taps_inside(axis, place[2]);
-            const void **pointer = pointers + r;
-            for (ptrdiff_t j = 0; j < stretches; j++) {
-                const char *src = s->at->stretches[j];
-                for (ptrdiff_t t = 0; t < axis->taps; t++, pointer += rows)
-                    *pointer = src && t >= inside.begin && t < inside.end ? src + t * step : s->at->zeros;
-            }
-        }
-        pointers += s->phase->taps * rows;
+        fill_tile(s, &layout, group, s->first + begin, end - begin, pointers);
+        pointers += s->phase->taps * (end - begin);
     }
 }
 
 /* Pointers or panel of the chunk, for one group, and where its positions' results go. */
 static void prepare(const chunk *s, ptrdiff_t group)
 {
-    ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first, place);
-    for (ptrdiff_t i = 0; i < s->count; i++, advance(s->phase, place, &image))
-        s->at->offsets[i] = target(s->call, s->phase, place, image);
+    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t step = s->phase->axis[2].dst_step * (last ? s->call->channels.dst_channels : 1);
+    for (ptrdiff_t i = 0, run; i < s->count; i += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + i, place);
+        const ptrdiff_t at = target(s->call, s->phase, place, image);
+        run = fc_min(s->count - i, s->phase->axis[2].count - place[2]);
+        for (ptrdiff_t j = 0; j < run; j++)
+            s->at->offsets[i + j] = at + j * step;
+    }
     if (s->call->plan->algorithm == FC_IM2COL)
         fill_panel(s, group);
     else
