@@ -60,6 +60,8 @@ def serialize(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [serialize(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): serialize(item) for key, item in value.items()}
     if hasattr(value, "get_config"):
         kind = type(value)
         return {"module": kind.__module__, "class_name": kind.__name__, "config": value.get_config()}

@@ -7,6 +7,7 @@
 from fastconv.layers.activation import Activation
 from fastconv.layers.average_pooling2d import AveragePooling2D
 from fastconv.layers.batch_normalization import BatchNormalization
+from fastconv.layers.concatenate import Concatenate
 from fastconv.layers.conv2d import Conv2D
 from fastconv.layers.dense import Dense
 from fastconv.layers.depthwise_conv2d import DepthwiseConv2D
@@ -19,6 +20,7 @@ from fastconv.layers.input_layer import Input, InputLayer
 from fastconv.layers.layer import Layer
 from fastconv.layers.leaky_relu import LeakyReLU
 from fastconv.layers.max_pooling2d import MaxPooling2D
+from fastconv.layers.merging import Add, Average, Maximum, Minimum, Multiply, Subtract
 from fastconv.layers.relu import ReLU
 from fastconv.layers.reshape import Reshape
 from fastconv.layers.softmax import Softmax
@@ -33,9 +35,12 @@ MaxPool2D = MaxPooling2D
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
+    "Average",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Concatenate",
     "Conv2D",
     "Convolution2D",
     "Dense",
@@ -52,8 +57,12 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "ReLU",
     "Reshape",
     "Softmax",
+    "Subtract",
     "ZeroPadding2D",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastconv.layers.arguments import Array, Shape, shape_of
 from fastconv.layers.layer import Layer
+from fastconv.layers.symbolic import Node, SymbolicTensor
 
 
 class InputLayer(Layer):
@@ -57,6 +58,7 @@ class InputLayer(Layer):
         if not self.batch_shape:
             raise ValueError("batch_shape: expected at least the batch, got ()")
         self.built = True
+        self.tensor = Node(self, [], self.batch_shape).outputs[0]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the inputs' shape."""
@@ -81,8 +83,8 @@ def Input(  # noqa: N802
     dtype: Any = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,
-) -> InputLayer:
-    """Say what a `Sequential` model takes, as its first element.
+) -> SymbolicTensor:
+    """Say what a model takes: the first element of a `Sequential`, or what the layers of a `Model` are called on.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def Input(  # noqa: N802
 
     Returns
     -------
-    InputLayer
+    SymbolicTensor
 
     Raises
     ------
@@ -105,8 +107,11 @@ def Input(  # noqa: N802
 
     Examples
     --------
-    >>> from fastconv import Sequential, layers
+    >>> from fastconv import Model, Sequential, layers
     >>> Sequential([Input((784,)), layers.Dense(10)]).output_shape
     (None, 10)
+    >>> x = Input((8, 8, 3))
+    >>> Model(x, layers.Add()([x, layers.Conv2D(3, 3, padding="same")(x)])).output_shape
+    (None, 8, 8, 3)
     """
-    return InputLayer(shape, batch_size, dtype, batch_shape, name)
+    return InputLayer(shape, batch_size, dtype, batch_shape, name).tensor

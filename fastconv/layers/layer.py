@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FunctionType
@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastconv import _registry, initializers, regularizers
+from fastconv.layers import symbolic
 from fastconv.layers.arguments import Array, Shape, shape_of
+from fastconv.layers.symbolic import Node
 from fastconv.layers.variable import Variable
 
 # While a model is loaded: how many more weights its layers may create.
@@ -44,7 +46,9 @@ class Layer:
     A layer of one's own defines ``call`` and, where it has weights, ``build``. To be trained it also defines
     ``backward(grad_outputs)``: it fills the gradients of its weights from what ``call`` kept, and returns the gradient
     with respect to its inputs. It may write over `grad_outputs`, as the layer below may over what it returns. If
-    ``call`` has an argument ``training``, that says whether ``backward`` will follow.
+    ``call`` has an argument ``training``, that says whether ``backward`` will follow. A layer of several inputs says
+    ``takes_list = True``: `call` then gets a list of arrays, shapes come as a list of tuples, and `backward` returns a
+    list. Where a model calls a layer more than once, what `call` kept in attributes is put back before `backward`.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ class Layer:
     # The least rank of an input, or its only rank; 0 for any.
     min_rank: ClassVar[int] = 0
     exact_rank: ClassVar[int] = 0
+    # Whether inputs are a list of arrays.
+    takes_list: bool = False
     # Which of the optional arguments this class' call and backward take.
     call_takes_training: ClassVar[bool] = False
     backward_takes_input_gradient: ClassVar[bool] = False
@@ -119,6 +125,7 @@ class Layer:
         self._trainable = bool(trainable)
         self.input_shape_argument = None if input_shape is None else shape_of(input_shape, "input_shape")
         self._variables: list[Variable] = []
+        self.inbound_nodes: list[Node] = []
 
     @property
     def last_activation(self) -> str | None:
@@ -130,11 +137,11 @@ class Layer:
     def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs of a shape, the batch first; by default there are none."""
 
-    def call(self, inputs: Array) -> Array:
+    def call(self, inputs: Any) -> Any:
         """Return the outputs of a batch of inputs; subclasses define it."""
         raise TypeError(f"layer {self.name!r}: {type(self).__name__} defines no call(inputs)")
 
-    def backward(self, grad_outputs: Array) -> Array | None:
+    def backward(self, grad_outputs: Any) -> Any:
         """Fill the weights' gradients and return that of the inputs; subclasses that can be trained define it."""
         raise TypeError(f"layer {self.name!r}: {type(self).__name__} defines no backward(grad_outputs) to train with")
 
@@ -217,7 +224,8 @@ class Layer:
     @property
     def variables(self) -> list[Variable]:
         """The weights of the layer and of the layers that it holds, in the order in which they were created."""
-        return [*self._variables, *(v for layer in self._sublayers() for v in layer.variables)]
+        held = (v for layer in self.sublayers() for v in layer.variables)
+        return list(dict.fromkeys([*self._variables, *held]))
 
     weights = variables
 
@@ -227,7 +235,7 @@ class Layer:
         if not self.trainable:
             return []
         own = [v for v in self._variables if v.trainable]
-        return [*own, *(v for layer in self._sublayers() for v in layer.trainable_variables)]
+        return list(dict.fromkeys([*own, *(v for layer in self.sublayers() for v in layer.trainable_variables)]))
 
     trainable_weights = trainable_variables
 
@@ -247,7 +255,7 @@ class Layer:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for layer in self._sublayers():
+        for layer in self.sublayers():
             layer.trainable = value
 
     def get_weights(self) -> list[Array]:
@@ -310,28 +318,82 @@ class Layer:
         if rank < self.min_rank:
             self._refuse(f"expected min_ndim={self.min_rank}, found ndim={rank}. Full shape received: {input_shape}")
 
-    def __call__(self, inputs: Any, training: bool = False) -> Array:
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of a batch of inputs of any real type, building the layer first if it has not been.
 
         Parameters
         ----------
-        inputs : array_like, (batch, …)
-        training : bool
-            Run as training does, and keep what `backward` needs.
+        inputs : array_like, (batch, …), or SymbolicTensor
+            A list of them where the layer takes several. For what `Input` returned, the result is symbolic, too.
+        training : bool, optional
+            Run as training does, and keep what `backward` needs. On a symbolic tensor, None is as the model runs.
 
         Raises
         ------
         ValueError
             If the inputs do not fit.
         """
-        values = np.asarray(inputs, self.dtype)
-        self.ensure_built(values.shape)
-        return self.call(values, training=training) if self.call_takes_training else self.call(values)  # type: ignore[call-arg]
+        if symbolic.is_symbolic(inputs):
+            return symbolic.apply(self, inputs, training)
+        values: Any
+        shape: Any
+        if self.takes_list:
+            values = [np.asarray(value, self.dtype) for value in self.in_order(inputs)]
+            shape = [value.shape for value in values]
+        else:
+            values = np.asarray(inputs, self.dtype)
+            shape = values.shape
+        self.ensure_built(shape)
+        return self.call(values, training=bool(training)) if self.call_takes_training else self.call(values)  # type: ignore[call-arg]
+
+    def in_order(self, inputs: Any) -> list[Any]:
+        """Return several inputs as a list.
+
+        Raises
+        ------
+        ValueError
+            If they are none.
+        """
+        if isinstance(inputs, Mapping) or not isinstance(inputs, (list, tuple)):
+            raise ValueError(f"layer {self.name!r}: expected a list of inputs, got {type(inputs).__name__}")
+        return list(inputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic tensor, or the list of them, that the layer was called on.
+
+        Raises
+        ------
+        AttributeError
+            If it was not called on one, or more than once.
+        """
+        node = self._only_node("input")
+        return node.inputs if node.several else (node.inputs or node.outputs)[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbolic tensor, or the list of them, that a call on symbolic tensors returned.
+
+        Raises
+        ------
+        AttributeError
+            If there was no such call, or more than one.
+        """
+        return self._only_node("output").result
+
+    def _only_node(self, what: str) -> Node:
+        if len(self.inbound_nodes) != 1:
+            raise AttributeError(
+                f"layer '{self.name}' has no single {what}: it was called on symbolic tensors"
+                f" {len(self.inbound_nodes)} times"
+            )
+        return self.inbound_nodes[0]
 
     def _refuse(self, reason: str) -> None:
         raise ValueError(f"Input 0 of layer '{self.name}' is incompatible with the layer: {reason}")
 
-    def _sublayers(self) -> list[Layer]:
+    def sublayers(self) -> list[Layer]:
+        """Return the layers that this one holds, in attributes or in lists that are attributes."""
         found: list[Layer] = []
         for value in vars(self).values():
             if isinstance(value, Layer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,87 @@ def as_array(value: Any, name: str) -> Array:
     return array
 
 
+class Structure(NamedTuple):
+    """What is given for the inputs or the outputs of a model: one array, or several in an order that has names.
+
+    Examples
+    --------
+    >>> Structure(["a", "b"], True, "x").listed({"b": 2, "a": 1})
+    [1, 2]
+    """
+
+    names: list[str]
+    several: bool
+    what: str
+
+    def listed(self, value: Any) -> list[Any]:
+        """Return one value, a list of values, or a dict of them by name, as a list.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or missing, or the number of values is wrong.
+        """
+        if isinstance(value, Mapping):
+            if set(value) != set(self.names):
+                raise ValueError(f"{self.what}: expected a dict with the names {self.names}, got {list(value)}")
+            return [value[name] for name in self.names]
+        if not self.several or (len(self.names) == 1 and not isinstance(value, (list, tuple))):
+            return [value]
+        if not isinstance(value, (list, tuple)) or len(value) != len(self.names):
+            got = f"{len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__
+            raise ValueError(f"{self.what}: expected a list of {len(self.names)} for {self.names}, got {got}")
+        return list(value)
+
+
+def as_arrays(value: Any, structure: Structure) -> Any:
+    """Return one array, or a list of them where the structure has several.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_array` and `Structure.listed` do, and where the numbers of samples differ.
+
+    Examples
+    --------
+    >>> as_arrays({"a": [1, 2]}, Structure(["a"], False, "x"))
+    array([1, 2])
+    """
+    arrays = [as_array(item, structure.what) for item in structure.listed(value)]
+    if len({len(array) for array in arrays}) > 1:
+        raise ValueError(
+            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples:"
+            f" {structure.what} has {[len(array) for array in arrays]}"
+        )
+    return arrays if structure.several else arrays[0]
+
+
+def each(entry: Any, function: Callable[[Array], Any]) -> Any:
+    """Return a function of an array, or of each array in a list; None stays None.
+
+    Examples
+    --------
+    >>> each([np.zeros(2), None], len)
+    [2, None]
+    """
+    if isinstance(entry, list):
+        return [each(item, function) for item in entry]
+    return None if entry is None else function(entry)
+
+
+def count(entry: Any) -> int:
+    """Return the number of samples of an array or of a list of arrays.
+
+    Examples
+    --------
+    >>> count([None, np.zeros(2)])
+    2
+    """
+    if isinstance(entry, list):
+        return next(len(item) for item in entry if item is not None)
+    return len(entry)
+
+
 def fit_inputs(inputs: Array, expected: Shape, model_name: str) -> Array:
     """Check inputs against a model's input shape, and add or drop a last axis of extent 1, as Keras does.
 
@@ -64,8 +145,10 @@ def fit_inputs(inputs: Array, expected: Shape, model_name: str) -> Array:
     return inputs
 
 
-def split(arrays: tuple[Array | None, ...], fraction: float) -> tuple[Any, Any]:
+def split(arrays: tuple[Any, ...], fraction: float) -> tuple[Any, Any]:
     """Return all samples but the last ones, and the last ones, as Keras' ``validation_split`` does.
+
+    Each entry is an array, a list of arrays or None.
 
     Raises
     ------
@@ -80,13 +163,15 @@ def split(arrays: tuple[Array | None, ...], fraction: float) -> tuple[Any, Any]:
     """
     if not 0 < fraction < 1:
         raise ValueError(f"validation_split: expected a number from 0 to 1, got {fraction!r}")
-    count = len(next(array for array in arrays if array is not None))
-    first = math.floor(count * (1 - fraction))
-    if first in (0, count):
-        raise ValueError(f"validation_split: {fraction} of {count} samples leaves nothing to train or to validate with")
+    samples = count(next(entry for entry in arrays if entry is not None))
+    first = math.floor(samples * (1 - fraction))
+    if first in (0, samples):
+        raise ValueError(
+            f"validation_split: {fraction} of {samples} samples leaves nothing to train or to validate with"
+        )
     return (
-        tuple(None if array is None else array[:first] for array in arrays),
-        tuple(None if array is None else array[first:] for array in arrays),
+        tuple(each(entry, lambda array: array[:first]) for entry in arrays),
+        tuple(each(entry, lambda array: array[first:]) for entry in arrays),
     )
 
 
@@ -120,10 +205,10 @@ class Batches:
 
     Parameters
     ----------
-    inputs : ndarray, (samples, …)
+    inputs : ndarray, (samples, …), or list of ndarray
     dtype : dtype
         Of the inputs in a batch.
-    others : sequence of ndarray or None, (samples, …)
+    others : sequence of ndarray, list of ndarray or None, (samples, …)
         What goes with them, targets and weights; given out in its own type.
     batch_size : int, optional
         32 by default.
@@ -139,21 +224,29 @@ class Batches:
     [[0.0, 1.0], [2.0, 3.0], [4.0]]
     """
 
-    def __init__(
-        self, inputs: Array, dtype: np.dtype[Any], others: list[Array | None], batch_size: int | None = None
-    ) -> None:
+    def __init__(self, inputs: Any, dtype: np.dtype[Any], others: list[Any], batch_size: int | None = None) -> None:
         if batch_size is None:
             batch_size = 32
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size <= 0:
             raise ValueError(f"batch_size: expected a positive integer, got {batch_size!r}")
-        counts = [len(array) for array in (inputs, *others) if array is not None]
+        # Lists are taken apart; a batch is put together again.
+        self._arrays: list[Array | None] = []
+        self._places: list[int | list[int]] = []
+        for entry in (inputs, *others):
+            first = len(self._arrays)
+            self._arrays.extend(entry if isinstance(entry, list) else [entry])
+            self._places.append(list(range(first, len(self._arrays))) if isinstance(entry, list) else first)
+        counts = [len(array) for array in self._arrays if array is not None]
         if len(set(counts)) > 1:
             raise ValueError(
                 f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples: {counts}"
             )
-        self.count = len(inputs)
-        self._arrays = [inputs, *others]
-        self._types = [dtype, *(None if array is None else array.dtype for array in others)]
+        self.count = counts[0]
+        inputs_end = len(inputs) if isinstance(inputs, list) else 1
+        self._types = [
+            dtype if which < inputs_end else None if array is None else array.dtype
+            for which, array in enumerate(self._arrays)
+        ]
         self._size = min(int(batch_size), max(self.count, 1))
         self._buffers: dict[tuple[int, bool], Array] = {}
 
@@ -168,7 +261,10 @@ class Batches:
         for start in range(0, self.count, self._size):
             stop = min(start + self._size, self.count)
             index = slice(start, stop) if order is None else order[start:stop]
-            yield tuple(self._part(which, index, stop - start) for which in range(len(self._arrays)))
+            parts = [self._part(which, index, stop - start) for which in range(len(self._arrays))]
+            yield tuple(
+                [parts[i] for i in place] if isinstance(place, list) else parts[place] for place in self._places
+            )
 
     def _part(self, which: int, index: Any, count: int) -> Array | None:
         array = self._arrays[which]

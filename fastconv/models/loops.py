@@ -10,8 +10,9 @@ import numpy as np
 from fastconv import utils
 from fastconv.callbacks import CallbackList, History
 from fastconv.layers.arguments import Array
-from fastconv.models.batches import Batches, as_array, split, weights_of_classes
+from fastconv.models.batches import Batches, Structure, as_arrays, count, each, split, weights_of_classes
 from fastconv.models.chain import Chain
+from fastconv.models.graph import Graph
 from fastconv.models.progress import Bar, Progress, progress
 from fastconv.models.steps import Evaluation, Training
 
@@ -22,6 +23,7 @@ __all__ = [
     "Evaluation",
     "Training",
     "as_list",
+    "count",
     "evaluate",
     "fit",
     "one_batch",
@@ -32,37 +34,47 @@ __all__ = [
     "unpacked",
 ]
 
-# Inputs, targets, and weights of the samples.
-Samples: TypeAlias = "tuple[Array, Array, Array | None]"
+# Inputs, targets, and weights of the samples; arrays, or lists of them where a model has several.
+Samples: TypeAlias = tuple[Any, Any, Any]
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-def samples(x: Any, y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | None = None) -> Samples:
-    """Return inputs, targets and weights as arrays.
+def samples(
+    model: Model, x: Any, y: Any, sample_weight: Any = None, class_weight: Mapping[int, float] | None = None
+) -> Samples:
+    """Return inputs, targets and weights as arrays, or as lists of arrays where the model has several.
 
     Raises
     ------
     TypeError
         If they hold anything but real numbers.
     ValueError
-        If there are weights of both kinds, or another number of them than of samples.
+        If there are weights of both kinds, or another number of them than of samples, or of arrays than the model has.
 
     Examples
     --------
-    >>> samples([[1, 2]], [1], class_weight={1: 3.0})[2]
+    >>> from fastconv import Sequential
+    >>> samples(Sequential(), [[1, 2]], [1], class_weight={1: 3.0})[2]
     array([3.])
     """
-    targets = as_array(y, "y")
-    weights = None if sample_weight is None else as_array(sample_weight, "sample_weight")
+    outputs = Structure(model.output_names, model.several_outputs, "y")
+    targets = as_arrays(y, outputs)
+    weights = None
+    if sample_weight is not None:
+        shared = outputs.several and not isinstance(sample_weight, (list, tuple, Mapping))
+        given = [sample_weight] * len(outputs.names) if shared else sample_weight
+        weights = as_arrays(given, outputs._replace(what="sample_weight"))
     if class_weight is not None:
         if weights is not None:
             raise ValueError("You cannot use `class_weight` and `sample_weight` at the same time.")
+        if outputs.several:
+            raise ValueError("`class_weight` is only supported for Models with a single output.")
         weights = weights_of_classes(class_weight, targets)
-    inputs = as_array(x, "x")
-    if weights is not None and len(weights) != len(inputs):
-        raise ValueError(f"sample_weight: expected a weight for each of {len(inputs)} samples, got {len(weights)}")
+    inputs = as_arrays(x, Structure(model.input_names, model.takes_list, "x"))
+    if weights is not None and count(weights) != count(inputs):
+        raise ValueError(f"sample_weight: expected a weight for each of {count(inputs)} samples, got {count(weights)}")
     return inputs, targets, weights
 
 
@@ -84,8 +96,8 @@ def unpacked(validation_data: Any) -> tuple[Any, ...]:
     return tuple(validation_data)
 
 
-def prepared(model: Model, data: Samples, batch_size: int | None) -> tuple[Chain, Batches]:
-    """Check data against a model and its loss; return the model's chain and the data as batches.
+def prepared(model: Model, data: Samples, batch_size: int | None) -> tuple[Chain | Graph, Batches]:
+    """Check data against a model and its loss; return the model's chain, or its graph, and the data as batches.
 
     A batch is (inputs, targets for metrics, targets for the loss if they differ, weights).
 
@@ -97,16 +109,16 @@ def prepared(model: Model, data: Samples, batch_size: int | None) -> tuple[Chain
     objective = model.objective
     x, y, weights = data
     inputs, chain = model.prepare_inputs(x)
-    if len(inputs) == 0:
+    if count(inputs) == 0:
         raise ValueError("x: expected at least one sample, got none")
-    if len(y) != len(inputs):
+    if count(y) != count(inputs):
         raise ValueError(
             "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples."
-            f" x has {len(inputs)}, y {len(y)}"
+            f" x has {count(inputs)}, y {count(y)}"
         )
-    shape = tuple(extent or 0 for extent in model.compute_output_shape(inputs.shape))
-    truth = objective.require_loss().prepare(y, shape, model.layers[-1].dtype)
-    objective.bind(y.shape, shape)
+    shape = _known(model.compute_output_shape(each(inputs, np.shape)))
+    truth = objective.require_loss().prepare(y, shape, model.output_dtype)
+    objective.bind(each(y, np.shape), shape)
     return chain, Batches(inputs, model.dtype, [y, None if truth is y else truth, weights], batch_size)
 
 
@@ -115,7 +127,7 @@ def prepared(model: Model, data: Samples, batch_size: int | None) -> tuple[Chain
 
 def fit(
     model: Model,
-    chain: Chain,
+    chain: Chain | Graph,
     batches: Batches,
     held_out: Batches | None,
     epochs: range,
@@ -126,7 +138,7 @@ def fit(
 ) -> History:
     """Train a model; the arguments are those of `Model.fit`, the data checked."""
     objective = model.objective
-    training = Training(model, chain, objective, model.layers[-1], model.optimizer)
+    training = Training(model, chain, objective, model.last_layer, model.optimizer)
     evaluation = Evaluation(model, chain, objective)
     history, report = History(), progress(verbose)
     extra = list(callbacks) if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
@@ -155,14 +167,16 @@ def fit(
     return history
 
 
-def evaluate(model: Model, chain: Chain, batches: Batches, verbose: Any, callbacks: Any) -> dict[str, float]:
+def evaluate(model: Model, chain: Chain | Graph, batches: Batches, verbose: Any, callbacks: Any) -> dict[str, float]:
     """Return loss and metrics of a model; the arguments are those of `Model.evaluate`, the data checked."""
     report = progress(verbose)
     events = CallbackList(callbacks, model, steps=len(batches), verbose=verbose)
     return _evaluated(Evaluation(model, chain, model.objective), batches, events, report)
 
 
-def predict(model: Model, chain: Chain, inputs: Array, batch_size: int | None, verbose: Any, callbacks: Any) -> Array:
+def predict(
+    model: Model, chain: Chain | Graph, inputs: Any, batch_size: int | None, verbose: Any, callbacks: Any
+) -> Any:
     """Return the outputs of a model; the arguments are those of `Model.predict`, the data checked."""
     batches = Batches(inputs, model.dtype, [], batch_size)
     events = CallbackList(callbacks, model, steps=len(batches), verbose=verbose)
@@ -171,19 +185,21 @@ def predict(model: Model, chain: Chain, inputs: Array, batch_size: int | None, v
         report = Progress()
     events.call("on_predict_begin", {})
     report.begin("Predict", len(batches))
-    outputs: Array | None = None
+    outputs: Any = None
     start = 0
     for batch, (part,) in enumerate(batches):
         events.call("on_predict_batch_begin", batch, {})
         made = chain.forward(part)
         if outputs is None:
-            outputs = np.empty((batches.count, *made.shape[1:]), made.dtype)
-        outputs[start : start + len(made)] = made
-        start += len(made)
+            outputs = each(made, lambda array: np.empty((batches.count, *array.shape[1:]), array.dtype))
+        samples = count(made)
+        for whole, array in zip(outputs, made, strict=True) if isinstance(made, list) else [(outputs, made)]:
+            whole[start : start + samples] = array
+        start += samples
         events.call("on_predict_batch_end", batch, {"outputs": made})
         report.step(dict)
     if outputs is None:
-        outputs = chain.forward(inputs.astype(model.dtype))
+        outputs = chain.forward(each(inputs, lambda array: array.astype(model.dtype)))
     report.end({})
     events.call("on_predict_end", {})
     return outputs
@@ -207,6 +223,13 @@ def as_list(logs: Mapping[str, float]) -> Any:
     """
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
+
+
+def _known(shape: Any) -> Any:
+    """Return a shape, or a list of shapes, without what is not known."""
+    if isinstance(shape, list):
+        return [_known(item) for item in shape]
+    return tuple(extent or 0 for extent in shape)
 
 
 def _evaluated(step: Evaluation, batches: Batches, events: CallbackList, report: Progress) -> dict[str, float]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastconv.layers.arguments import Array, Shape
+from fastconv.layers.arguments import Shape
 from fastconv.layers.layer import Layer
-from fastconv.models.batches import as_array, fit_inputs
+from fastconv.models.batches import as_array, each, fit_inputs
 from fastconv.models.chain import Chain
 
 if TYPE_CHECKING:
     from fastconv.callbacks import History
     from fastconv.metrics import Metric
+    from fastconv.models.graph import Graph
     from fastconv.models.objective import Objective
 
 # What only training, saving and showing need is imported where they begin: predictions start sooner without.
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 class Model(Layer):
     """Base of models: a layer that is made of layers, with Keras' ``compile``, ``fit`` and the rest.
 
-    `Sequential` is the model to use; a model of one's own defines `layers` and `chain`.
+    ``Model(inputs, outputs)`` makes a `Functional` model, and `Sequential` is one without branches; a model of one's
+    own defines `layers` and `chain`.
 
     Parameters
     ----------
+    *args
+        Inputs and outputs, which may also be given by name: see `Functional`.
     trainable : bool
     name : str, optional
     **kwargs
@@ -39,7 +43,17 @@ class Model(Layer):
     True
     """
 
-    def __init__(self, trainable: bool = True, name: str | None = None, **kwargs: Any) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a `Functional` where a plain `Model` is given inputs and outputs."""
+        if cls is Model and (args or "inputs" in kwargs or "outputs" in kwargs):
+            from fastconv.models.functional import Functional
+
+            return super().__new__(Functional)
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, trainable: bool = True, name: str | None = None, **kwargs: Any) -> None:
+        if args:
+            raise TypeError(f"{type(self).__name__}: expected no inputs and outputs, got {len(args)} arguments")
         super().__init__(trainable=trainable, name=name, **kwargs)
         self.optimizer: Any = None
         self.stop_training = False
@@ -54,13 +68,36 @@ class Model(Layer):
         """The layers, in order, without those that only say what a model takes."""
         raise TypeError(f"{type(self).__name__} defines no layers")
 
-    def chain(self, input_shape: Shape) -> Chain:
-        """Return the layers as one chain, built for inputs of a shape."""
+    def chain(self, input_shape: Any) -> Chain | Graph:
+        """Return the layers as one chain, or as a graph, built for inputs of a shape."""
         raise TypeError(f"{type(self).__name__} defines no chain(input_shape)")
 
     def expected_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of inputs that the model was built for; by default any."""
         return input_shape
+
+    # Whether the outputs are a list, as the inputs are with `takes_list`.
+    several_outputs: bool = False
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names by which inputs may be given in a dict."""
+        return ["input"]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names by which targets, losses and metrics may be given in a dict."""
+        return [self.last_layer.name] if self.layers else ["output"]
+
+    @property
+    def last_layer(self) -> Layer:
+        """The layer that makes the outputs."""
+        return self.layers[-1]
+
+    @property
+    def output_dtype(self) -> Any:
+        """The type of the outputs, a list for several."""
+        return self.last_layer.dtype
 
     # --- training ---
 
@@ -68,9 +105,9 @@ class Model(Layer):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        loss_weights: None = None,
-        metrics: Sequence[Any] | None = None,
-        weighted_metrics: Sequence[Any] | None = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
@@ -82,9 +119,12 @@ class Model(Layer):
         ----------
         optimizer : str or Optimizer
         loss : str, Loss or callable, optional
-            A callable can be evaluated but not trained with.
-        loss_weights : None
+            A callable can be evaluated but not trained with. For several outputs one for all, or a list, or a dict by
+            the outputs' names.
+        loss_weights : list or dict of float, optional
+            For several outputs.
         metrics : sequence of str, Metric or callable, optional
+            For several outputs a list, or a dict by their names, of such sequences.
         weighted_metrics : sequence of str, Metric or callable, optional
             Metrics that heed sample weights.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
@@ -95,16 +135,25 @@ class Model(Layer):
         ValueError
             If a name is unknown.
         """
-        if loss_weights is not None:
-            raise ValueError(f"loss_weights: expected None, since models have one output, got {loss_weights!r}")
         from fastconv import optimizers
-        from fastconv.models.objective import Objective
 
-        plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
-        objective = Objective(loss, plain, weighted)
+        objective: Objective
+        if self.several_outputs:
+            from fastconv.models.joint import JointObjective
+
+            plain, weighted = metrics or [], weighted_metrics or []
+            objective = JointObjective(self.output_names, loss, loss_weights, plain, weighted)
+        else:
+            from fastconv.models.objective import Objective
+
+            if loss_weights is not None:
+                raise ValueError(f"loss_weights: expected None, since the model has one output, got {loss_weights!r}")
+            plain, weighted = _listed(metrics, "metrics"), _listed(weighted_metrics, "weighted_metrics")
+            objective = Objective(loss, plain, weighted)
         self.optimizer = optimizers.get(optimizer)
         self._objective = objective
-        self.compile_arguments = {"metrics": plain, "weighted_metrics": weighted}
+        told = {"metrics": plain, "weighted_metrics": weighted}
+        self.compile_arguments = told if loss_weights is None else told | {"loss_weights": loss_weights}
 
     @property
     def compiled(self) -> bool:
@@ -150,8 +199,9 @@ class Model(Layer):
         Parameters
         ----------
         x : array_like, (samples, …)
-            Of any real type; it is converted batch by batch.
+            Of any real type; it is converted batch by batch. A list, or a dict by name, for several inputs.
         y : array_like, (samples, …)
+            The same for several outputs.
         batch_size : int, optional
             32 by default.
         epochs : int
@@ -191,8 +241,8 @@ class Model(Layer):
             raise ValueError(f"validation_freq: expected a positive integer, got {validation_freq!r}")
         from fastconv.models import loops
 
-        data = loops.samples(x, y, sample_weight, class_weight)
-        validation = None if validation_data is None else loops.samples(*loops.unpacked(validation_data))
+        data = loops.samples(self, x, y, sample_weight, class_weight)
+        validation = None if validation_data is None else loops.samples(self, *loops.unpacked(validation_data))
         if validation is None and validation_split:
             data, validation = loops.split(data, validation_split)
         chain, batches = loops.prepared(self, data, batch_size)
@@ -241,13 +291,13 @@ class Model(Layer):
             raise ValueError("steps: expected None; an evaluation visits every sample")
         from fastconv.models import loops
 
-        chain, batches = loops.prepared(self, loops.samples(x, y, sample_weight), batch_size)
+        chain, batches = loops.prepared(self, loops.samples(self, x, y, sample_weight), batch_size)
         logs = loops.evaluate(self, chain, batches, verbose, callbacks)
         return logs if return_dict else loops.as_list(logs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: None = None, callbacks: Any = None
-    ) -> Array:
+    ) -> Any:
         """Return the model's outputs.
 
         Parameters
@@ -276,7 +326,7 @@ class Model(Layer):
         inputs, chain = self.prepare_inputs(x)
         return loops.predict(self, chain, inputs, batch_size, verbose, callbacks)
 
-    def predict_on_batch(self, x: Any) -> Array:
+    def predict_on_batch(self, x: Any) -> Any:
         """Return the model's outputs for one batch.
 
         Parameters
@@ -293,7 +343,7 @@ class Model(Layer):
             If the inputs do not fit.
         """
         inputs, chain = self.prepare_inputs(x)
-        return chain.forward(inputs if inputs.dtype == self.dtype else inputs.astype(self.dtype))
+        return chain.forward(each(inputs, lambda array: array.astype(self.dtype, copy=False)))
 
     def train_on_batch(
         self,
@@ -323,9 +373,9 @@ class Model(Layer):
         """
         from fastconv.models import loops
 
-        data = loops.samples(x, y, sample_weight, class_weight)
-        chain, batches = loops.prepared(self, data, len(data[0]))
-        logs = loops.one_batch(loops.Training(self, chain, self.objective, self.layers[-1], self.optimizer), batches)
+        data = loops.samples(self, x, y, sample_weight, class_weight)
+        chain, batches = loops.prepared(self, data, loops.count(data[0]))
+        logs = loops.one_batch(loops.Training(self, chain, self.objective, self.last_layer, self.optimizer), batches)
         return logs if return_dict else loops.as_list(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -348,8 +398,8 @@ class Model(Layer):
         """
         from fastconv.models import loops
 
-        data = loops.samples(x, y, sample_weight)
-        chain, batches = loops.prepared(self, data, len(data[0]))
+        data = loops.samples(self, x, y, sample_weight)
+        chain, batches = loops.prepared(self, data, loops.count(data[0]))
         logs = loops.one_batch(loops.Evaluation(self, chain, self.objective), batches)
         return logs if return_dict else loops.as_list(logs)
 
@@ -403,7 +453,7 @@ class Model(Layer):
         """
         from fastconv.models.summary import print_summary
 
-        print_summary(self, self._layer_shapes(), line_length, print_fn, show_trainable)
+        print_summary(self, self._layer_shapes(), line_length, print_fn, show_trainable, self.connections())
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Save architecture, weights, what `compile` was told, and the optimizer's state.
@@ -470,13 +520,17 @@ class Model(Layer):
             raise ValueError("You must call `compile()` before using the model.")
         return self._objective
 
-    def prepare_inputs(self, x: Any) -> tuple[Array, Chain]:
+    def prepare_inputs(self, x: Any) -> tuple[Any, Chain | Graph]:
         """Return inputs in the shape that the model was built for, building it first if it was not, and its chain."""
         inputs = as_array(x, "x")
         expected = self.expected_shape(inputs.shape)
         if inputs.shape[1:] != expected[1:]:
             inputs = fit_inputs(inputs, expected, self.name)
         return inputs, self.chain(inputs.shape)
+
+    def connections(self) -> list[str] | None:
+        """Return for each layer the names of those that it was called on; None where they just follow one another."""
+        return None
 
     def _layer_shapes(self) -> list[Shape | None]:
         return [None for _ in self.layers]

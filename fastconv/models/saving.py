@@ -16,6 +16,7 @@ from fastconv.layers.layer import unfilled_weights
 from fastconv.layers.variable import Variable
 from fastconv.models import containers
 from fastconv.models.containers import DamagedFileError
+from fastconv.models.known import model_classes
 
 if TYPE_CHECKING:
     from fastconv.models.model import Model
@@ -101,7 +102,7 @@ def load_model(
 
     Returns
     -------
-    Sequential
+    Sequential or Functional
 
     Raises
     ------
@@ -119,8 +120,6 @@ def load_model(
     ...     load_model(f"{folder}/lenet5.npz").count_params()
     61706
     """
-    from fastconv.models.sequential import Sequential
-
     path = Path(filepath)
     description, arrays = _read(path)
     if description.get("model") is None:
@@ -129,7 +128,7 @@ def load_model(
         with _registry.custom_objects_in_scope(custom_objects):
             stored = [arrays[name] for name in description["weights"]]
             with unfilled_weights(sum(array.size for array in stored)):
-                model = _registry.resolve(description["model"], {"Sequential": Sequential}, "model")
+                model = _registry.resolve(description["model"], model_classes(), "model")
             _assign(model.variables, stored, path)
             if compile and description.get("compile") is not None:
                 model.compile_from_config(description["compile"])
@@ -146,11 +145,12 @@ def compile_config(model: Model) -> dict[str, Any] | None:
     told = model.compile_arguments
     if told is None:
         return None
+    loss = model.loss
+    several = [losses.serialize(one) for one in loss.losses] if model.several_outputs and loss is not None else None
     return {
         "optimizer": optimizers.serialize(model.optimizer),
-        "loss": losses.serialize(model.loss),
-        "metrics": _registry.serialize(told["metrics"]),
-        "weighted_metrics": _registry.serialize(told["weighted_metrics"]),
+        "loss": losses.serialize(loss) if several is None else several,
+        **{name: _registry.serialize(value) for name, value in told.items()},
     }
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from fastconv import _registry, layers
+from fastconv import _registry
 from fastconv.layers.arguments import Array, Shape, shape_of
 from fastconv.layers.input_layer import InputLayer
 from fastconv.layers.layer import Layer
+from fastconv.layers.symbolic import SymbolicTensor
 from fastconv.models.chain import Chain
+from fastconv.models.known import layer_classes
 from fastconv.models.model import Model
 
 
@@ -39,7 +41,10 @@ class Sequential(Model):
     """
 
     def __init__(
-        self, layers: Sequence[Layer] | Layer | None = None, trainable: bool = True, name: str | None = None
+        self,
+        layers: Sequence[Layer | SymbolicTensor] | Layer | None = None,
+        trainable: bool = True,
+        name: str | None = None,
     ) -> None:
         super().__init__(trainable=trainable, name=name)
         self._layers: list[Layer] = []
@@ -56,14 +61,16 @@ class Sequential(Model):
         """The layers, in order, without the one that only says what the model takes."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
-    def add(self, layer: Layer, rebuild: bool = True) -> None:
-        """Add a layer at the end.
+    def add(self, layer: Layer | SymbolicTensor, rebuild: bool = True) -> None:
+        """Add a layer, or what `Input` returned, at the end.
 
         Raises
         ------
         ValueError
             If it is no layer, its name is taken, or it does not fit.
         """
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise ValueError(
                 "Only instances of `Layer` can be added to a Sequential model."
@@ -249,10 +256,8 @@ class Sequential(Model):
         """
         if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
             raise ValueError(f"config: expected a dict with 'name' and 'layers', got {config!r}")
-        table = {name: kind for name in layers.__all__ if isinstance(kind := getattr(layers, name), type)}
-        table["Sequential"] = Sequential
         with _registry.custom_objects_in_scope(custom_objects):
-            made = [_registry.resolve(item, table, "layer") for item in config["layers"]]
+            made = [_registry.resolve(item, layer_classes(), "layer") for item in config["layers"]]
         model = cls(made, name=config.get("name"))
         if not config.get("trainable", True):
             model.trainable = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
 from fastconv.models.chain import Chain
+from fastconv.models.graph import Graph
 from fastconv.models.objective import Objective
 from fastconv.optimizers import Optimizer
 
@@ -16,7 +17,7 @@ class Evaluation:
     ----------
     model : Layer
         Owns the weights, whose regularizers add to the loss.
-    chain : Chain
+    chain : Chain or Graph
         The model's layers.
     objective : Objective
         Gathers loss and metrics.
@@ -27,7 +28,7 @@ class Evaluation:
         If there is no loss.
     """
 
-    def __init__(self, model: Layer, chain: Chain, objective: Objective) -> None:
+    def __init__(self, model: Layer, chain: Chain | Graph, objective: Objective) -> None:
         self.chain = chain
         self.objective = objective
         self.loss = objective.require_loss()
@@ -72,7 +73,9 @@ class Training(Evaluation):
         If there is no loss.
     """
 
-    def __init__(self, model: Layer, chain: Chain, objective: Objective, last: Layer, optimizer: Optimizer) -> None:
+    def __init__(
+        self, model: Layer, chain: Chain | Graph, objective: Objective, last: Layer, optimizer: Optimizer
+    ) -> None:
         super().__init__(model, chain, objective)
         self.optimizer = optimizer
         self.lowest = chain.first_trainable

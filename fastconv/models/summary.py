@@ -20,6 +20,7 @@ def print_summary(
     line_length: int | None = None,
     print_fn: Callable[[str], Any] | None = None,
     show_trainable: bool = False,
+    connections: list[str] | None = None,
 ) -> None:
     """Print a model's layers, the shapes of their outputs and the numbers of their weights.
 
@@ -34,9 +35,14 @@ def print_summary(
         Called once, with the whole text, in place of ``print``.
     show_trainable : bool
         Add a column that says whether training changes a layer's weights.
+    connections : list of str, optional
+        For each layer, what it was called on.
     """
     header = (*_HEADER, "Trainable") if show_trainable else _HEADER
     rows = [_row(layer, shape, show_trainable) for layer, shape in zip(model.layers, shapes, strict=True)]
+    if connections is not None:
+        header = (*header, "Connected to")
+        rows = [(*row, text) for row, text in zip(rows, connections, strict=True)]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     missing = (line_length or 0) - sum(widths) - 3 * (len(widths) - 1)
     widths[0] += max(missing, 0)
