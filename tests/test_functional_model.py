@@ -259,6 +259,52 @@ def test_a_symbolic_tensor_has_no_values() -> None:
         _ = dense.input
 
 
+MERGERS: dict[str, tuple[type[layers.Layer], list[tuple[int, ...]]]] = {
+    "add": (layers.Add, [(2, 3, 4), (2, 1, 4), (2, 3, 4)]),
+    "subtract": (layers.Subtract, [(2, 3, 4), (2, 3, 4)]),
+    "multiply": (layers.Multiply, [(2, 3, 4), (2, 3, 1), (2, 1, 4)]),
+    "average": (layers.Average, [(2, 3), (2, 3), (2, 3)]),
+    "maximum": (layers.Maximum, [(2, 3), (2, 3), (2, 1)]),
+    "minimum": (layers.Minimum, [(2, 3), (2, 3), (2, 3)]),
+    "concatenate": (layers.Concatenate, [(2, 3, 4), (2, 3, 1), (2, 3, 2)]),
+}
+
+
+@pytest.mark.parametrize("name", MERGERS)
+def test_merging_layers(name: str) -> None:
+    kind, shapes = MERGERS[name]
+    layer = kind(dtype="float64")
+    assert kind.from_config(json.loads(json.dumps(layer.get_config()))).get_config() == layer.get_config()
+    inputs = [RNG.standard_normal(shape) for shape in shapes]
+    outputs = layer(inputs, training=True)
+    assert outputs.shape == tuple(layer.compute_output_shape(shapes))
+    assert tuple(layer.compute_output_shape([(None, *shape[1:]) for shape in shapes])) == (None, *outputs.shape[1:])
+    direction = RNG.standard_normal(outputs.shape)
+    for found, array in zip(layer.backward(direction.copy()), inputs, strict=True):
+
+        def total() -> float:
+            return float((layer.call(inputs) * direction).sum())
+
+        wanted = np.empty_like(array)
+        for index in np.ndindex(array.shape):
+            before = array[index]
+            array[index] = before + 1e-6
+            above = total()
+            array[index] = before - 1e-6
+            wanted[index] = (above - total()) / 2e-6
+            array[index] = before
+        np.testing.assert_allclose(found, wanted, atol=1e-7)
+    with pytest.raises(ValueError, match="backward needs a call with training=True before it"):
+        layer.backward(direction)
+
+
+def test_equal_inputs_share_the_gradient() -> None:
+    layer = layers.Maximum()
+    layer([np.ones((1, 2)), np.array([[1.0, 2.0]])], training=True)
+    first, second = layer.backward(np.ones((1, 2), np.float32))
+    assert (first.tolist(), second.tolist()) == ([[0.5, 0.0]], [[0.5, 1.0]])
+
+
 def two(shape: tuple[int, ...] = (3,)) -> list[Any]:
     return [Input(shape), Input(shape)]
 

@@ -114,7 +114,25 @@ def test_layer_and_its_gradients(keras: Any, case: tuple[str, dict[str, Any]], d
         close(mine, other)
 
 
-LAYER_NAMES = sorted({kind for kind, _ in IMAGE_LAYERS} | {"InputLayer"})
+MERGING = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Concatenate"]
+
+
+@pytest.mark.parametrize("kind", MERGING)
+def test_merging_layer_and_its_gradients(keras: Any, kind: str) -> None:
+    import torch
+
+    inputs = [IMAGES, IMAGES[::-1].copy(), np.where(IMAGES > 0, IMAGES, 0.5).astype(np.float32)]
+    theirs, ours = getattr(keras.layers, kind)(), getattr(layers, kind)()
+    tensors = [torch.tensor(array, requires_grad=True) for array in inputs]
+    outputs = theirs(tensors)
+    gradient = RNG.standard_normal(outputs.shape).astype(np.float32)
+    outputs.backward(torch.tensor(gradient))
+    close(ours(inputs, training=True), outputs.detach())
+    for mine, other in zip(ours.backward(gradient.copy()), tensors, strict=True):
+        close(mine, other.grad)
+
+
+LAYER_NAMES = sorted({kind for kind, _ in IMAGE_LAYERS} | {"InputLayer", *MERGING})
 
 
 @pytest.mark.parametrize("kind", LAYER_NAMES)
@@ -458,6 +476,41 @@ def test_lenet5_predicts_the_same(keras: Any) -> None:
     ours.set_weights(theirs.get_weights())
     images = RNG.integers(0, 2, (7, 32, 32, 1)).astype(np.uint8)
     close(ours.predict(images, verbose=0), theirs.predict(images, verbose=0))
+
+
+def branches(module: Any) -> Any:
+    x = module.layers.Input((9, 8, 4))
+    y = module.layers.Conv2D(6, 3, padding="same", activation="relu", name="c1")(x)
+    dense = module.layers.Dense(5, activation="tanh", name="shared")
+    z = module.layers.Add(name="add")([module.layers.Conv2D(6, 1, name="c2")(x), y])
+    both = module.layers.Concatenate(name="both")([z, module.layers.MaxPooling2D(3, 1, "same", name="p")(y)])
+    flat = module.layers.Flatten(name="flat")
+    pooled = module.layers.GlobalAveragePooling2D(name="g")
+    far = module.layers.Dense(3, activation="softmax", name="far")(module.layers.Dense(5, name="up")(flat(both)))
+    near = module.layers.Dense(1, name="near")(dense(dense(module.layers.Dense(5, name="d")(pooled(y)))))
+    return module.models.Model(x, [far, near])
+
+
+def test_steps_of_training_a_model_with_branches(keras: Any) -> None:
+    theirs, ours = branches(keras), branches(Ours)
+    assert [layer.name for layer in ours.layers][1:] == [layer.name for layer in theirs.layers][1:]
+    assert [v.shape for v in ours.weights] == [tuple(v.shape) for v in theirs.weights]
+    values = [0.2 * RNG.standard_normal(w.shape).astype(np.float32) for w in theirs.get_weights()]
+    theirs.set_weights(values)
+    ours.set_weights(values)
+    for mine, other in zip(ours.predict(IMAGES, verbose=0), theirs.predict(IMAGES, verbose=0), strict=True):
+        close(mine, other)
+    targets = [np.array([0, 2, 1, 1, 0]), RNG.standard_normal((5, 1)).astype(np.float32)]
+    for model in (theirs, ours):
+        model.compile(
+            "sgd", ["sparse_categorical_crossentropy", "mse"], loss_weights=[1.0, 0.3], metrics=[["accuracy"], ["mae"]]
+        )
+        model.fit(IMAGES, targets, epochs=3, batch_size=2, shuffle=False, verbose=0)
+    assert ours.history.history.keys() == theirs.history.history.keys()
+    for name, series in theirs.history.history.items():
+        close(ours.history.history[name], series)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        close(mine, other)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------

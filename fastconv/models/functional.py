@@ -266,9 +266,10 @@ class Functional(Model):
         for place, item in enumerate(config["layers"]):
             if "within" in item:
                 holder, *path = item["within"]
-                made[place] = made[holder]
+                layer: Layer = made[holder]
                 for index in path:
-                    made[place] = made[place].sublayers()[index]
+                    layer = layer.sublayers()[index]
+                made[place] = layer
         tensors: list[list[SymbolicTensor]] = []
 
         def found(place: Any) -> SymbolicTensor:

@@ -112,7 +112,7 @@ class Graph:
     >>> from fastconv import layers
     >>> x = layers.Input((2,))
     >>> twice = Graph([x], [layers.Add()([x, x])])
-    >>> twice.forward(np.ones((1, 2), np.float32)), twice.backward(np.ones((1, 2), np.float32))
+    >>> twice.forward(np.ones((1, 2), np.float32), training=True), twice.backward(np.ones((1, 2), np.float32))
     (array([[2., 2.]], dtype=float32), array([[2., 2.]], dtype=float32))
     """
 
