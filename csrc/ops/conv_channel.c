@@ -1,5 +1,8 @@
 /* The channel family: register tiles of output positions x output channels, with pointers to the positions' input
- * vectors (direct), or to rows of an im2col panel. Serves channels-last convolution, and im2col in both layouts.
+ * vectors (direct), or to rows of an im2col matrix. Serves channels-last convolution, and im2col in both layouts.
+ *
+ * A row of the im2col matrix is built in a panel, unless its parts lie ready: in channels-last images the taps of a
+ * kernel row are neighbours, so a position inside the image only needs a pointer for each kernel row.
  *
  * Positions of all images form one line; a chunk of it (some register tiles) gets its pointers or its panel built
  * once, then every tile of output channels runs over the chunk, so that weights are read once per chunk.
@@ -11,7 +14,10 @@
 
 enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
 
-/* Workspace of one thread. Direct: pointers[tile][tap][row]. im2col: panel[position][product]. */
+enum { CHUNK_RESULTS = 256 * 1024, LEAST_TILES = 4 }; /* results of a chunk stay in L2 */
+
+/* Workspace of one thread. Direct: pointers[tile][tap][row]. im2col: panel[position][product], and pointers[tile]
+ * [kernel row][row] into it or past it. */
 typedef struct {
     const void **pointers;
     char *panel;
@@ -25,8 +31,9 @@ typedef struct {
 typedef struct {
     const fc_conv_call *call;
     const fc_phase *phase;
-    const char *packed; /* of this phase */
-    ptrdiff_t block;    /* channels of one partial sum */
+    const char *packed;     /* of this phase */
+    ptrdiff_t taps, length; /* what a position's pointers lead to: so many runs of so many elements */
+    ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
     ptrdiff_t first, count;
     int tiles;
     workspace *at;
@@ -36,11 +43,19 @@ static ptrdiff_t products(const fc_conv_plan *plan, ptrdiff_t taps) { return tap
 
 static ptrdiff_t most_taps(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1] * desc->kernel[2]; }
 
+static ptrdiff_t kernel_rows(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1]; }
+
 /* Kernel rows, of every channel where channels are planes. */
 static ptrdiff_t most_stretches(const fc_conv_desc *desc)
 {
     const ptrdiff_t channels = desc->layout == FC_CHANNELS_LAST ? 1 : fc_conv_channels(desc).ic;
-    return desc->kernel[0] * desc->kernel[1] * channels;
+    return kernel_rows(desc) * channels;
+}
+
+/* What stands for padding: a tap, or with im2col a kernel row. */
+static ptrdiff_t zeros_of(const fc_conv_plan *plan)
+{
+    return fc_conv_channels(&plan->desc).ic * (plan->algorithm == FC_IM2COL ? plan->desc.kernel[2] : 1);
 }
 
 /* Register tiles per chunk: as many as keep pointers or panel small. */
@@ -49,8 +64,11 @@ static int chunk_tiles(const fc_conv_plan *plan)
     const ptrdiff_t taps = most_taps(&plan->desc);
     const double row = plan->algorithm == FC_IM2COL ? (double)products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
-    const double tiles = CHUNK_BYTES / (row * plan->rows);
-    return tiles < 1 ? 1 : tiles > CHUNK_TILES ? CHUNK_TILES : (int)tiles;
+    const double result = (double)fc_conv_channels(&plan->desc).dst_channels * (double)fc_element(&plan->desc);
+    const double inputs = CHUNK_BYTES / (row * plan->rows), results = CHUNK_RESULTS / (result * plan->rows);
+    const double tiles = inputs < results ? inputs : results < LEAST_TILES ? LEAST_TILES : results;
+    const double fitting = tiles < inputs ? tiles : inputs;
+    return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
 }
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
@@ -60,11 +78,11 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     const bool im2col = plan->algorithm == FC_IM2COL;
     ptrdiff_t cells;
     arena->fits = fc_multiply(rows, im2col ? products(plan, taps) : taps, &cells) && arena->fits;
-    at->pointers = im2col ? NULL : fc_carve(arena, cells, sizeof(void *));
+    at->pointers = fc_carve(arena, im2col ? rows * kernel_rows(&plan->desc) : cells, sizeof(void *));
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
-    at->zeros = im2col ? NULL : fc_carve(arena, fc_conv_channels(&plan->desc).ic, element);
+    at->zeros = fc_carve(arena, zeros_of(plan), element);
     at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
 }
 
@@ -131,6 +149,7 @@ typedef struct {
     ptrdiff_t channels;       /* whose kernel rows follow each other */
     ptrdiff_t image, channel; /* elements from an image, a channel to the next */
     bool together;            /* the taps of a kernel row are neighbours */
+    bool ready;               /* and long enough to be read where they lie */
 } layout_of_products;
 
 static layout_of_products products_in(const chunk *s)
@@ -147,6 +166,7 @@ static layout_of_products products_in(const chunk *s)
         .channel = last ? 1 : plane,
     };
     layout.together = axis[2].offset_step * layout.pixel == layout.vector;
+    layout.ready = last && layout.together && axis[2].taps > 0;
     return layout;
 }
 
@@ -192,36 +212,70 @@ static void fill_position(const chunk *s, const layout_of_products *layout, ptrd
     }
 }
 
-/* The chunk's panel, row of positions by row of positions. */
-static void fill_panel(const chunk *s, ptrdiff_t group)
+/* Positions of a row from `column` on, at most `count`, whose kernel rows are neither padding nor scattered. */
+static ptrdiff_t whole_positions(const fc_axis *axis, const layout_of_products *layout, ptrdiff_t column,
+                                 ptrdiff_t count)
 {
-    const layout_of_products layout = products_in(s);
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
     const fc_window first = fc_valid(axis, axis->offset_first);
     const fc_window last = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
+    if (!layout->together || column < first.begin || column < last.begin)
+        return 0;
+    return fc_min(fc_max_extent(fc_min(last.end, first.end) - column, 0), count);
+}
+
+/* The chunk's panel, row of positions by row of positions. */
+static void fill_panel(const chunk *s, const layout_of_products *layout, ptrdiff_t group)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
     char *panel = s->at->panel;
+    for (ptrdiff_t i = 0; i < s->count; i++)
+        s->at->pointers[i] = panel + (size_t)(i * length) * s->call->element;
     for (ptrdiff_t done = 0; done < s->count;) {
         ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
-        const ptrdiff_t stretches = find_stretches(s, &layout, place, image, group);
-        const ptrdiff_t inner = fc_min(last.end, first.end) - place[2]; /* positions with every tap inside */
-        const ptrdiff_t run = place[2] >= last.begin && place[2] >= first.begin && layout.together
-                                  ? fc_min(fc_max_extent(inner, 0), s->count - done)
-                                  : 0;
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        const ptrdiff_t run = whole_positions(axis, layout, place[2], s->count - done);
         if (run > 0)
             s->call->kernels->conv->copy_stretches(&(fc_stretches){
                 .src = s->at->stretches,
                 .rows = stretches,
-                .length = axis->taps * layout.vector,
-                .src_step = axis->src_step * layout.pixel,
+                .length = axis->taps * layout->vector,
+                .src_step = axis->src_step * layout->pixel,
                 .count = run,
                 .dst = panel,
                 .dst_step = length,
             });
         else
-            fill_position(s, &layout, stretches, place[2], panel);
+            fill_position(s, layout, stretches, place[2], panel);
         done += fc_max_extent(run, 1);
         panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
+    }
+}
+
+/* The kernel rows of one register tile's positions, [kernel row][row]: in src, or in the panel where some of their
+ * taps are padding. */
+static void fill_rows(const chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t begin,
+                      ptrdiff_t rows, const void **pointers)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element, step = axis->src_step * layout->pixel * element;
+    const ptrdiff_t length = axis->taps * layout->vector * element;
+    char *panel = s->at->panel + begin * products(s->call->plan, s->phase->taps) * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + begin + r, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        run = whole_positions(axis, layout, place[2], rows - r);
+        for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
+            const char *src = s->at->stretches[j];
+            for (ptrdiff_t i = 0; i < run; i++)
+                pointers[j * rows + r + i] = src ? src + i * step : s->at->zeros;
+        }
+        if (run > 0)
+            continue;
+        fill_position(s, layout, stretches, place[2], panel + r * stretches * length);
+        for (ptrdiff_t j = 0; j < stretches; j++)
+            pointers[j * rows + r] = panel + (r * stretches + j) * length;
+        run = 1;
     }
 }
 
@@ -264,16 +318,18 @@ static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_
     }
 }
 
-/* pointers[tile][tap][row] of the chunk. */
-static void fill_pointers(const chunk *s, ptrdiff_t group)
+/* pointers[tile][tap or kernel row][row] of the chunk. */
+static void fill_pointers(const chunk *s, const layout_of_products *layout, ptrdiff_t group)
 {
-    const layout_of_products layout = products_in(s);
     const void **pointers = s->at->pointers;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
-        fill_tile(s, &layout, group, s->first + begin, end - begin, pointers);
-        pointers += s->phase->taps * (end - begin);
+        if (s->call->plan->algorithm == FC_IM2COL)
+            fill_rows(s, layout, group, begin, end - begin, pointers);
+        else
+            fill_tile(s, layout, group, s->first + begin, end - begin, pointers);
+        pointers += s->taps * (end - begin);
     }
 }
 
@@ -289,42 +345,31 @@ static void prepare(const chunk *s, ptrdiff_t group)
         for (ptrdiff_t j = 0; j < run; j++)
             s->at->offsets[i + j] = at + j * step;
     }
-    if (s->call->plan->algorithm == FC_IM2COL)
-        fill_panel(s, group);
+    const layout_of_products layout = products_in(s);
+    if (s->call->plan->algorithm == FC_IM2COL && !layout.ready)
+        fill_panel(s, &layout, group);
     else
-        fill_pointers(s, group);
+        fill_pointers(s, &layout, group);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
-/* One register tile, all its partial sums. */
-static void sum_direct(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,
-                       const char *weights, ptrdiff_t width)
+/* One register tile, all its partial sums of FC_SUM_LENGTH products. */
+static void sum_tile(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,
+                     const char *weights, ptrdiff_t width)
 {
-    const ptrdiff_t taps = s->phase->taps, channels = s->call->channels.ic;
     bool accumulate = false;
-    for (ptrdiff_t c = 0; c < channels; c += s->block) {
-        const ptrdiff_t together = fc_min(s->block, channels - c);
-        for (ptrdiff_t t = 0; t < taps; t += FC_SUM_LENGTH) {
-            const ptrdiff_t run = fc_min(FC_SUM_LENGTH, taps - t);
-            kernel(pointers + t * rows, run, c, together, weights, s->at->acc, accumulate);
-            weights += (size_t)(run * together * width) * s->call->element;
-            accumulate = true;
+    for (ptrdiff_t first = 0; first < s->length; first += s->block) {
+        const ptrdiff_t together = fc_min(s->block, s->length - first);
+        const ptrdiff_t most = fc_max_extent(FC_SUM_LENGTH / together, 1);
+        for (ptrdiff_t t = 0; t < s->taps; t += most) {
+            const ptrdiff_t taps = fc_min(most, s->taps - t);
+            for (ptrdiff_t c = 0; c < together; c += FC_SUM_LENGTH, accumulate = true) {
+                const ptrdiff_t channels = fc_min(FC_SUM_LENGTH, together - c);
+                kernel(pointers + t * rows, taps, first + c, channels, weights, s->at->acc, accumulate);
+                weights += (size_t)(taps * channels * width) * s->call->element;
+            }
         }
-    }
-}
-
-static void sum_panel(const chunk *s, fc_channel_fn *kernel, const char *panel, ptrdiff_t rows, const char *weights,
-                      ptrdiff_t width)
-{
-    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
-    const void *row[FC_MAX_ROWS];
-    for (ptrdiff_t r = 0; r < rows; r++)
-        row[r] = panel + (size_t)(r * length) * s->call->element;
-    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
-        const ptrdiff_t run = fc_min(FC_SUM_LENGTH, length - i);
-        kernel(row, 1, i, run, weights, s->at->acc, i > 0);
-        weights += (size_t)(run * width) * s->call->element;
     }
 }
 
@@ -348,11 +393,9 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
         fc_channel_fn *const kernel = call->kernels->channel[plan->vectors][rows];
         if (length == 0)
             memset(s->at->acc, 0, (size_t)(rows * width) * call->element);
-        else if (plan->algorithm == FC_IM2COL)
-            sum_panel(s, kernel, s->at->panel + (size_t)(begin * length) * call->element, rows, weights, width);
         else
-            sum_direct(s, kernel, pointers, rows, weights, width);
-        pointers += s->phase->taps * rows;
+            sum_tile(s, kernel, pointers, rows, weights, width);
+        pointers += s->taps * rows;
         call->kernels->conv->store_rows(&(fc_row_store){
             .acc = s->at->acc,
             .rows = (int)rows,
@@ -366,6 +409,15 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
             .epilogue = &call->epilogue,
         });
     }
+}
+
+static void set_runs(chunk *s)
+{
+    const ptrdiff_t ic = s->call->channels.ic, taps = s->phase->taps;
+    const bool im2col = s->call->plan->algorithm == FC_IM2COL, ready = products_in(s).ready;
+    s->taps = !im2col ? taps : ready ? s->phase->axis[0].taps * s->phase->axis[1].taps : 1;
+    s->length = !im2col ? ic : ready ? s->phase->axis[2].taps * ic : taps * ic;
+    s->block = im2col ? s->length : fc_channel_block(taps, ic);
 }
 
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
@@ -382,9 +434,9 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         .call = call,
         .phase = phase,
         .packed = packed,
-        .block = fc_channel_block(phase->taps, call->channels.ic),
         .at = at,
     };
+    set_runs(&s);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t work = unit / oc_tiles, group = work % call->channels.groups;
         if (work != ready) {
@@ -407,8 +459,7 @@ void fc_conv_channel(const void *context, int thread, int threads)
     workspace at;
     fc_arena arena = fc_thread_arena(call, thread);
     lay_out(call->plan, &arena, &at);
-    if (at.zeros)
-        memset(at.zeros, 0, (size_t)call->channels.ic * call->element);
+    memset(at.zeros, 0, (size_t)zeros_of(call->plan) * call->element);
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(desc, i, &phase);
