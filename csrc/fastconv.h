@@ -96,6 +96,7 @@ typedef struct {
     int lanes;                  /* elements of one vector */
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
+    bool joined;                /* rows of a weight gradient's tile run over taps and channels */
     ptrdiff_t band;             /* elements of a plane's band of input; 0 for other families */
     size_t packed_bytes;        /* of packed weights, 64-byte aligned */
     size_t workspace_bytes;     /* of one thread's workspace, a multiple of 128 */

@@ -57,6 +57,28 @@ typedef void fc_copy_rectangle_fn(const fc_rectangle *);
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
 
+/* Pixels of either layout, brought together: dst[p * width + c] = src[p * pixel_step + c * channel_step] for c < live,
+ * zero from there to `width`. */
+typedef struct {
+    const void *src;
+    ptrdiff_t pixel_step, channel_step;
+    ptrdiff_t pixels;
+    int live, width;
+    void *dst;
+} fc_gather;
+typedef void fc_gather_fn(const fc_gather *);
+
+/* Columns of a tile of sums: dst[k * channel_step + j] = acc[rows[j] + k] for j < count, k < live. */
+typedef struct {
+    const void *acc;
+    const ptrdiff_t *rows;
+    ptrdiff_t count;
+    int live; /* acc is readable to the end of the last vector */
+    ptrdiff_t channel_step;
+    void *dst;
+} fc_column_store;
+typedef void fc_store_columns_fn(const fc_column_store *);
+
 /* Stretches of `length` elements, gathered for `count` consecutive positions: dst[p * dst_step + j * length + i] =
  * src[j][p * src_step + i] for j < rows, or zero where src[j] is NULL. */
 typedef struct {
@@ -100,6 +122,8 @@ struct fc_conv_kernels {
     fc_copy_rectangle_fn *copy_rectangle;
     fc_copy_stretches_fn *copy_stretches;
     fc_transpose_fn *transpose;
+    fc_gather_fn *gather;
+    fc_store_columns_fn *store_columns;
     fc_depthwise_fn *depthwise;
     fc_pack_fn *pack;
 };

@@ -20,16 +20,29 @@ typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t fir
 typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights, void *acc,
                          bool accumulate);
 
+/* Staged operands of a weight gradient: `runs` stretches of `length` pixels, all taken by one register tile. */
+typedef struct {
+    const void *src; /* [pixel][width] */
+    const ptrdiff_t *starts;
+    ptrdiff_t runs, length;
+    ptrdiff_t width, step; /* elements of a pixel, and from a pixel of the run to the next */
+    const void *grad;      /* [pixel][vectors * lanes] */
+} fc_grad_panel;
+
+/* acc[r][k] (+)= sum over runs i and their pixels p of src[starts[i] * width + p * step + r] * grad[pixel][k]. */
+typedef void fc_weight_grad_fn(const fc_grad_panel *panel, void *acc, bool accumulate);
+
 /* A stretch of `count` pixels: src and grad point at the first one's channels. */
 typedef struct {
     const void *src, *grad;
     ptrdiff_t count;
 } fc_pixel_run;
 
-/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r]] * grad[p * grad_step + grad_first +
- * k]; depthwise, the input is taken lane by lane too: src[p * src_step + offsets[r] + k]. */
-typedef void fc_weight_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets, ptrdiff_t src_step,
-                               ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc, bool accumulate);
+/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r] + k] * grad[p * grad_step +
+ * grad_first + k]. */
+typedef void fc_depthwise_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets,
+                                  ptrdiff_t src_step, ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc,
+                                  bool accumulate);
 
 struct fc_conv_kernels;      /* conv_kernels.h */
 struct fc_pool_kernels;      /* pool_kernels.h */
@@ -38,11 +51,11 @@ struct fc_pointwise_kernels; /* pointwise_kernels.h */
 typedef struct {
     int lanes;
     int max_rows[FC_MAX_VECTORS + 1]; /* by vectors; 0: no such tile */
-    /* [vectors][rows]; depthwise tiles have one vector */
+    /* [vectors][rows]; depthwise tiles have one vector: [rows] */
     fc_channel_fn *const (*channel)[FC_MAX_ROWS + 1];
     fc_plane_fn *const (*plane)[FC_MAX_ROWS + 1];
     fc_weight_grad_fn *const (*weight_grad)[FC_MAX_ROWS + 1];
-    fc_weight_grad_fn *const *depthwise_weight_grad;
+    fc_depthwise_grad_fn *const *depthwise_weight_grad;
     const struct fc_conv_kernels *conv;
     const struct fc_pool_kernels *pool;
     const struct fc_pointwise_kernels *pointwise;

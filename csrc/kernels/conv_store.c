@@ -197,6 +197,8 @@ static void pack(const fc_pack_tile *s)
 }
 
 fc_depthwise_fn FC_NAME(conv_depthwise);
+fc_gather_fn FC_NAME(gather);
+fc_store_columns_fn FC_NAME(store_columns);
 
 const struct fc_conv_kernels FC_NAME(conv) = {
     .store_rows = store_rows,
@@ -204,6 +206,8 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .copy_rectangle = copy_rectangle,
     .copy_stretches = copy_stretches,
     .transpose = transpose,
+    .gather = FC_NAME(gather),
+    .store_columns = FC_NAME(store_columns),
     .depthwise = FC_NAME(conv_depthwise),
     .pack = pack,
 };

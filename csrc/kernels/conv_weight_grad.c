@@ -2,30 +2,26 @@
  * vectors along channels, input and gradient multiply lane by lane. */
 #include "tiles.h"
 
-/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r]] * grad[p * grad_step + grad_first +
- * k].
+/* acc[r][k] (+)= sum over the pixels of src[starts[i] * width + p * step + r] * grad[pixel][k], one register tile.
  *
- * runs     stretches of pixels; both operands are staged in zero-padded channels-last blocks
- * offsets  rows of them: where a (tap, channel) lies from a pixel, in elements
+ * src      staged pixels of `width` channels each, zero-padded; starts (in pixels) are those of the runs
+ * grad     staged [pixel][vectors * lanes], the pixels of all runs one after the other
  * acc      rows x (vectors * lanes)
+ *
+ * One pointer serves all rows of src: they are neighbours, so that no register holds an address per row.
  */
-FC_INLINE void tile(const int vectors, const int rows, const bool depthwise, const fc_pixel_run *runs, ptrdiff_t count,
-                    const ptrdiff_t *offsets, ptrdiff_t src_step, ptrdiff_t grad_first, ptrdiff_t grad_step,
-                    FC_REAL *acc, bool accumulate)
+FC_INLINE void tile(const int vectors, const int rows, const fc_grad_panel *s, FC_REAL *acc, bool accumulate)
 {
     FC_CLEAR_TILE(sum);
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const FC_REAL *src = runs[i].src, *grad = (const FC_REAL *)runs[i].grad + grad_first;
-        const FC_REAL *row[FC_MAX_ROWS];
-        FC_UNROLL for (int r = 0; r < rows; r++)
-            row[r] = src + offsets[r];
-        ptrdiff_t at = 0;
-        for (ptrdiff_t p = runs[i].count; p > 0; p--, at += src_step, grad += grad_step) {
+    const FC_REAL *FC_RESTRICT grad = s->grad;
+    for (ptrdiff_t i = 0; i < s->runs; i++) {
+        const FC_REAL *FC_RESTRICT src = (const FC_REAL *)s->src + s->starts[i] * s->width;
+        for (ptrdiff_t p = s->length; p > 0; p--, src += s->step, grad += vectors * FC_LANES) {
             fc_vec g[FC_MAX_VECTORS];
             FC_UNROLL for (int v = 0; v < vectors; v++)
                 g[v] = fc_load(grad + v * FC_LANES);
             FC_UNROLL for (int r = 0; r < rows; r++) {
-                const fc_vec x = depthwise ? fc_load(row[r] + at) : fc_splat(row[r][at]);
+                const fc_vec x = fc_splat(src[r]);
                 FC_UNROLL for (int v = 0; v < vectors; v++)
                     sum[r][v] += x * g[v];
             }
@@ -34,22 +30,50 @@ FC_INLINE void tile(const int vectors, const int rows, const bool depthwise, con
     fc_put_tile(vectors, rows, sum, acc, accumulate);
 }
 
-#define DEFINE(name, v, r, depthwise)                                                                                  \
-    static void name##_##v##_##r(const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets,                  \
-                                 ptrdiff_t src_step, ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc,             \
-                                 bool accumulate)                                                                      \
+#define DEFINE(v, r)                                                                                                   \
+    static void tile_##v##_##r(const fc_grad_panel *panel, void *acc, bool accumulate)                                 \
     {                                                                                                                  \
-        tile(v, r, depthwise, runs, count, offsets, src_step, grad_first, grad_step, acc, accumulate);                 \
+        tile(v, r, panel, acc, accumulate);                                                                            \
     }
-
-#define DEFINE_DENSE(v, r) DEFINE(tile, v, r, false)
-FC_TILES(DEFINE_DENSE)
+FC_TILES(DEFINE)
 
 #define ENTRY(v, r) [v][r] = tile_##v##_##r,
 fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1] = {FC_TILES(ENTRY)};
 
-#define DEFINE_DEPTHWISE(v, r) DEFINE(depthwise, v, r, true)
+/* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r] + k] * grad[p * grad_step +
+ * grad_first + k].
+ *
+ * runs     stretches of pixels; both operands are staged in zero-padded channels-last blocks
+ * offsets  rows of them: where a tap lies from a pixel, in elements
+ * acc      rows x lanes
+ */
+FC_INLINE void depthwise(const int rows, const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets,
+                         ptrdiff_t src_step, ptrdiff_t grad_first, ptrdiff_t grad_step, FC_REAL *acc, bool accumulate)
+{
+    const int vectors = 1;
+    FC_CLEAR_TILE(sum);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const FC_REAL *src = runs[i].src, *grad = (const FC_REAL *)runs[i].grad + grad_first;
+        const FC_REAL *row[FC_MAX_ROWS];
+        FC_UNROLL for (int r = 0; r < rows; r++)
+            row[r] = src + offsets[r];
+        ptrdiff_t at = 0;
+        for (ptrdiff_t p = runs[i].count; p > 0; p--, at += src_step, grad += grad_step) {
+            const fc_vec g = fc_load(grad);
+            FC_UNROLL for (int r = 0; r < rows; r++)
+                sum[r][0] += fc_load(row[r] + at) * g;
+        }
+    }
+    fc_put_tile(vectors, rows, sum, acc, accumulate);
+}
+
+#define DEFINE_DEPTHWISE(v, r)                                                                                         \
+    static void depthwise_##r(const fc_pixel_run *runs, ptrdiff_t count, const ptrdiff_t *offsets, ptrdiff_t src_step, \
+                              ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc, bool accumulate)                   \
+    {                                                                                                                  \
+        depthwise(r, runs, count, offsets, src_step, grad_first, grad_step, acc, accumulate);                          \
+    }
 FC_ROWS_8(DEFINE_DEPTHWISE, 1)
 
-#define DEPTHWISE_ENTRY(v, r) [r] = depthwise_##v##_##r,
-fc_weight_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1] = {FC_ROWS_8(DEPTHWISE_ENTRY, 1)};
+#define DEPTHWISE_ENTRY(v, r) [r] = depthwise_##r,
+fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1] = {FC_ROWS_8(DEPTHWISE_ENTRY, 1)};

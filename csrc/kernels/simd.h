@@ -129,6 +129,22 @@ FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return (fc_vec){a[0], b[0]}; }
 FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return (fc_vec){a[1], b[1]}; }
 #endif
 
+/* Lane j of vector i becomes lane i of vector j. Each round sends one bit of a lane's number into the vector's. */
+FC_INLINE void fc_transpose_lanes(fc_vec v[FC_LANES])
+{
+    _Pragma("GCC unroll 4") for (int bit = 1; bit < FC_LANES; bit *= 2)
+    {
+        _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++)
+        {
+            if (i & bit)
+                continue;
+            const fc_vec even = fc_even(v[i], v[i + bit]), odd = fc_odd(v[i], v[i + bit]);
+            v[i] = even;
+            v[i + bit] = odd;
+        }
+    }
+}
+
 /* 0, 1, 2 … as integers. */
 FC_INLINE fc_mask fc_lane_numbers(void)
 {

@@ -5,7 +5,7 @@
 extern fc_channel_fn *const FC_NAME(conv_channel)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_plane_fn *const FC_NAME(conv_plane)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
-extern fc_weight_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
+extern fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
 extern const struct fc_conv_kernels FC_NAME(conv);
 extern const struct fc_pool_kernels FC_NAME(pool);
 extern const struct fc_pointwise_kernels FC_NAME(pointwise);

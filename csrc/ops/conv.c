@@ -49,7 +49,7 @@ fc_status fc_set_workspace(fc_conv_plan *plan, const fc_arena *measured)
     return measured->fits ? FC_OK : FC_OVERFLOW;
 }
 
-static bool is_depthwise(const fc_conv_desc *desc) { return desc->groups == desc->ic && desc->groups == desc->oc; }
+bool fc_is_depthwise(const fc_conv_desc *desc) { return desc->groups == desc->ic && desc->groups == desc->oc; }
 
 /* Output positions of one image, over all phases. */
 static ptrdiff_t positions(const fc_conv_desc *desc)
@@ -63,7 +63,7 @@ static ptrdiff_t positions(const fc_conv_desc *desc)
 static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
 {
     const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
-    if (is_depthwise(desc) || taps == 1)
+    if (fc_is_depthwise(desc) || taps == 1)
         return FC_DIRECT;
     if (desc->layout == FC_CHANNELS_LAST)
         return channels.ic < 8 ? FC_IM2COL : FC_DIRECT;
@@ -76,7 +76,7 @@ static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
         return FC_FAMILY_CHANNEL;
     if (desc->layout == FC_CHANNELS_FIRST)
         return FC_FAMILY_PLANE;
-    return is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;
+    return fc_is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;
 }
 
 static double flops_of(const fc_conv_desc *desc)
@@ -100,7 +100,7 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     if (desc->direction == FC_BACKWARD_WEIGHT) {
         plan->algorithm = FC_DIRECT;
         plan->family = FC_FAMILY_WEIGHT_GRAD;
-        return fc_plan_weight_grad(plan);
+        return fc_is_depthwise(&plan->desc) ? fc_plan_depthwise_grad(plan) : fc_plan_weight_grad(plan);
     }
     plan->algorithm = desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(desc)) : desc->algorithm;
     plan->family = family_of(desc, plan->algorithm);

@@ -40,6 +40,13 @@ ptrdiff_t fc_packed_width(const fc_conv_plan *plan);
 ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase);
 bool fc_reserve_packed(fc_conv_plan *plan);
 
+/* One input and one output channel a group. */
+bool fc_is_depthwise(const fc_conv_desc *desc);
+
+/* fc_conv_weight_grad for depthwise convolution. */
+fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
+                            const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads);
+
 /* Family loops: a thread's whole share of a run, and the plans that size them. */
 void fc_conv_channel(const void *call, int thread, int threads);
 void fc_conv_plane(const void *call, int thread, int threads);
@@ -48,6 +55,7 @@ fc_status fc_plan_channel(fc_conv_plan *plan);
 fc_status fc_plan_plane(fc_conv_plan *plan);
 fc_status fc_plan_depthwise(fc_conv_plan *plan);
 fc_status fc_plan_weight_grad(fc_conv_plan *plan);
+fc_status fc_plan_depthwise_grad(fc_conv_plan *plan);
 
 /* Members of a buffer, carved off one after the other, each 64-byte aligned. Without a base only `used` counts, which
  * is how a plan learns the size; false `fits` says that it overflowed. */

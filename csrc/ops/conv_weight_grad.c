@@ -1,397 +1,535 @@
-/* The gradient of the weights.
+/* The gradient of the weights: a matrix product of the input's channels, tap by tap, with the output's, over pixels.
  *
- * Blocks of output positions (some images, or a box of one) are staged one after the other: their gradients and the
- * zero-padded input that they see, both channels-last whatever the arrays' layout. Then every tile of the result, rows
- * of (tap, channel) by vectors of output channels, streams over the block's pixels. Threads share the staging first
- * and the tiles after it; each tile has one owner and one order of its sums, so the bits never depend on the threads.
+ * Input channels are cut into blocks of a register tile's rows. A pass takes as many blocks as fit half of a cache and
+ * goes over the batch: regions of it (some images, or a box of one) are staged block by block, [block][pixel][row],
+ * zero-padded, whatever the arrays' layout. Then every tile of the result streams over the region, FC_SUM_LENGTH pixels
+ * at a time, against a panel of the gradient, [pixel][lane], that its owner stages for itself. Few input channels give
+ * a block few rows; then the taps of a kernel row, which are neighbours in a staged row, are joined to one run of rows.
+ *
+ * Threads share the staging first and the tiles after it; each tile has one owner and one order of its sums, so the
+ * bits never depend on the threads.
  */
 #include "conv.h"
 #include "parallel.h"
 
 #include <string.h>
 
-enum { STAGE_BYTES = 384 * 1024, DEPTHWISE_ROWS = 8 };
+enum { STAGE_BYTES = 256 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
+
+/* What a plan comes down to, found again at each call. All counts are of one group. */
+typedef struct {
+    fc_conv_desc desc; /* with axes folded */
+    ptrdiff_t ic, oc, width, lane_tiles;
+    bool joined;                  /* a row of a tile is a (tap of a kernel row, channel) */
+    ptrdiff_t parts;              /* register tiles of a tap's rows */
+    ptrdiff_t blocks;             /* of staged channels: parts, or one when joined */
+    ptrdiff_t taps, inner;        /* taps that are walked one by one; those that are joined */
+    ptrdiff_t together;           /* blocks of all groups that one pass stages */
+    ptrdiff_t step[FC_SPATIAL];   /* from a staged position to the next, in the input */
+    ptrdiff_t stride[FC_SPATIAL]; /* from an output position to the next, in staged ones */
+} shape;
 
 /* Shared by all threads. */
 typedef struct {
-    char *src, *grad;
-    char *acc;          /* [item][row][lane] */
-    ptrdiff_t *offsets; /* of every row of a group in a staged image, in elements */
-    ptrdiff_t *row_at;  /* of every row of a group in dweights */
-    fc_pixel_run *runs; /* the block's output rows */
+    char *src;         /* [block][image][depth][row][column][channel of the block] */
+    char *acc;         /* [item][row][lane] */
+    ptrdiff_t *starts; /* of the region's output rows, in staged pixels */
+    ptrdiff_t *tap_at; /* of the taps that are walked, in staged pixels */
 } workspace;
+
+typedef struct {
+    char *grad; /* a panel */
+    char *acc;  /* of one item */
+    ptrdiff_t *rows;
+} thread_workspace;
 
 typedef struct {
     const fc_conv_plan *plan;
     const fc_kernels *kernels;
+    shape shape;
     size_t element;
     const char *src, *grad;
-    char *dweights;
+    char *dweights, *thread_memory;
     const ptrdiff_t *strides;
-    fc_phase phase;
     workspace at;
-    ptrdiff_t span[FC_SPATIAL]; /* of the staged input of one image */
+    fc_phase phase;
+    bool columns;                 /* a channel's rows of dweights are neighbours */
+    ptrdiff_t span[FC_SPATIAL];   /* of the staged input of one image */
+    ptrdiff_t first_block, count; /* of this pass */
     ptrdiff_t first_image, images, first[FC_SPATIAL], box[FC_SPATIAL];
-    bool accumulate;
+    bool initial, final; /* the region is the pass's first, or last */
 } weight_grad_call;
-
-static bool is_depthwise(const fc_conv_desc *desc) { return desc->groups == desc->ic && desc->groups == desc->oc; }
 
 static ptrdiff_t volume(const ptrdiff_t extent[FC_SPATIAL]) { return extent[0] * extent[1] * extent[2]; }
 
-/* ---- the result's tiles ----------------------------------------------------------------------------------- */
+/* ---- planning --------------------------------------------------------------------------------------------- */
 
-/* Rows of one group: (tap, channel), or taps alone when every channel is a lane. */
-static ptrdiff_t group_rows(const fc_conv_desc *desc)
+/* A convolution of single pixels does not care for their shape: its axes become one line. */
+static void fold_axes(fc_conv_desc *desc)
 {
-    return volume(desc->kernel) * (is_depthwise(desc) ? 1 : desc->ic / desc->groups);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        if (desc->kernel[a] > 1 || desc->stride[a] > 1 || desc->pad_begin[a] > 0 || desc->src[a] != desc->dst[a])
+            return;
+    const ptrdiff_t pixels = volume(desc->dst);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        desc->src[a] = desc->dst[a] = a == FC_SPATIAL - 1 ? pixels : 1;
 }
 
-static ptrdiff_t group_lanes(const fc_conv_desc *desc)
+/* Cycles, in half ones, of a pixel times all rows and lanes: multiply-adds and loads run side by side, and a sum's
+ * chain of additions bounds both. */
+static double cost_of(ptrdiff_t rows, ptrdiff_t tiles, int vectors, ptrdiff_t lane_tiles)
 {
-    return is_depthwise(desc) ? desc->groups : desc->oc / desc->groups;
+    const double fma = (double)rows * vectors, loads = (double)rows + vectors, latency = 8;
+    const double step = fma > loads ? fma : loads;
+    return ((step > latency ? step : latency) + 1) * (double)tiles * (double)lane_tiles;
 }
-
-static ptrdiff_t groups_of(const fc_conv_desc *desc) { return is_depthwise(desc) ? 1 : desc->groups; }
-
-static ptrdiff_t row_tiles(const fc_conv_plan *plan) { return fc_divide_up(group_rows(&plan->desc), plan->rows); }
-
-static ptrdiff_t lane_tiles(const fc_conv_plan *plan)
-{
-    return fc_divide_up(group_lanes(&plan->desc), (ptrdiff_t)plan->vectors * plan->lanes);
-}
-
-static ptrdiff_t tile_elements(const fc_conv_plan *plan) { return (ptrdiff_t)plan->rows * plan->vectors * plan->lanes; }
 
 static void choose_tile(fc_conv_plan *plan)
 {
-    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
-    const ptrdiff_t rows = group_rows(&plan->desc), lanes = group_lanes(&plan->desc);
+    const fc_conv_desc *desc = &plan->desc;
+    const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
+    const ptrdiff_t ic = desc->ic / desc->groups, oc = desc->oc / desc->groups, inner = desc->kernel[2];
+    const bool can_join = inner > 1 && desc->dilation[2] == 1 && ic <= MOST_JOINED;
     double least = 0;
-    if (is_depthwise(&plan->desc)) {
-        plan->vectors = 1;
-        plan->rows = (int)fc_divide_up(rows, fc_divide_up(rows, DEPTHWISE_ROWS));
-        return;
-    }
     for (int v = 1; v <= FC_MAX_VECTORS; v++) {
         if (kernels->max_rows[v] == 0)
             continue;
-        const ptrdiff_t tiles = fc_divide_up(rows, kernels->max_rows[v]), each = fc_divide_up(rows, tiles);
-        const double fma = (double)each * v, loads = 1.5 * (double)each + v, latency = 8;
-        const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
-        const double cost = step * (double)tiles * (double)fc_divide_up(lanes, (ptrdiff_t)v * plan->lanes);
-        if (plan->vectors == 0 || cost < least) {
-            plan->vectors = v;
-            plan->rows = (int)each;
-            least = cost;
+        const ptrdiff_t lane_tiles = fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
+        for (int joined = 0; joined <= can_join; joined++) {
+            const ptrdiff_t rows = joined ? ic * inner : ic, tiles = fc_divide_up(rows, kernels->max_rows[v]);
+            const ptrdiff_t each = fc_divide_up(rows, tiles);
+            const double cost = cost_of(each, joined ? tiles : tiles * inner, v, lane_tiles);
+            if (plan->vectors == 0 || cost < least) {
+                plan->vectors = v;
+                plan->rows = (int)each;
+                plan->joined = joined;
+                least = cost;
+            }
         }
     }
 }
 
-/* ---- blocks ----------------------------------------------------------------------------------------------- */
-
-static void span_of(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
+static void span_of(const shape *s, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
 {
     for (int a = 0; a < FC_SPATIAL; a++)
-        span[a] = (box[a] - 1) * desc->stride[a] + (desc->kernel[a] - 1) * desc->dilation[a] + 1;
+        span[a] = (box[a] - 1) * s->stride[a] + (s->desc.kernel[a] - 1) * s->desc.dilation[a] + 1;
 }
 
-static double staged_bytes(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL])
+/* Bytes of `channels` staged for a box. */
+static double staged_bytes(const shape *s, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t channels)
 {
     ptrdiff_t span[FC_SPATIAL];
-    span_of(desc, box, span);
-    const double src = (double)span[0] * (double)span[1] * (double)span[2] * (double)desc->ic;
-    const double grad = (double)volume(box) * (double)desc->oc;
-    return (src + grad) * (double)fc_element(desc);
+    span_of(s, box, span);
+    return (double)span[0] * (double)span[1] * (double)span[2] * (double)channels * (double)fc_element(&s->desc);
 }
 
-/* Halves the box, outermost axis first, until it fits; a run of pixels is never longer than a partial sum. */
-static void choose_box(fc_conv_plan *plan)
+/* Halves the box, outermost axis first, until all channels fit, but never below one partial sum. */
+static void choose_box(const shape *s, ptrdiff_t box[FC_SPATIAL])
 {
-    const fc_conv_desc *desc = &plan->desc;
-    const ptrdiff_t least[FC_SPATIAL] = {1, 1, 16};
     for (int a = 0; a < FC_SPATIAL; a++)
-        plan->tile[a] = desc->dst[a];
-    plan->tile[2] = fc_min(plan->tile[2], FC_SUM_LENGTH);
-    for (int a = 0; a < FC_SPATIAL; a++)
-        while (plan->tile[a] > least[a] && staged_bytes(desc, plan->tile) > STAGE_BYTES)
-            plan->tile[a] = fc_divide_up(plan->tile[a], 2);
+        box[a] = s->desc.dst[a];
+    box[2] = fc_divide_up(box[2], fc_divide_up(box[2], FC_SUM_LENGTH));
+    for (int a = 0; a < 2; a++)
+        while (box[a] > 1 && (double)box[0] * (double)box[1] * (double)box[2] > FC_SUM_LENGTH &&
+               staged_bytes(s, box, s->desc.ic) > STAGE_BYTES)
+            box[a] = fc_divide_up(box[a], 2);
 }
 
-/* Images per block: several when a whole one is small. */
-static ptrdiff_t block_images(const fc_conv_plan *plan)
+static shape shape_of(const fc_conv_plan *plan)
+{
+    shape s = {.desc = plan->desc, .joined = plan->joined};
+    fold_axes(&s.desc);
+    s.ic = s.desc.ic / s.desc.groups;
+    s.oc = s.desc.oc / s.desc.groups;
+    s.width = (ptrdiff_t)plan->vectors * plan->lanes;
+    s.lane_tiles = fc_divide_up(s.oc, s.width);
+    s.inner = s.joined ? s.desc.kernel[2] : 1;
+    s.parts = fc_divide_up(s.ic * s.inner, plan->rows);
+    s.blocks = s.joined ? 1 : s.parts;
+    s.taps = volume(s.desc.kernel) / s.inner;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const bool single = s.desc.kernel[a] == 1;
+        s.step[a] = single ? s.desc.stride[a] : 1;
+        s.stride[a] = single ? 1 : s.desc.stride[a];
+    }
+    return s;
+}
+
+/* Blocks of one pass: as many as fit. */
+static ptrdiff_t blocks_together(const fc_conv_plan *plan, const shape *s)
+{
+    const ptrdiff_t all = s->desc.groups * s->blocks;
+    const double blocks = STAGE_BYTES / staged_bytes(s, plan->tile, fc_divide_up(s->ic, s->blocks));
+    return blocks >= (double)all ? all : blocks < 1 ? 1 : fc_divide_up(all, fc_divide_up(all, (ptrdiff_t)blocks));
+}
+
+/* Images per region: several when a whole one is small. */
+static ptrdiff_t region_images(const fc_conv_plan *plan, const shape *s)
 {
     for (int a = 0; a < FC_SPATIAL; a++)
-        if (plan->tile[a] < plan->desc.dst[a])
+        if (plan->tile[a] < s->desc.dst[a])
             return 1;
-    const double images = STAGE_BYTES / staged_bytes(&plan->desc, plan->tile);
-    return images < 1 ? 1 : images > 256 ? 256 : (ptrdiff_t)images;
+    const double images = STAGE_BYTES / staged_bytes(s, plan->tile, s->desc.ic);
+    return images < 1 ? 1 : images > MOST_IMAGES ? MOST_IMAGES : (ptrdiff_t)images;
 }
 
-static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
+/* Items of a pass: what one thread sums at a time. Joined rows, of which there are few, one register tile; else all
+ * taps of a block. */
+static ptrdiff_t items_of(const shape *s, ptrdiff_t blocks)
 {
-    const fc_conv_desc *desc = &plan->desc;
-    const size_t element = fc_element(desc);
-    const ptrdiff_t images = block_images(plan), slack = (ptrdiff_t)plan->vectors * plan->lanes;
+    return s->lane_tiles * blocks * (s->joined ? s->taps * s->parts : 1);
+}
+
+static ptrdiff_t item_rows(const fc_conv_plan *plan, const shape *s) { return plan->rows * (s->joined ? 1 : s->taps); }
+
+static void lay_out(const fc_conv_plan *plan, const shape *s, fc_arena *arena, workspace *at)
+{
+    const size_t element = fc_element(&s->desc);
+    const ptrdiff_t images = region_images(plan, s);
     ptrdiff_t span[FC_SPATIAL], src, items;
-    span_of(desc, plan->tile, span);
-    src = fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], desc->ic));
-    arena->fits = src < PTRDIFF_MAX / 4096 && arena->fits; /* at most 256 images */
-    arena->fits =
-        fc_multiply(groups_of(desc) * row_tiles(plan), lane_tiles(plan) * tile_elements(plan), &items) && arena->fits;
-    at->src = fc_carve(arena, arena->fits ? images * src + slack : 0, element);
-    at->grad = fc_carve(arena, images * volume(plan->tile) * desc->oc + slack, element);
+    span_of(s, plan->tile, span);
+    src =
+        fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], s->together * fc_divide_up(s->ic, s->blocks)));
+    arena->fits = src < PTRDIFF_MAX / 4096 && arena->fits; /* at most MOST_IMAGES */
+    arena->fits = fc_multiply(items_of(s, s->together), item_rows(plan, s) * s->width, &items) && arena->fits;
+    at->src = fc_carve(arena, arena->fits ? images * src : 0, element);
     at->acc = fc_carve(arena, items, element);
-    at->offsets = fc_carve(arena, group_rows(desc), sizeof(ptrdiff_t));
-    at->row_at = fc_carve(arena, group_rows(desc), sizeof(ptrdiff_t));
-    at->runs = fc_carve(arena, images * plan->tile[0] * plan->tile[1], sizeof(fc_pixel_run));
+    at->starts = fc_carve(arena, images * plan->tile[0] * plan->tile[1], sizeof(ptrdiff_t));
+    at->tap_at = fc_carve(arena, s->taps, sizeof(ptrdiff_t));
+}
+
+static void lay_out_thread(const fc_conv_plan *plan, const shape *s, fc_arena *arena, thread_workspace *at)
+{
+    const size_t element = fc_element(&s->desc);
+    at->grad = fc_carve(arena, FC_SUM_LENGTH * s->width, element);
+    at->acc = fc_carve(arena, item_rows(plan, s) * s->width, element);
+    at->rows = fc_carve(arena, item_rows(plan, s), sizeof(ptrdiff_t));
 }
 
 fc_status fc_plan_weight_grad(fc_conv_plan *plan)
 {
     choose_tile(plan);
-    choose_box(plan);
-    fc_arena arena = {.fits = true};
+    shape s = shape_of(plan);
+    choose_box(&s, plan->tile);
+    s.together = blocks_together(plan, &s);
+    fc_arena arena = {.fits = true}, thread_arena = {.fits = true};
     workspace at;
-    lay_out(plan, &arena, &at);
+    thread_workspace thread_at;
+    lay_out(plan, &s, &arena, &at);
+    lay_out_thread(plan, &s, &thread_arena, &thread_at);
     plan->shared_bytes = (arena.used + 127) / 128 * 128;
-    return arena.fits ? FC_OK : FC_OVERFLOW;
+    return arena.fits ? fc_set_workspace(plan, &thread_arena) : FC_OVERFLOW;
 }
 
 /* ---- staging ---------------------------------------------------------------------------------------------- */
 
-/* Rows [row, row + rows) and columns [col, col + cols) of one depth of an array, channels-last, zero outside it. */
-static void stage_rows(const weight_grad_call *s, const char *array, const ptrdiff_t extent[FC_SPATIAL],
-                       ptrdiff_t channels, ptrdiff_t image, ptrdiff_t depth, ptrdiff_t row, ptrdiff_t col,
-                       ptrdiff_t rows, ptrdiff_t cols, char *dst)
+typedef struct {
+    ptrdiff_t group, first, count; /* channels, `first` in the whole array */
+} block;
+
+static block block_at(const shape *s, ptrdiff_t index)
 {
-    const size_t element = s->element;
-    if ((size_t)depth >= (size_t)extent[0]) {
-        memset(dst, 0, (size_t)(rows * cols * channels) * element);
-        return;
-    }
-    if (s->plan->desc.layout == FC_CHANNELS_LAST) {
-        const ptrdiff_t plane = extent[1] * extent[2] * channels;
-        s->kernels->conv->copy_rectangle(&(fc_rectangle){
-            .src = array + (size_t)((image * extent[0] + depth) * plane) * element,
-            .src_rows = extent[1],
-            .src_cols = extent[2] * channels,
-            .src_pitch = extent[2] * channels,
-            .row_first = row,
-            .row_step = 1,
-            .rows = rows,
-            .col_first = col * channels,
-            .col_step = 1,
-            .cols = cols * channels,
-            .dst = dst,
-        });
-        return;
-    }
-    const ptrdiff_t begin = fc_min(fc_max_extent(-col, 0), cols);
-    const ptrdiff_t end = fc_max_extent(fc_min(extent[2] - col, cols), begin);
-    const size_t pixel = (size_t)channels * element;
-    for (ptrdiff_t r = 0; r < rows; r++, dst += (size_t)cols * pixel) {
-        if (row + r < 0 || row + r >= extent[1] || begin == end) {
-            memset(dst, 0, (size_t)cols * pixel);
-            continue;
-        }
-        const ptrdiff_t at = ((image * channels * extent[0] + depth) * extent[1] + row + r) * extent[2] + col + begin;
-        memset(dst, 0, (size_t)begin * pixel);
-        s->kernels->conv->transpose(array + (size_t)at * element, volume(extent), 1, channels, end - begin,
-                                    dst + (size_t)begin * pixel, channels);
-        memset(dst + (size_t)end * pixel, 0, (size_t)(cols - end) * pixel);
-    }
+    block one = {.group = index / s->blocks};
+    ptrdiff_t begin, end;
+    fc_share(s->ic, (int)(index % s->blocks), (int)s->blocks, &begin, &end);
+    one.first = one.group * s->ic + begin;
+    one.count = end - begin;
+    return one;
 }
 
-/* Units of work: one staged row of the input, or one of the gradient, of some image and depth. */
+static char *staged_block(const weight_grad_call *s, const block *one)
+{
+    const ptrdiff_t before = one->first - block_at(&s->shape, s->first_block).first;
+    return s->at.src + (size_t)(before * s->images * volume(s->span)) * s->element;
+}
+
+/* `pixels` of one row, `step` apart, from `col` on, which lie inside the array; pixels of `width` channels, the first
+ * `live` of which exist. */
+static void gather(const weight_grad_call *s, const char *array, const ptrdiff_t extent[FC_SPATIAL], ptrdiff_t channels,
+                   ptrdiff_t first_channel, ptrdiff_t image, const ptrdiff_t place[FC_SPATIAL], ptrdiff_t step,
+                   ptrdiff_t pixels, ptrdiff_t live, ptrdiff_t width, char *dst)
+{
+    const bool last = s->shape.desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t pixel = (place[0] * extent[1] + place[1]) * extent[2] + place[2], plane = volume(extent);
+    const ptrdiff_t at =
+        last ? (image * plane + pixel) * channels + first_channel : (image * channels + first_channel) * plane + pixel;
+    s->kernels->conv->gather(&(fc_gather){
+        .src = array + (size_t)at * s->element,
+        .pixel_step = last ? step * channels : step,
+        .channel_step = last ? 1 : plane,
+        .pixels = pixels,
+        .live = (int)live,
+        .width = (int)width,
+        .dst = dst,
+    });
+}
+
+/* One row of a block's input, zero outside the array. */
+static void stage_row(const weight_grad_call *s, const block *one, ptrdiff_t image, ptrdiff_t depth, ptrdiff_t row,
+                      char *dst)
+{
+    const fc_conv_desc *desc = &s->shape.desc;
+    const size_t pixel = (size_t)one->count * s->element;
+    const ptrdiff_t step = s->shape.step[2];
+    ptrdiff_t place[FC_SPATIAL] = {depth, row, 0};
+    for (int a = 0; a < FC_SPATIAL; a++)
+        place[a] = s->first[a] * desc->stride[a] - desc->pad_begin[a] + place[a] * s->shape.step[a];
+    const fc_axis axis = {.src = desc->src[2], .src_step = step, .count = s->span[2]};
+    const fc_window inside = fc_valid(&axis, place[2]);
+    if ((size_t)place[0] >= (size_t)desc->src[0] || (size_t)place[1] >= (size_t)desc->src[1] ||
+        inside.begin >= inside.end) {
+        memset(dst, 0, (size_t)s->span[2] * pixel);
+        return;
+    }
+    memset(dst, 0, (size_t)inside.begin * pixel);
+    place[2] += inside.begin * step;
+    gather(s, s->src, desc->src, desc->ic, one->first, s->first_image + image, place, step, inside.end - inside.begin,
+           one->count, one->count, dst + (size_t)inside.begin * pixel);
+    memset(dst + (size_t)inside.end * pixel, 0, (size_t)(s->span[2] - inside.end) * pixel);
+}
+
+/* Units of work: rows of the region, each with all blocks of the pass. */
 static void stage(const void *context, int thread, int threads)
 {
     const weight_grad_call *s = context;
-    const fc_conv_desc *desc = &s->plan->desc;
-    const ptrdiff_t src_rows = s->images * s->span[0] * s->span[1], grad_rows = s->images * s->box[0] * s->box[1];
+    const ptrdiff_t rows = s->span[0] * s->span[1];
     ptrdiff_t begin, end;
-    fc_share(src_rows + grad_rows, thread, threads, &begin, &end);
+    fc_share(s->images * rows, thread, threads, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        if (unit < src_rows) {
-            const ptrdiff_t row = unit % s->span[1], depth = unit / s->span[1] % s->span[0];
-            stage_rows(s, s->src, desc->src, desc->ic, s->first_image + unit / s->span[1] / s->span[0],
-                       s->first[0] * desc->stride[0] - desc->pad_begin[0] + depth,
-                       s->first[1] * desc->stride[1] - desc->pad_begin[1] + row,
-                       s->first[2] * desc->stride[2] - desc->pad_begin[2], 1, s->span[2],
-                       s->at.src + (size_t)(unit * s->span[2] * desc->ic) * s->element);
-        } else {
-            const ptrdiff_t at = unit - src_rows, row = at % s->box[1], depth = at / s->box[1] % s->box[0];
-            stage_rows(s, s->grad, desc->dst, desc->oc, s->first_image + at / s->box[1] / s->box[0],
-                       s->first[0] + depth, s->first[1] + row, s->first[2], 1, s->box[2],
-                       s->at.grad + (size_t)(at * s->box[2] * desc->oc) * s->element);
+        for (ptrdiff_t i = 0; i < s->count; i++) {
+            const block one = block_at(&s->shape, s->first_block + i);
+            const size_t row = (size_t)(s->span[2] * one.count) * s->element;
+            stage_row(s, &one, unit / rows, unit % rows / s->span[1], unit % s->span[1],
+                      staged_block(s, &one) + (size_t)unit * row);
         }
     }
 }
 
-/* What a block adds to the tables: its output rows, and where each row of the result reads in a staged image. */
-static void describe_block(weight_grad_call *s)
+/* A panel of the gradient: output rows [first, first + runs) of the region. */
+static void stage_grad(const weight_grad_call *s, ptrdiff_t group, ptrdiff_t lane, ptrdiff_t first, ptrdiff_t runs,
+                       char *panel)
 {
-    const fc_conv_desc *desc = &s->plan->desc;
-    const size_t element = s->element;
-    ptrdiff_t run = 0;
-    for (ptrdiff_t i = 0; i < s->images; i++)
-        for (ptrdiff_t d = 0; d < s->box[0]; d++)
-            for (ptrdiff_t h = 0; h < s->box[1]; h++, run++) {
-                const ptrdiff_t row = (i * s->span[0] + d * desc->stride[0]) * s->span[1] + h * desc->stride[1];
-                s->at.runs[run] = (fc_pixel_run){
-                    .src = s->at.src + (size_t)(row * s->span[2] * desc->ic) * element,
-                    .grad = s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element,
-                    .count = s->box[2],
-                };
-            }
-    const ptrdiff_t taps = volume(desc->kernel), channels = group_rows(desc) / taps;
-    for (ptrdiff_t r = 0; r < taps * channels; r++) {
-        /* the order in which the results lie in memory: (channel, tap) or (tap, channel) */
-        const bool last = desc->layout == FC_CHANNELS_LAST;
-        const ptrdiff_t tap = last ? r / channels : r % taps, channel = last ? r % channels : r / taps;
-        ptrdiff_t offset[FC_SPATIAL], at = 0, flat = fc_tap(desc, &s->phase, tap, offset), row_at = 0;
-        for (int a = 0; a < FC_SPATIAL; a++)
-            at = at * s->span[a] + offset[a] + desc->pad_begin[a];
-        for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-            row_at += flat % desc->kernel[a] * s->strides[2 + a];
-            flat /= desc->kernel[a];
-        }
-        s->at.offsets[r] = at * desc->ic + channel;
-        s->at.row_at[r] = row_at + channel * s->strides[1];
+    const shape *shape = &s->shape;
+    const ptrdiff_t live = fc_min(shape->width, shape->oc - lane);
+    for (ptrdiff_t run = first; run < first + runs; run++) {
+        const ptrdiff_t place[FC_SPATIAL] = {s->first[0] + run / s->box[1] % s->box[0], s->first[1] + run % s->box[1],
+                                             s->first[2]};
+        gather(s, s->grad, shape->desc.dst, shape->desc.oc, group * shape->oc + lane,
+               s->first_image + run / s->box[1] / s->box[0], place, 1, s->box[2], live, shape->width, panel);
+        panel += (size_t)(s->box[2] * shape->width) * s->element;
     }
-    const size_t slack = (size_t)s->plan->vectors * (size_t)s->plan->lanes * element;
-    memset(s->at.src + (size_t)(s->images * volume(s->span) * desc->ic) * element, 0, slack);
-    memset(s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element, 0, slack);
 }
 
 /* ---- summing ---------------------------------------------------------------------------------------------- */
 
+/* What a thread sums at a time: taps [tap, tap + taps) by rows [begin, end) of a staged pixel. */
 typedef struct {
-    ptrdiff_t group, lane; /* the first lane, within the group */
-    ptrdiff_t begin, end;  /* rows */
+    block block;
+    ptrdiff_t lane; /* the first lane, within the group */
+    ptrdiff_t tap, taps, begin, end;
     char *acc;
 } item;
 
 static item item_at(const weight_grad_call *s, ptrdiff_t index)
 {
-    const fc_conv_plan *plan = s->plan;
-    const ptrdiff_t tiles = row_tiles(plan), lanes = lane_tiles(plan);
+    const shape *shape = &s->shape;
+    const ptrdiff_t tiles = shape->joined ? shape->taps * shape->parts : 1, tile = index % tiles;
+    const ptrdiff_t number = index / tiles;
     item one = {
-        .group = index / tiles / lanes,
-        .lane = index / tiles % lanes * plan->vectors * plan->lanes,
-        .acc = s->at.acc + (size_t)(index * tile_elements(plan)) * s->element,
+        .block = block_at(shape, s->first_block + number % s->count),
+        .lane = number / s->count * shape->width,
+        .acc = s->at.acc + (size_t)(index * item_rows(s->plan, shape) * shape->width) * s->element,
+        .taps = shape->taps,
     };
-    fc_share(group_rows(&plan->desc), (int)(index % tiles), (int)tiles, &one.begin, &one.end);
+    one.end = one.block.count;
+    if (shape->joined) {
+        one.tap = tile / shape->parts;
+        one.taps = 1;
+        fc_share(shape->ic * shape->inner, (int)(tile % shape->parts), (int)shape->parts, &one.begin, &one.end);
+    }
     return one;
 }
 
-static ptrdiff_t item_count(const fc_conv_plan *plan)
+/* Where row `r` of a staged pixel, seen through tap `tap`, has its weight. */
+static ptrdiff_t weight_at(const weight_grad_call *s, const block *block, ptrdiff_t tap, ptrdiff_t r)
 {
-    return groups_of(&plan->desc) * row_tiles(plan) * lane_tiles(plan);
-}
-
-/* The block's share of every tile that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
-static void sum_block(const void *context, int thread, int threads)
-{
-    const weight_grad_call *s = context;
-    const fc_conv_plan *plan = s->plan;
-    const fc_conv_desc *desc = &plan->desc;
-    const bool depthwise = is_depthwise(desc);
-    const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
-    const ptrdiff_t together = fc_max_extent(FC_SUM_LENGTH / s->box[2], 1);
-    ptrdiff_t begin, end;
-    fc_share(item_count(plan), thread, threads, &begin, &end);
-    for (ptrdiff_t i = begin; i < end; i++) {
-        const item one = item_at(s, i);
-        const ptrdiff_t rows = one.end - one.begin;
-        const ptrdiff_t src_first = depthwise ? one.lane : one.group * (desc->ic / desc->groups);
-        const ptrdiff_t grad_first = one.group * (desc->oc / desc->groups) + one.lane;
-        fc_weight_grad_fn *const kernel =
-            depthwise ? s->kernels->depthwise_weight_grad[rows] : s->kernels->weight_grad[plan->vectors][rows];
-        ptrdiff_t offsets[FC_MAX_ROWS];
-        for (ptrdiff_t r = 0; r < rows; r++)
-            offsets[r] = s->at.offsets[one.begin + r] + src_first;
-        for (ptrdiff_t run = 0; run < runs; run += together)
-            kernel(s->at.runs + run, fc_min(together, runs - run), offsets, desc->stride[2] * desc->ic, grad_first,
-                   desc->oc, one.acc, s->accumulate || run > 0);
+    const fc_conv_desc *desc = &s->plan->desc;
+    const ptrdiff_t channel = block->first - block->group * s->shape.ic + r % block->count;
+    ptrdiff_t flat = tap * s->shape.inner + r / block->count, at = channel * s->strides[1];
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        at += flat % desc->kernel[a] * s->strides[2 + a];
+        flat /= desc->kernel[a];
     }
+    return at;
 }
 
-/* Accumulators to dweights. */
-static void finish(const void *context, int thread, int threads)
+/* An item's sums to dweights. Rows whose weights are neighbours leave as columns. */
+static void store(const weight_grad_call *s, const item *one, const char *acc, ptrdiff_t *rows)
 {
     static const fc_epilogue none = {FC_IDENTITY, 0, 0};
-    const weight_grad_call *s = context;
-    const fc_conv_plan *plan = s->plan;
-    const fc_conv_desc *desc = &plan->desc;
-    const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes;
-    ptrdiff_t begin, end;
-    fc_share(item_count(plan), thread, threads, &begin, &end);
-    for (ptrdiff_t i = begin; i < end; i++) {
-        const item one = item_at(s, i);
-        const ptrdiff_t channel = one.group * (desc->oc / desc->groups) + one.lane;
-        s->kernels->conv->store_rows(&(fc_row_store){
-            .acc = one.acc,
-            .rows = (int)(one.end - one.begin),
-            .stride = (int)width,
-            .live = (int)fc_min(width, group_lanes(desc) - one.lane),
-            .offsets = s->at.row_at + one.begin,
+    const shape *shape = &s->shape;
+    const ptrdiff_t count = one->end - one->begin, live = fc_min(shape->width, shape->oc - one->lane);
+    char *const dst = s->dweights + (one->block.group * shape->oc + one->lane) * s->strides[0] * (ptrdiff_t)s->element;
+    if (s->columns) {
+        for (ptrdiff_t i = 0; i < one->taps * count; i++)
+            rows[i] = (i % one->taps * count + i / one->taps) * shape->width;
+        s->kernels->conv->store_columns(&(fc_column_store){
+            .acc = acc,
+            .rows = rows,
+            .count = one->taps * count,
+            .live = (int)live,
             .channel_step = s->strides[0],
-            .dst = s->dweights + channel * s->strides[0] * (ptrdiff_t)s->element,
-            .epilogue = &none,
+            .dst = dst + weight_at(s, &one->block, one->tap, one->begin) * (ptrdiff_t)s->element,
         });
+        return;
+    }
+    for (ptrdiff_t i = 0; i < one->taps * count; i++)
+        rows[i] = weight_at(s, &one->block, one->tap + i / count, one->begin + i % count);
+    s->kernels->conv->store_rows(&(fc_row_store){
+        .acc = acc,
+        .rows = (int)(one->taps * count),
+        .stride = (int)shape->width,
+        .live = (int)live,
+        .offsets = rows,
+        .channel_step = s->strides[0],
+        .dst = dst,
+        .epilogue = &none,
+    });
+}
+
+/* Pixels [first, first + runs) x the box's width, added to an item's sums. */
+static void sum_item(const weight_grad_call *s, const item *one, ptrdiff_t first, ptrdiff_t runs, const char *grad,
+                     char *acc, bool accumulate)
+{
+    const shape *shape = &s->shape;
+    const char *src = staged_block(s, &one->block);
+    const ptrdiff_t rows = one->end - one->begin;
+    fc_weight_grad_fn *const kernel = s->kernels->weight_grad[s->plan->vectors][rows];
+    fc_grad_panel panel = {
+        .starts = s->at.starts + first,
+        .runs = runs,
+        .length = s->box[2],
+        .width = one->block.count,
+        .step = one->block.count * shape->stride[2],
+        .grad = grad,
+    };
+    for (ptrdiff_t t = 0; t < one->taps; t++, acc += (size_t)(rows * shape->width) * s->element) {
+        panel.src = src + (size_t)(s->at.tap_at[one->tap + t] * one->block.count + one->begin) * s->element;
+        kernel(&panel, acc, accumulate);
     }
 }
 
-/* Block `index` of one pass over `n` images: which images, which box. */
-static void place_block(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrdiff_t images)
+/* The region's share of every item that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
+static void sum_region(const void *context, int thread, int threads)
 {
-    const fc_conv_plan *plan = s->plan;
+    const weight_grad_call *s = context;
+    const shape *shape = &s->shape;
+    const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
+    const ptrdiff_t pieces = fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1));
+    const bool single = s->initial && s->final && pieces <= 1;
+    thread_workspace at;
+    fc_arena arena = {s->thread_memory + (size_t)thread * s->plan->workspace_bytes, 0, true};
+    lay_out_thread(s->plan, shape, &arena, &at);
+    ptrdiff_t begin, end;
+    fc_share(items_of(shape, s->count), thread, threads, &begin, &end);
+    for (ptrdiff_t piece = 0; piece < fc_max_extent(pieces, 1); piece++) {
+        ptrdiff_t first = 0, last = 0, group = -1, lane = -1;
+        if (pieces > 0)
+            fc_share(runs, (int)piece, (int)pieces, &first, &last);
+        for (ptrdiff_t i = begin; i < end; i++) {
+            const item one = item_at(s, i);
+            char *const acc = single ? at.acc : one.acc;
+            if (one.block.group != group || one.lane != lane)
+                stage_grad(s, one.block.group, one.lane, first, last - first, at.grad);
+            group = one.block.group;
+            lane = one.lane;
+            sum_item(s, &one, first, last - first, at.grad, acc, !s->initial || piece > 0);
+            if (s->final && piece >= pieces - 1)
+                store(s, &one, acc, at.rows);
+        }
+    }
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------- */
+
+/* Region `index` of one pass over `n` images: which images, which box, where its rows and taps lie. */
+static void place_region(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrdiff_t images)
+{
+    const shape *shape = &s->shape;
     for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-        const ptrdiff_t boxes = fc_divide_up(plan->desc.dst[a], plan->tile[a]);
-        s->first[a] = index % boxes * plan->tile[a];
-        s->box[a] = fc_min(plan->tile[a], plan->desc.dst[a] - s->first[a]);
+        const ptrdiff_t boxes = fc_divide_up(shape->desc.dst[a], s->plan->tile[a]);
+        s->first[a] = index % boxes * s->plan->tile[a];
+        s->box[a] = fc_min(s->plan->tile[a], shape->desc.dst[a] - s->first[a]);
         index /= boxes;
     }
     s->first_image = index * images;
     s->images = fc_min(images, n - s->first_image);
-    span_of(&plan->desc, s->box, s->span);
+    span_of(shape, s->box, s->span);
+    ptrdiff_t *start = s->at.starts;
+    for (ptrdiff_t i = 0; i < s->images; i++)
+        for (ptrdiff_t d = 0; d < s->box[0]; d++)
+            for (ptrdiff_t h = 0; h < s->box[1]; h++)
+                *start++ = ((i * s->span[0] + d * shape->stride[0]) * s->span[1] + h * shape->stride[1]) * s->span[2];
+    for (ptrdiff_t t = 0; t < shape->taps; t++) {
+        ptrdiff_t offset[FC_SPATIAL], at = 0;
+        fc_tap(&shape->desc, &s->phase, t * shape->inner, offset);
+        for (int a = 0; a < FC_SPATIAL; a++)
+            at = at * s->span[a] + offset[a] + shape->desc.pad_begin[a];
+        s->at.tap_at[t] = at;
+    }
+}
+
+/* Whether the rows of an item, channel after channel and tap after tap, are neighbours in dweights. */
+static bool leaves_as_columns(const weight_grad_call *s)
+{
+    const fc_conv_desc *desc = &s->plan->desc;
+    ptrdiff_t expected = 1;
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        if (desc->kernel[a] > 1 && s->strides[2 + a] != expected)
+            return false;
+        expected *= desc->kernel[a];
+    }
+    return !s->shape.joined && (s->shape.ic == 1 || s->strides[1] == expected);
 }
 
 fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
                               const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads)
 {
-    const fc_conv_desc *desc = &plan->desc;
+    if (fc_is_depthwise(&plan->desc))
+        return fc_depthwise_grad(plan, n, src, grad, dweights, strides, memory, threads);
     weight_grad_call s = {
         .plan = plan,
-        .kernels = fc_kernels_for(desc->isa, desc->dtype),
-        .element = fc_element(desc),
+        .kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype),
+        .shape = shape_of(plan),
+        .element = fc_element(&plan->desc),
         .src = src,
         .grad = grad,
         .dweights = dweights,
         .strides = strides,
+        .thread_memory = (char *)memory + plan->shared_bytes,
     };
+    s.shape.together = blocks_together(plan, &s.shape);
+    s.columns = leaves_as_columns(&s);
     fc_arena arena = {memory, 0, true};
-    lay_out(plan, &arena, &s.at);
-    fc_phase_at(desc, 0, &s.phase);
-    const ptrdiff_t images = block_images(plan);
-    ptrdiff_t blocks = fc_divide_up(n, images);
+    lay_out(plan, &s.shape, &arena, &s.at);
+    fc_phase_at(&s.shape.desc, 0, &s.phase);
+    const ptrdiff_t images = region_images(plan, &s.shape), blocks = s.shape.desc.groups * s.shape.blocks;
+    ptrdiff_t regions = fc_divide_up(n, images);
     for (int a = 0; a < FC_SPATIAL; a++)
-        blocks *= fc_divide_up(desc->dst[a], plan->tile[a]);
-    if (blocks == 0) { /* no image: zeros, which finish() puts where an empty block says */
-        place_block(&s, 0, n, images);
-        describe_block(&s);
-        memset(s.at.acc, 0, (size_t)(item_count(plan) * tile_elements(plan)) * s.element);
+        regions *= fc_divide_up(s.shape.desc.dst[a], plan->tile[a]);
+    regions = fc_max_extent(regions, 1); /* of no image: zeros */
+    for (s.first_block = 0; s.first_block < blocks; s.first_block += s.count) {
+        s.count = fc_min(s.shape.together, blocks - s.first_block);
+        for (ptrdiff_t i = 0; i < regions; i++) {
+            place_region(&s, i, n, images);
+            s.initial = i == 0;
+            s.final = i == regions - 1;
+            const double share =
+                (double)s.count / (double)blocks * (double)volume(s.box) / (double)volume(plan->desc.dst);
+            const int useful = fc_threads_for(plan->flops / 2 * share * (double)s.images, threads);
+            fc_parallel(useful, stage, &s);
+            fc_parallel(useful, sum_region, &s);
+        }
     }
-    for (ptrdiff_t i = 0; i < blocks; i++) {
-        place_block(&s, i, n, images);
-        describe_block(&s);
-        const double work = plan->flops / 2 * (double)(s.images * volume(s.box)) / (double)volume(desc->dst);
-        const int useful = fc_threads_for(work, threads);
-        fc_parallel(useful, stage, &s);
-        fc_parallel(useful, sum_block, &s);
-        s.accumulate = true;
-    }
-    fc_parallel(1, finish, &s);
     return FC_OK;
 }

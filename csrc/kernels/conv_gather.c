@@ -1,0 +1,88 @@
+/* Panels of pixels whose channels lie together, from either layout, and columns of sums back to channels-first
+ * weights: blocks of lanes x lanes are transposed in registers. */
+#include "dispatch/conv_kernels.h"
+#include "simd.h"
+
+fc_gather_fn FC_NAME(gather);
+fc_store_columns_fn FC_NAME(store_columns);
+
+/* The channels of a pixel are neighbours. */
+static void gather_rows(const fc_gather *s)
+{
+    const FC_REAL *src = s->src;
+    FC_REAL *dst = s->dst;
+    const int whole = s->live / FC_LANES * FC_LANES, tail = s->live - whole;
+    for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->width) {
+        int c = 0;
+        for (; c < whole; c += FC_LANES)
+            fc_store(dst + c, fc_load(src + c));
+        if (tail > 0)
+            fc_store_tail(dst + c, fc_load_tail(src + c, tail), tail);
+        for (c = s->live; c < s->width; c++)
+            dst[c] = 0;
+    }
+}
+
+/* `count` lanes at src, src + step, … */
+FC_INLINE fc_vec load_pixels(const FC_REAL *src, ptrdiff_t step, int count)
+{
+    if (step == 1)
+        return fc_load_lanes(src, count);
+    if (step == 2 && count == FC_LANES) /* the last lane's neighbour may lie outside the array */
+        return fc_even(fc_load(src), fc_load_tail(src + FC_LANES, FC_LANES - 1));
+    FC_REAL lane[FC_LANES] = {0};
+    for (int i = 0; i < count; i++)
+        lane[i] = src[i * step];
+    return fc_load(lane);
+}
+
+/* The pixels of a channel are neighbours, or a step apart. */
+static void gather_columns(const fc_gather *s)
+{
+    const FC_REAL *const src = s->src;
+    for (ptrdiff_t p = 0; p < s->pixels; p += FC_LANES) {
+        const int pixels = fc_lanes_left(s->pixels, p);
+        for (int c = 0; c < s->width; c += FC_LANES) {
+            FC_REAL *dst = (FC_REAL *)s->dst + p * s->width + c;
+            const int lanes = fc_lanes_left(s->width, c);
+            fc_vec v[FC_LANES];
+            for (int i = 0; i < FC_LANES; i++)
+                v[i] = c + i < s->live
+                           ? load_pixels(src + (c + i) * s->channel_step + p * s->pixel_step, s->pixel_step, pixels)
+                           : fc_zero();
+            fc_transpose_lanes(v);
+            if (lanes == FC_LANES && pixels == FC_LANES) {
+                _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) fc_store(dst + i * s->width, v[i]);
+                continue;
+            }
+            for (int i = 0; i < pixels; i++, dst += s->width)
+                fc_store_lanes(dst, v[i], lanes);
+        }
+    }
+}
+
+void FC_NAME(gather)(const fc_gather *s)
+{
+    if (s->channel_step == 1)
+        gather_rows(s);
+    else
+        gather_columns(s);
+}
+
+void FC_NAME(store_columns)(const fc_column_store *s)
+{
+    const FC_REAL *const acc = s->acc;
+    for (ptrdiff_t j = 0; j < s->count; j += FC_LANES) {
+        const int count = fc_lanes_left(s->count, j);
+        for (int k = 0; k < s->live; k += FC_LANES) {
+            FC_REAL *dst = (FC_REAL *)s->dst + k * s->channel_step + j;
+            const int lanes = fc_lanes_left(s->live, k);
+            fc_vec v[FC_LANES];
+            for (int i = 0; i < FC_LANES; i++)
+                v[i] = i < count ? fc_load(acc + s->rows[j + i] + k) : fc_zero();
+            fc_transpose_lanes(v);
+            for (int i = 0; i < lanes; i++)
+                fc_store_lanes(dst + i * s->channel_step, v[i], count);
+        }
+    }
+}
