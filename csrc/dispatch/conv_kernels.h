@@ -57,13 +57,15 @@ typedef void fc_copy_rectangle_fn(const fc_rectangle *);
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
 
-/* Pixels of either layout, brought together: dst[p * width + c] = src[p * pixel_step + c * channel_step] for c < live,
- * zero from there to `width`. */
+/* Pixels of either layout, brought together in panels of `piece` of their channels: dst[q * panel_step + p * width + c]
+ * = src[p * pixel_step + (q * piece + c) * channel_step] for c < piece, zero from there to `width` and past `channels`.
+ */
 typedef struct {
     const void *src;
     ptrdiff_t pixel_step, channel_step;
-    ptrdiff_t pixels;
-    int live, width;
+    ptrdiff_t pixels, channels;
+    int piece, width;
+    ptrdiff_t panel_step;
     void *dst;
 } fc_gather;
 typedef void fc_gather_fn(const fc_gather *);

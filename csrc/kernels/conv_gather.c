@@ -6,20 +6,36 @@
 fc_gather_fn FC_NAME(gather);
 fc_store_columns_fn FC_NAME(store_columns);
 
-/* The channels of a pixel are neighbours. */
+/* One pixel of one panel. */
+FC_INLINE void copy_piece(const FC_REAL *src, int live, int width, FC_REAL *dst)
+{
+    int c = 0;
+    for (; c + FC_LANES <= live; c += FC_LANES)
+        fc_store(dst + c, fc_load(src + c));
+    if (c < live)
+        fc_store_tail(dst + c, fc_load_tail(src + c, live - c), live - c);
+    for (c = live; c < width; c++)
+        dst[c] = 0;
+}
+
+/* The channels of a pixel are neighbours: it is read at once, in the order of memory, and dealt out to the panels. */
 static void gather_rows(const fc_gather *s)
 {
     const FC_REAL *src = s->src;
     FC_REAL *dst = s->dst;
-    const int whole = s->live / FC_LANES * FC_LANES, tail = s->live - whole;
+    const ptrdiff_t whole = s->channels / s->piece;
+    const int rest = (int)(s->channels - whole * s->piece);
+    if (s->piece == s->width && s->pixel_step == s->width && s->channels == s->width) {
+        memcpy(dst, src, (size_t)(s->pixels * s->width) * sizeof *dst);
+        return;
+    }
     for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->width) {
-        int c = 0;
-        for (; c < whole; c += FC_LANES)
-            fc_store(dst + c, fc_load(src + c));
-        if (tail > 0)
-            fc_store_tail(dst + c, fc_load_tail(src + c, tail), tail);
-        for (c = s->live; c < s->width; c++)
-            dst[c] = 0;
+        const FC_REAL *from = src;
+        FC_REAL *to = dst;
+        for (ptrdiff_t q = 0; q < whole; q++, from += s->piece, to += s->panel_step)
+            copy_piece(from, s->piece, s->width, to);
+        if (rest > 0)
+            copy_piece(from, rest, s->width, to);
     }
 }
 
@@ -36,18 +52,17 @@ FC_INLINE fc_vec load_pixels(const FC_REAL *src, ptrdiff_t step, int count)
     return fc_load(lane);
 }
 
-/* The pixels of a channel are neighbours, or a step apart. */
-static void gather_columns(const fc_gather *s)
+/* One panel, `live` of whose channels exist. The pixels of a channel are neighbours, or a step apart. */
+static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_REAL *panel)
 {
-    const FC_REAL *const src = s->src;
     for (ptrdiff_t p = 0; p < s->pixels; p += FC_LANES) {
         const int pixels = fc_lanes_left(s->pixels, p);
         for (int c = 0; c < s->width; c += FC_LANES) {
-            FC_REAL *dst = (FC_REAL *)s->dst + p * s->width + c;
+            FC_REAL *dst = panel + p * s->width + c;
             const int lanes = fc_lanes_left(s->width, c);
             fc_vec v[FC_LANES];
             for (int i = 0; i < FC_LANES; i++)
-                v[i] = c + i < s->live
+                v[i] = c + i < live
                            ? load_pixels(src + (c + i) * s->channel_step + p * s->pixel_step, s->pixel_step, pixels)
                            : fc_zero();
             fc_transpose_lanes(v);
@@ -63,10 +78,14 @@ static void gather_columns(const fc_gather *s)
 
 void FC_NAME(gather)(const fc_gather *s)
 {
-    if (s->channel_step == 1)
+    if (s->channel_step == 1) {
         gather_rows(s);
-    else
-        gather_columns(s);
+        return;
+    }
+    for (ptrdiff_t c = 0, q = 0; c < s->channels; c += s->piece, q++)
+        gather_columns(s, (const FC_REAL *)s->src + c * s->channel_step,
+                       (int)(s->channels - c < s->piece ? s->channels - c : s->piece),
+                       (FC_REAL *)s->dst + q * s->panel_step);
 }
 
 void FC_NAME(store_columns)(const fc_column_store *s)

@@ -14,19 +14,20 @@
 
 #include <string.h>
 
-enum { STAGE_BYTES = 256 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
+enum { STAGE_BYTES = 256 * 1024, PANEL_BYTES = 128 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
 
 /* What a plan comes down to, found again at each call. All counts are of one group. */
 typedef struct {
     fc_conv_desc desc; /* with axes folded */
     ptrdiff_t ic, oc, width, lane_tiles;
-    bool joined;                  /* a row of a tile is a (tap of a kernel row, channel) */
-    ptrdiff_t parts;              /* register tiles of a tap's rows */
-    ptrdiff_t blocks;             /* of staged channels: parts, or one when joined */
-    ptrdiff_t taps, inner;        /* taps that are walked one by one; those that are joined */
-    ptrdiff_t together;           /* blocks of all groups that one pass stages */
-    ptrdiff_t step[FC_SPATIAL];   /* from a staged position to the next, in the input */
-    ptrdiff_t stride[FC_SPATIAL]; /* from an output position to the next, in staged ones */
+    bool joined;                        /* a row of a tile is a (tap of a kernel row, channel) */
+    ptrdiff_t parts;                    /* register tiles of a tap's rows */
+    ptrdiff_t blocks, deep;             /* of staged channels, and the channels of one: one of all when joined */
+    ptrdiff_t taps, inner;              /* taps that are walked one by one; those that are joined */
+    ptrdiff_t pass_groups, pass_blocks; /* one pass takes some groups, or some blocks of one */
+    ptrdiff_t panels;                   /* of the gradient that a thread stages at once */
+    ptrdiff_t step[FC_SPATIAL];         /* from a staged position to the next, in the input */
+    ptrdiff_t stride[FC_SPATIAL];       /* from an output position to the next, in staged ones */
 } shape;
 
 /* Shared by all threads. */
@@ -35,10 +36,11 @@ typedef struct {
     char *acc;         /* [item][row][lane] */
     ptrdiff_t *starts; /* of the region's output rows, in staged pixels */
     ptrdiff_t *tap_at; /* of the taps that are walked, in staged pixels */
+    ptrdiff_t *tap_to; /* of their weights in dweights */
 } workspace;
 
 typedef struct {
-    char *grad; /* a panel */
+    char *grad; /* panels */
     char *acc;  /* of one item */
     ptrdiff_t *rows;
 } thread_workspace;
@@ -53,9 +55,9 @@ typedef struct {
     const ptrdiff_t *strides;
     workspace at;
     fc_phase phase;
-    bool columns;                 /* a channel's rows of dweights are neighbours */
-    ptrdiff_t span[FC_SPATIAL];   /* of the staged input of one image */
-    ptrdiff_t first_block, count; /* of this pass */
+    bool columns;                                       /* a channel's rows of dweights are neighbours */
+    ptrdiff_t span[FC_SPATIAL];                         /* of the staged input of one image */
+    ptrdiff_t first_group, groups, first_block, blocks; /* of this pass */
     ptrdiff_t first_image, images, first[FC_SPATIAL], box[FC_SPATIAL];
     bool initial, final; /* the region is the pass's first, or last */
 } weight_grad_call;
@@ -75,13 +77,14 @@ static void fold_axes(fc_conv_desc *desc)
         desc->src[a] = desc->dst[a] = a == FC_SPATIAL - 1 ? pixels : 1;
 }
 
-/* Cycles, in half ones, of a pixel times all rows and lanes: multiply-adds and loads run side by side, and a sum's
- * chain of additions bounds both. */
+/* Half cycles of a pixel times all rows and lanes: multiply-adds, loads, and the panel that streams from the second
+ * cache run side by side, and a sum's chain of additions bounds them. */
 static double cost_of(ptrdiff_t rows, ptrdiff_t tiles, int vectors, ptrdiff_t lane_tiles)
 {
-    const double fma = (double)rows * vectors, loads = (double)rows + vectors, latency = 8;
-    const double step = fma > loads ? fma : loads;
-    return ((step > latency ? step : latency) + 1) * (double)tiles * (double)lane_tiles;
+    const double fma = (double)rows * vectors, loads = (double)rows + vectors, stream = 5.0 * vectors, latency = 8;
+    double step = fma > loads ? fma : loads;
+    step = step > stream ? step : stream;
+    return ((step > latency ? step : latency) + 2) * (double)tiles * (double)lane_tiles;
 }
 
 static void choose_tile(fc_conv_plan *plan)
@@ -146,6 +149,7 @@ static shape shape_of(const fc_conv_plan *plan)
     s.inner = s.joined ? s.desc.kernel[2] : 1;
     s.parts = fc_divide_up(s.ic * s.inner, plan->rows);
     s.blocks = s.joined ? 1 : s.parts;
+    s.deep = s.joined ? s.ic : plan->rows;
     s.taps = volume(s.desc.kernel) / s.inner;
     for (int a = 0; a < FC_SPATIAL; a++) {
         const bool single = s.desc.kernel[a] == 1;
@@ -155,12 +159,15 @@ static shape shape_of(const fc_conv_plan *plan)
     return s;
 }
 
-/* Blocks of one pass: as many as fit. */
-static ptrdiff_t blocks_together(const fc_conv_plan *plan, const shape *s)
+/* What one pass takes: as many groups, or blocks of one, as fit. */
+static void cut_passes(const fc_conv_plan *plan, shape *s)
 {
-    const ptrdiff_t all = s->desc.groups * s->blocks;
-    const double blocks = STAGE_BYTES / staged_bytes(s, plan->tile, fc_divide_up(s->ic, s->blocks));
-    return blocks >= (double)all ? all : blocks < 1 ? 1 : fc_divide_up(all, fc_divide_up(all, (ptrdiff_t)blocks));
+    const double fit = STAGE_BYTES / staged_bytes(s, plan->tile, s->deep);
+    const ptrdiff_t most = fit < 1 ? 1 : fit < 1e6 ? (ptrdiff_t)fit : 1000000;
+    s->pass_groups = fc_min(fc_max_extent(most / s->blocks, 1), s->desc.groups);
+    s->pass_blocks = fc_divide_up(s->blocks, fc_divide_up(s->blocks, most));
+    const double panels = PANEL_BYTES / ((double)FC_SUM_LENGTH * (double)s->width * (double)fc_element(&s->desc));
+    s->panels = panels < 1 ? 1 : fc_min((ptrdiff_t)panels, s->pass_groups * s->lane_tiles);
 }
 
 /* Images per region: several when a whole one is small. */
@@ -175,9 +182,9 @@ static ptrdiff_t region_images(const fc_conv_plan *plan, const shape *s)
 
 /* Items of a pass: what one thread sums at a time. Joined rows, of which there are few, one register tile; else all
  * taps of a block. */
-static ptrdiff_t items_of(const shape *s, ptrdiff_t blocks)
+static ptrdiff_t items_of(const shape *s, ptrdiff_t groups, ptrdiff_t blocks)
 {
-    return s->lane_tiles * blocks * (s->joined ? s->taps * s->parts : 1);
+    return groups * s->lane_tiles * blocks * (s->joined ? s->taps * s->parts : 1);
 }
 
 static ptrdiff_t item_rows(const fc_conv_plan *plan, const shape *s) { return plan->rows * (s->joined ? 1 : s->taps); }
@@ -188,20 +195,21 @@ static void lay_out(const fc_conv_plan *plan, const shape *s, fc_arena *arena, w
     const ptrdiff_t images = region_images(plan, s);
     ptrdiff_t span[FC_SPATIAL], src, items;
     span_of(s, plan->tile, span);
-    src =
-        fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], s->together * fc_divide_up(s->ic, s->blocks)));
+    src = fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], s->pass_groups * s->pass_blocks * s->deep));
     arena->fits = src < PTRDIFF_MAX / 4096 && arena->fits; /* at most MOST_IMAGES */
-    arena->fits = fc_multiply(items_of(s, s->together), item_rows(plan, s) * s->width, &items) && arena->fits;
+    arena->fits =
+        fc_multiply(items_of(s, s->pass_groups, s->pass_blocks), item_rows(plan, s) * s->width, &items) && arena->fits;
     at->src = fc_carve(arena, arena->fits ? images * src : 0, element);
     at->acc = fc_carve(arena, items, element);
     at->starts = fc_carve(arena, images * plan->tile[0] * plan->tile[1], sizeof(ptrdiff_t));
     at->tap_at = fc_carve(arena, s->taps, sizeof(ptrdiff_t));
+    at->tap_to = fc_carve(arena, s->taps, sizeof(ptrdiff_t));
 }
 
 static void lay_out_thread(const fc_conv_plan *plan, const shape *s, fc_arena *arena, thread_workspace *at)
 {
     const size_t element = fc_element(&s->desc);
-    at->grad = fc_carve(arena, FC_SUM_LENGTH * s->width, element);
+    at->grad = fc_carve(arena, s->panels * FC_SUM_LENGTH * s->width, element);
     at->acc = fc_carve(arena, item_rows(plan, s) * s->width, element);
     at->rows = fc_carve(arena, item_rows(plan, s), sizeof(ptrdiff_t));
 }
@@ -211,7 +219,7 @@ fc_status fc_plan_weight_grad(fc_conv_plan *plan)
     choose_tile(plan);
     shape s = shape_of(plan);
     choose_box(&s, plan->tile);
-    s.together = blocks_together(plan, &s);
+    cut_passes(plan, &s);
     fc_arena arena = {.fits = true}, thread_arena = {.fits = true};
     workspace at;
     thread_workspace thread_at;
@@ -223,100 +231,110 @@ fc_status fc_plan_weight_grad(fc_conv_plan *plan)
 
 /* ---- staging ---------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    ptrdiff_t group, first, count; /* channels, `first` in the whole array */
-} block;
-
-static block block_at(const shape *s, ptrdiff_t index)
-{
-    block one = {.group = index / s->blocks};
-    ptrdiff_t begin, end;
-    fc_share(s->ic, (int)(index % s->blocks), (int)s->blocks, &begin, &end);
-    one.first = one.group * s->ic + begin;
-    one.count = end - begin;
-    return one;
-}
-
-static char *staged_block(const weight_grad_call *s, const block *one)
-{
-    const ptrdiff_t before = one->first - block_at(&s->shape, s->first_block).first;
-    return s->at.src + (size_t)(before * s->images * volume(s->span)) * s->element;
-}
-
-/* `pixels` of one row, `step` apart, from `col` on, which lie inside the array; pixels of `width` channels, the first
- * `live` of which exist. */
-static void gather(const weight_grad_call *s, const char *array, const ptrdiff_t extent[FC_SPATIAL], ptrdiff_t channels,
-                   ptrdiff_t first_channel, ptrdiff_t image, const ptrdiff_t place[FC_SPATIAL], ptrdiff_t step,
-                   ptrdiff_t pixels, ptrdiff_t live, ptrdiff_t width, char *dst)
+/* `pixels` of one row, `step` apart, from `place` on, all inside the array; `channels` of them from `channel` on, cut
+ * into panels. */
+static void gather(const weight_grad_call *s, const char *array, const ptrdiff_t extent[FC_SPATIAL],
+                   ptrdiff_t all_channels, ptrdiff_t image, const ptrdiff_t place[FC_SPATIAL], ptrdiff_t step,
+                   ptrdiff_t channel, fc_gather *to)
 {
     const bool last = s->shape.desc.layout == FC_CHANNELS_LAST;
     const ptrdiff_t pixel = (place[0] * extent[1] + place[1]) * extent[2] + place[2], plane = volume(extent);
     const ptrdiff_t at =
-        last ? (image * plane + pixel) * channels + first_channel : (image * channels + first_channel) * plane + pixel;
-    s->kernels->conv->gather(&(fc_gather){
-        .src = array + (size_t)at * s->element,
-        .pixel_step = last ? step * channels : step,
-        .channel_step = last ? 1 : plane,
-        .pixels = pixels,
-        .live = (int)live,
-        .width = (int)width,
-        .dst = dst,
-    });
+        last ? (image * plane + pixel) * all_channels + channel : (image * all_channels + channel) * plane + pixel;
+    to->src = array + (size_t)at * s->element;
+    to->pixel_step = last ? step * all_channels : step;
+    to->channel_step = last ? 1 : plane;
+    s->kernels->conv->gather(to);
 }
 
-/* One row of a block's input, zero outside the array. */
-static void stage_row(const weight_grad_call *s, const block *one, ptrdiff_t image, ptrdiff_t depth, ptrdiff_t row,
-                      char *dst)
+/* Elements of one staged block. */
+static ptrdiff_t block_size(const weight_grad_call *s) { return s->images * volume(s->span) * s->shape.deep; }
+
+static void zero_pixels(const weight_grad_call *s, ptrdiff_t blocks, ptrdiff_t pixels, char *dst)
 {
-    const fc_conv_desc *desc = &s->shape.desc;
-    const size_t pixel = (size_t)one->count * s->element;
-    const ptrdiff_t step = s->shape.step[2];
-    ptrdiff_t place[FC_SPATIAL] = {depth, row, 0};
+    for (ptrdiff_t b = 0; b < blocks && pixels > 0; b++)
+        memset(dst + (size_t)(b * block_size(s)) * s->element, 0, (size_t)(pixels * s->shape.deep) * s->element);
+}
+
+/* One row of the input of some blocks, zero outside the array. */
+static void stage_row(const weight_grad_call *s, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t unit, char *dst)
+{
+    const shape *shape = &s->shape;
+    const fc_conv_desc *desc = &shape->desc;
+    const ptrdiff_t step = shape->step[2], rows = s->span[0] * s->span[1];
+    const ptrdiff_t blocks = fc_divide_up(channels, shape->deep);
+    const size_t pixel = (size_t)shape->deep * s->element;
+    ptrdiff_t place[FC_SPATIAL] = {unit % rows / s->span[1], unit % s->span[1], 0};
     for (int a = 0; a < FC_SPATIAL; a++)
-        place[a] = s->first[a] * desc->stride[a] - desc->pad_begin[a] + place[a] * s->shape.step[a];
+        place[a] = s->first[a] * desc->stride[a] - desc->pad_begin[a] + place[a] * shape->step[a];
     const fc_axis axis = {.src = desc->src[2], .src_step = step, .count = s->span[2]};
     const fc_window inside = fc_valid(&axis, place[2]);
     if ((size_t)place[0] >= (size_t)desc->src[0] || (size_t)place[1] >= (size_t)desc->src[1] ||
         inside.begin >= inside.end) {
-        memset(dst, 0, (size_t)s->span[2] * pixel);
+        zero_pixels(s, blocks, s->span[2], dst);
         return;
     }
-    memset(dst, 0, (size_t)inside.begin * pixel);
+    zero_pixels(s, blocks, inside.begin, dst);
+    zero_pixels(s, blocks, s->span[2] - inside.end, dst + (size_t)inside.end * pixel);
     place[2] += inside.begin * step;
-    gather(s, s->src, desc->src, desc->ic, one->first, s->first_image + image, place, step, inside.end - inside.begin,
-           one->count, one->count, dst + (size_t)inside.begin * pixel);
-    memset(dst + (size_t)inside.end * pixel, 0, (size_t)(s->span[2] - inside.end) * pixel);
+    fc_gather to = {
+        .pixels = inside.end - inside.begin,
+        .channels = channels,
+        .piece = (int)shape->deep,
+        .width = (int)shape->deep,
+        .panel_step = block_size(s),
+        .dst = dst + (size_t)inside.begin * pixel,
+    };
+    gather(s, s->src, desc->src, desc->ic, s->first_image + unit / rows, place, step, channel, &to);
 }
 
 /* Units of work: rows of the region, each with all blocks of the pass. */
 static void stage(const void *context, int thread, int threads)
 {
     const weight_grad_call *s = context;
-    const ptrdiff_t rows = s->span[0] * s->span[1];
+    const shape *shape = &s->shape;
+    const ptrdiff_t rows = s->images * s->span[0] * s->span[1], first = s->first_block * shape->deep;
+    const ptrdiff_t channels = fc_min(s->blocks * shape->deep, shape->ic - first);
+    const bool whole = shape->ic % shape->deep == 0 && s->blocks == shape->blocks; /* groups follow without a gap */
+    const ptrdiff_t calls = whole ? 1 : s->groups, groups = whole ? s->groups : 1;
     ptrdiff_t begin, end;
-    fc_share(s->images * rows, thread, threads, &begin, &end);
+    fc_share(rows, thread, threads, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        for (ptrdiff_t i = 0; i < s->count; i++) {
-            const block one = block_at(&s->shape, s->first_block + i);
-            const size_t row = (size_t)(s->span[2] * one.count) * s->element;
-            stage_row(s, &one, unit / rows, unit % rows / s->span[1], unit % s->span[1],
-                      staged_block(s, &one) + (size_t)unit * row);
+        for (ptrdiff_t g = 0; g < calls; g++) {
+            const ptrdiff_t at = g * s->blocks * block_size(s) + unit * s->span[2] * shape->deep;
+            stage_row(s, (s->first_group + g) * shape->ic + first, groups * channels, unit,
+                      s->at.src + (size_t)at * s->element);
         }
     }
 }
 
-/* A panel of the gradient: output rows [first, first + runs) of the region. */
-static void stage_grad(const weight_grad_call *s, ptrdiff_t group, ptrdiff_t lane, ptrdiff_t first, ptrdiff_t runs,
-                       char *panel)
+/* Panels [panel, panel + count) of the pass: output rows [first, first + runs) of the region. */
+static void stage_grad(const weight_grad_call *s, ptrdiff_t panel, ptrdiff_t count, ptrdiff_t first, ptrdiff_t runs,
+                       char *dst)
 {
     const shape *shape = &s->shape;
-    const ptrdiff_t live = fc_min(shape->width, shape->oc - lane);
+    const ptrdiff_t size = runs * s->box[2] * shape->width; /* of a panel */
+    const bool whole = shape->lane_tiles == 1 || shape->desc.groups == 1 || shape->oc % shape->width == 0;
     for (ptrdiff_t run = first; run < first + runs; run++) {
         const ptrdiff_t place[FC_SPATIAL] = {s->first[0] + run / s->box[1] % s->box[0], s->first[1] + run % s->box[1],
                                              s->first[2]};
-        gather(s, s->grad, shape->desc.dst, shape->desc.oc, group * shape->oc + lane,
-               s->first_image + run / s->box[1] / s->box[0], place, 1, s->box[2], live, shape->width, panel);
-        panel += (size_t)(s->box[2] * shape->width) * s->element;
+        const ptrdiff_t image = s->first_image + run / s->box[1] / s->box[0];
+        for (ptrdiff_t q = panel; q < panel + count;) {
+            const ptrdiff_t group = s->first_group + q / shape->lane_tiles, lane = q % shape->lane_tiles * shape->width;
+            const ptrdiff_t left = whole ? (shape->desc.groups - group) * shape->oc - lane : shape->oc - lane;
+            const int piece = (int)fc_min(shape->width, shape->oc);
+            const ptrdiff_t channels = fc_min((panel + count - q) * piece, left);
+            fc_gather to = {
+                .pixels = s->box[2],
+                .channels = channels,
+                .piece = piece,
+                .width = (int)shape->width,
+                .panel_step = size,
+                .dst = dst + (size_t)((q - panel) * size + (run - first) * s->box[2] * shape->width) * s->element,
+            };
+            gather(s, s->grad, shape->desc.dst, shape->desc.oc, image, place, 1, group * shape->oc + lane, &to);
+            q += fc_divide_up(channels, piece);
+        }
     }
 }
 
@@ -324,8 +342,7 @@ static void stage_grad(const weight_grad_call *s, ptrdiff_t group, ptrdiff_t lan
 
 /* What a thread sums at a time: taps [tap, tap + taps) by rows [begin, end) of a staged pixel. */
 typedef struct {
-    block block;
-    ptrdiff_t lane; /* the first lane, within the group */
+    ptrdiff_t panel, group, lane, block, channel; /* group and channel (the block's first) in the whole arrays */
     ptrdiff_t tap, taps, begin, end;
     char *acc;
 } item;
@@ -334,14 +351,17 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
 {
     const shape *shape = &s->shape;
     const ptrdiff_t tiles = shape->joined ? shape->taps * shape->parts : 1, tile = index % tiles;
-    const ptrdiff_t number = index / tiles;
+    const ptrdiff_t number = index / tiles, panel = number / s->blocks, group = panel / shape->lane_tiles;
     item one = {
-        .block = block_at(shape, s->first_block + number % s->count),
-        .lane = number / s->count * shape->width,
+        .panel = panel,
+        .group = s->first_group + group,
+        .lane = (panel - group * shape->lane_tiles) * shape->width,
+        .block = group * s->blocks + number % s->blocks,
+        .channel = (s->first_block + number % s->blocks) * shape->deep,
         .acc = s->at.acc + (size_t)(index * item_rows(s->plan, shape) * shape->width) * s->element,
         .taps = shape->taps,
     };
-    one.end = one.block.count;
+    one.end = fc_min(shape->deep, shape->ic - one.channel);
     if (shape->joined) {
         one.tap = tile / shape->parts;
         one.taps = 1;
@@ -350,17 +370,17 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
     return one;
 }
 
-/* Where row `r` of a staged pixel, seen through tap `tap`, has its weight. */
-static ptrdiff_t weight_at(const weight_grad_call *s, const block *block, ptrdiff_t tap, ptrdiff_t r)
+/* Where rows [begin, end) of an item, seen through tap `tap`, have their weights. */
+static void weights_at(const weight_grad_call *s, const item *one, ptrdiff_t tap, ptrdiff_t *at)
 {
-    const fc_conv_desc *desc = &s->plan->desc;
-    const ptrdiff_t channel = block->first - block->group * s->shape.ic + r % block->count;
-    ptrdiff_t flat = tap * s->shape.inner + r / block->count, at = channel * s->strides[1];
-    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-        at += flat % desc->kernel[a] * s->strides[2 + a];
-        flat /= desc->kernel[a];
+    ptrdiff_t inner = one->begin / s->shape.deep, channel = one->begin % s->shape.deep;
+    for (ptrdiff_t r = one->begin; r < one->end; r++) {
+        *at++ = s->at.tap_to[tap] + inner * s->strides[4] + (one->channel + channel) * s->strides[1];
+        if (++channel == s->shape.deep) {
+            channel = 0;
+            inner++;
+        }
     }
-    return at;
 }
 
 /* An item's sums to dweights. Rows whose weights are neighbours leave as columns. */
@@ -369,22 +389,24 @@ static void store(const weight_grad_call *s, const item *one, const char *acc, p
     static const fc_epilogue none = {FC_IDENTITY, 0, 0};
     const shape *shape = &s->shape;
     const ptrdiff_t count = one->end - one->begin, live = fc_min(shape->width, shape->oc - one->lane);
-    char *const dst = s->dweights + (one->block.group * shape->oc + one->lane) * s->strides[0] * (ptrdiff_t)s->element;
+    char *const dst = s->dweights + (one->group * shape->oc + one->lane) * s->strides[0] * (ptrdiff_t)s->element;
     if (s->columns) {
-        for (ptrdiff_t i = 0; i < one->taps * count; i++)
-            rows[i] = (i % one->taps * count + i / one->taps) * shape->width;
+        ptrdiff_t *row = rows;
+        for (ptrdiff_t r = 0; r < count; r++)
+            for (ptrdiff_t t = 0; t < one->taps; t++)
+                *row++ = (t * count + r) * shape->width;
         s->kernels->conv->store_columns(&(fc_column_store){
             .acc = acc,
             .rows = rows,
             .count = one->taps * count,
             .live = (int)live,
             .channel_step = s->strides[0],
-            .dst = dst + weight_at(s, &one->block, one->tap, one->begin) * (ptrdiff_t)s->element,
+            .dst = dst + (one->channel * s->strides[1]) * (ptrdiff_t)s->element,
         });
         return;
     }
-    for (ptrdiff_t i = 0; i < one->taps * count; i++)
-        rows[i] = weight_at(s, &one->block, one->tap + i / count, one->begin + i % count);
+    for (ptrdiff_t t = 0; t < one->taps; t++)
+        weights_at(s, one, one->tap + t, rows + t * count);
     s->kernels->conv->store_rows(&(fc_row_store){
         .acc = acc,
         .rows = (int)(one->taps * count),
@@ -397,24 +419,24 @@ static void store(const weight_grad_call *s, const item *one, const char *acc, p
     });
 }
 
-/* Pixels [first, first + runs) x the box's width, added to an item's sums. */
+/* Output rows [first, first + runs) of the region, added to an item's sums. */
 static void sum_item(const weight_grad_call *s, const item *one, ptrdiff_t first, ptrdiff_t runs, const char *grad,
                      char *acc, bool accumulate)
 {
     const shape *shape = &s->shape;
-    const char *src = staged_block(s, &one->block);
+    const char *src = s->at.src + (size_t)(one->block * block_size(s)) * s->element;
     const ptrdiff_t rows = one->end - one->begin;
     fc_weight_grad_fn *const kernel = s->kernels->weight_grad[s->plan->vectors][rows];
     fc_grad_panel panel = {
         .starts = s->at.starts + first,
         .runs = runs,
         .length = s->box[2],
-        .width = one->block.count,
-        .step = one->block.count * shape->stride[2],
+        .width = shape->deep,
+        .step = shape->deep * shape->stride[2],
         .grad = grad,
     };
     for (ptrdiff_t t = 0; t < one->taps; t++, acc += (size_t)(rows * shape->width) * s->element) {
-        panel.src = src + (size_t)(s->at.tap_at[one->tap + t] * one->block.count + one->begin) * s->element;
+        panel.src = src + (size_t)(s->at.tap_at[one->tap + t] * shape->deep + one->begin) * s->element;
         kernel(&panel, acc, accumulate);
     }
 }
@@ -425,26 +447,29 @@ static void sum_region(const void *context, int thread, int threads)
     const weight_grad_call *s = context;
     const shape *shape = &s->shape;
     const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
-    const ptrdiff_t pieces = fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1));
-    const bool single = s->initial && s->final && pieces <= 1;
+    const ptrdiff_t pieces = fc_max_extent(fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1)), 1);
+    const bool single = s->initial && s->final && pieces == 1;
     thread_workspace at;
     fc_arena arena = {s->thread_memory + (size_t)thread * s->plan->workspace_bytes, 0, true};
     lay_out_thread(s->plan, shape, &arena, &at);
     ptrdiff_t begin, end;
-    fc_share(items_of(shape, s->count), thread, threads, &begin, &end);
-    for (ptrdiff_t piece = 0; piece < fc_max_extent(pieces, 1); piece++) {
-        ptrdiff_t first = 0, last = 0, group = -1, lane = -1;
-        if (pieces > 0)
-            fc_share(runs, (int)piece, (int)pieces, &first, &last);
+    fc_share(items_of(shape, s->groups, s->blocks), thread, threads, &begin, &end);
+    const ptrdiff_t panels = end > begin ? item_at(s, end - 1).panel + 1 : 0;
+    for (ptrdiff_t piece = 0; piece < pieces; piece++) {
+        ptrdiff_t first, last, staged = 0, next = 0; /* panels [staged, next) are there */
+        fc_share(runs, (int)piece, (int)pieces, &first, &last);
+        const ptrdiff_t size = (last - first) * s->box[2] * shape->width;
         for (ptrdiff_t i = begin; i < end; i++) {
             const item one = item_at(s, i);
             char *const acc = single ? at.acc : one.acc;
-            if (one.block.group != group || one.lane != lane)
-                stage_grad(s, one.block.group, one.lane, first, last - first, at.grad);
-            group = one.block.group;
-            lane = one.lane;
-            sum_item(s, &one, first, last - first, at.grad, acc, !s->initial || piece > 0);
-            if (s->final && piece >= pieces - 1)
+            if (one.panel >= next) {
+                staged = one.panel;
+                next = fc_min(staged + shape->panels, panels);
+                stage_grad(s, staged, next - staged, first, last - first, at.grad);
+            }
+            sum_item(s, &one, first, last - first, at.grad + (size_t)((one.panel - staged) * size) * s->element, acc,
+                     !s->initial || piece > 0);
+            if (s->final && piece == pieces - 1)
                 store(s, &one, acc, at.rows);
         }
     }
@@ -472,10 +497,15 @@ static void place_region(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrd
                 *start++ = ((i * s->span[0] + d * shape->stride[0]) * s->span[1] + h * shape->stride[1]) * s->span[2];
     for (ptrdiff_t t = 0; t < shape->taps; t++) {
         ptrdiff_t offset[FC_SPATIAL], at = 0;
-        fc_tap(&shape->desc, &s->phase, t * shape->inner, offset);
+        ptrdiff_t flat = fc_tap(&shape->desc, &s->phase, t * shape->inner, offset);
         for (int a = 0; a < FC_SPATIAL; a++)
             at = at * s->span[a] + offset[a] + shape->desc.pad_begin[a];
         s->at.tap_at[t] = at;
+        s->at.tap_to[t] = 0;
+        for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+            s->at.tap_to[t] += flat % shape->desc.kernel[a] * s->strides[2 + a];
+            flat /= shape->desc.kernel[a];
+        }
     }
 }
 
@@ -490,6 +520,27 @@ static bool leaves_as_columns(const weight_grad_call *s)
         expected *= desc->kernel[a];
     }
     return !s->shape.joined && (s->shape.ic == 1 || s->strides[1] == expected);
+}
+
+static void run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
+{
+    const fc_conv_plan *plan = s->plan;
+    const shape *shape = &s->shape;
+    const ptrdiff_t images = region_images(plan, shape);
+    const double share = (double)(s->groups * s->blocks) / (double)(shape->desc.groups * shape->blocks);
+    ptrdiff_t regions = fc_divide_up(n, images);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        regions *= fc_divide_up(shape->desc.dst[a], plan->tile[a]);
+    regions = fc_max_extent(regions, 1); /* of no image: zeros */
+    for (ptrdiff_t i = 0; i < regions; i++) {
+        place_region(s, i, n, images);
+        s->initial = i == 0;
+        s->final = i == regions - 1;
+        const double pixels = (double)(s->images * volume(s->box)) / (double)volume(shape->desc.dst);
+        const int useful = fc_threads_for(plan->flops / 2 * share * pixels, threads);
+        fc_parallel(useful, stage, s);
+        fc_parallel(useful, sum_region, s);
+    }
 }
 
 fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
@@ -508,27 +559,16 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
         .strides = strides,
         .thread_memory = (char *)memory + plan->shared_bytes,
     };
-    s.shape.together = blocks_together(plan, &s.shape);
+    cut_passes(plan, &s.shape);
     s.columns = leaves_as_columns(&s);
     fc_arena arena = {memory, 0, true};
     lay_out(plan, &s.shape, &arena, &s.at);
     fc_phase_at(&s.shape.desc, 0, &s.phase);
-    const ptrdiff_t images = region_images(plan, &s.shape), blocks = s.shape.desc.groups * s.shape.blocks;
-    ptrdiff_t regions = fc_divide_up(n, images);
-    for (int a = 0; a < FC_SPATIAL; a++)
-        regions *= fc_divide_up(s.shape.desc.dst[a], plan->tile[a]);
-    regions = fc_max_extent(regions, 1); /* of no image: zeros */
-    for (s.first_block = 0; s.first_block < blocks; s.first_block += s.count) {
-        s.count = fc_min(s.shape.together, blocks - s.first_block);
-        for (ptrdiff_t i = 0; i < regions; i++) {
-            place_region(&s, i, n, images);
-            s.initial = i == 0;
-            s.final = i == regions - 1;
-            const double share =
-                (double)s.count / (double)blocks * (double)volume(s.box) / (double)volume(plan->desc.dst);
-            const int useful = fc_threads_for(plan->flops / 2 * share * (double)s.images, threads);
-            fc_parallel(useful, stage, &s);
-            fc_parallel(useful, sum_region, &s);
+    for (s.first_group = 0; s.first_group < plan->desc.groups; s.first_group += s.groups) {
+        s.groups = fc_min(s.shape.pass_groups, plan->desc.groups - s.first_group);
+        for (s.first_block = 0; s.first_block < s.shape.blocks; s.first_block += s.blocks) {
+            s.blocks = fc_min(s.shape.pass_blocks, s.shape.blocks - s.first_block);
+            run_pass(&s, n, threads);
         }
     }
     return FC_OK;
