@@ -77,7 +77,7 @@ typedef struct {
     fc_direction direction;
     fc_algorithm algorithm;
     fc_reuse reuse;
-    fc_activation activation; /* of a forward run */
+    fc_activation activation; /* of what a run writes, forward or backward-input */
     double alpha, beta;       /* the activation's parameters */
     ptrdiff_t ic, oc, groups;
     ptrdiff_t src[FC_SPATIAL], kernel[FC_SPATIAL], stride[FC_SPATIAL], dilation[FC_SPATIAL];
@@ -114,7 +114,8 @@ size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads);
 void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed);
 
 /* dst = activation(conv(src, packed) + bias + residual). bias (oc) and residual (dst's shape) may be NULL.
- * Backward-input plans take the output's gradient as src and write the input's gradient; bias and residual NULL. */
+ * Backward-input plans take the output's gradient as src and write the input's gradient: a transposed convolution,
+ * whose bias is (ic) and whose residual has src's shape. */
 fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
                       const void *residual, void *dst, void *workspace, int threads);
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Pair = tuple[int, int]
+Ints = tuple[int, ...]
 
 ISAS: dict[str, int]
 LAYOUTS: dict[str, int]
@@ -59,17 +59,17 @@ class ConvPlan:
         ic: int,
         oc: int,
         groups: int,
-        src: Pair,
-        kernel: Pair,
-        stride: Pair,
-        dilation: Pair,
-        pad_begin: Pair,
-        pad_end: Pair,
+        src: Ints,
+        kernel: Ints,
+        stride: Ints,
+        dilation: Ints,
+        pad_begin: Ints,
+        pad_end: Ints,
     ) -> int: ...
     @property
     def chosen(self) -> dict[str, Any]: ...
     @property
-    def dst(self) -> Pair: ...
+    def dst(self) -> Ints: ...
     def workspace(self, n: int, count: int) -> int: ...
     def pack(self, weight: Array, bias: Array | None) -> bool: ...
     def __call__(self, x: Array, out: Array | None = None) -> Array: ...
@@ -90,22 +90,23 @@ class PoolPlan:
         double_precision: bool,
         layout: int,
         channels: int,
-        src: Pair,
-        kernel: Pair,
-        stride: Pair,
-        dilation: Pair,
-        pad_begin: Pair,
-        pad_end: Pair,
-        dst: Pair,
+        src: Ints,
+        kernel: Ints,
+        stride: Ints,
+        dilation: Ints,
+        pad_begin: Ints,
+        pad_end: Ints,
+        dst: Ints,
     ) -> int: ...
     @property
-    def dst(self) -> Pair: ...
+    def dst(self) -> Ints: ...
     def backward(self, x: object, indices: object, grad: object, out: object) -> Array | Literal[False] | None: ...
 
 def forget_plans() -> None: ...
 def kept(options: tuple[object, ...]) -> ConvPlan | PoolPlan | None: ...
 def keep_plan(options: tuple[object, ...], plan: ConvPlan | PoolPlan) -> None: ...
-def conv2d(
+def conv(
+    axes: int,
     x: object,
     weight: object,
     bias: object,
@@ -122,7 +123,8 @@ def linear(
     make: Callable[[], ConvPlan] | None,
 ) -> Array | None: ...
 def bias_grad(layout: int, grad: object, out: object) -> Array | None: ...
-def pool2d(
+def pool(
+    axes: int,
     x: object,
     options: tuple[object, ...],
     with_indices: bool,

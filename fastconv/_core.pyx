@@ -142,7 +142,8 @@ def unchoose_isa(token):
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 cdef enum:
-    POOLED = 1 << 16  # results from this many bytes on come from the pool
+    POOLED = 1 << 16       # results from this many bytes on come from the pool
+    RANK = 1 + FC_SPATIAL  # axes of one image
 
 
 @cython.final
@@ -269,10 +270,10 @@ cdef bint same_shape(const Py_buffer *a, const Py_buffer *b) noexcept nogil:
 cdef Py_ssize_t nbytes_of(Py_ssize_t n, const ptrdiff_t *tail, Py_ssize_t itemsize) except -1:
     cdef Py_ssize_t extent, nbytes = itemsize
     cdef int i
-    for i in range(4):
-        extent = n if i == 3 else tail[i]
+    for i in range(RANK + 1):
+        extent = n if i == RANK else tail[i]
         if extent and nbytes > PTRDIFF_MAX // extent:
-            raise MemoryError(f"out: no memory for {n} x {tail[0]} x {tail[1]} x {tail[2]} elements")
+            raise MemoryError(f"out: no memory for {n} x {' x '.join([str(tail[i]) for i in range(RANK)])} elements")
         nbytes *= extent
     return nbytes
 
@@ -325,27 +326,70 @@ cdef bint is_exact(object value) noexcept:
     return False
 
 
+# ---- images: channels and one to three spatial axes ----------------------------------------------------------------
+
+cdef void fill(ptrdiff_t *axes, tuple given, ptrdiff_t missing) except *:
+    # The leading axes that a problem has not are `missing`.
+    cdef int i, skip = FC_SPATIAL - <int> len(given)
+    for i in range(FC_SPATIAL):
+        axes[i] = missing if i < skip else given[i - skip]
+
+
+cdef void tail_shape(ptrdiff_t *shape, fc_layout layout, ptrdiff_t channels, const ptrdiff_t *spatial,
+                     int axes) noexcept nogil:
+    # One image's shape in the layout's order, then ones.
+    cdef int i, first = layout == FC_CHANNELS_FIRST
+    for i in range(axes + 1, RANK):
+        shape[i] = 1
+    shape[0 if first else axes] = channels
+    for i in range(axes):
+        shape[i + first] = spatial[FC_SPATIAL - axes + i]
+
+
+cdef bint fits_tail(const Py_buffer *view, const ptrdiff_t *tail, int axes) noexcept nogil:
+    # Whether a view is a batch of images of this shape, or one without a batch axis.
+    cdef int i, lead = view.ndim - axes - 1
+    if lead != 0 and lead != 1:
+        return False
+    for i in range(axes + 1):
+        if view.shape[lead + i] != tail[i]:
+            return False
+    return True
+
+
+cdef Py_ssize_t images_in(const Py_buffer *view, int axes) noexcept nogil:
+    return view.shape[0] if view.ndim == axes + 2 else 1
+
+
+cdef tuple batch_shape(const Py_buffer *view, const ptrdiff_t *tail, int axes):
+    # The shape of as many images as in a view, with a batch axis if it has one.
+    if view.ndim == axes + 2:
+        if axes == 2:
+            return (view.shape[0], tail[0], tail[1], tail[2])
+        if axes == 1:
+            return (view.shape[0], tail[0], tail[1])
+        return (view.shape[0], tail[0], tail[1], tail[2], tail[3])
+    if axes == 2:
+        return (tail[0], tail[1], tail[2])
+    if axes == 1:
+        return (tail[0], tail[1])
+    return (tail[0], tail[1], tail[2], tail[3])
+
+
+cdef tuple last_axes(const ptrdiff_t *spatial, int axes):
+    return tuple([spatial[FC_SPATIAL - axes + i] for i in range(axes)])
+
+
 # ---- convolution -------------------------------------------------------------------------------------------------
-
-cdef void fill(ptrdiff_t *axes, tuple pair) except *:
-    axes[0] = 1
-    axes[1] = pair[0]
-    axes[2] = pair[1]
-
-
-cdef void tail_shape(ptrdiff_t *shape, fc_layout layout, ptrdiff_t channels, const ptrdiff_t *spatial) noexcept nogil:
-    cdef int first = layout == FC_CHANNELS_FIRST
-    shape[0 if first else 2] = channels
-    shape[1 if first else 0] = spatial[1]
-    shape[2 if first else 1] = spatial[2]
 
 
 cdef class ConvPlan:
     """A planned convolution: forward, gradient of the input or gradient of the weights; with packed weights or not."""
 
     cdef fc_conv_plan plan
-    cdef ptrdiff_t read[3]      # of one image, in the layout's order: what a run reads and what it writes
-    cdef ptrdiff_t written[3]
+    cdef int axes               # spatial ones
+    cdef ptrdiff_t read[RANK]   # of one image, in the layout's order: what a run reads and what it writes
+    cdef ptrdiff_t written[RANK]
     cdef char kind              # 'f', 'd'; 0 before describe
     cdef Py_ssize_t itemsize
     cdef void *packed
@@ -378,22 +422,22 @@ cdef class ConvPlan:
         desc.ic = ic
         desc.oc = oc
         desc.groups = groups
-        fill(desc.src, src)
-        fill(desc.kernel, kernel)
-        fill(desc.stride, stride)
-        fill(desc.dilation, dilation)
-        fill(desc.pad_begin, pad_begin)
-        fill(desc.pad_end, pad_end)
-        desc.pad_begin[0] = desc.pad_end[0] = 0
+        fill(desc.src, src, 1)
+        fill(desc.kernel, kernel, 1)
+        fill(desc.stride, stride, 1)
+        fill(desc.dilation, dilation, 1)
+        fill(desc.pad_begin, pad_begin, 0)
+        fill(desc.pad_end, pad_end, 0)
         cdef fc_status status = fc_conv_plan_make(&desc, &self.plan)
         if status != FC_OK:
             return <int> status
         cdef fc_conv_desc *made = &self.plan.desc
-        tail_shape(self.read, desc.layout, ic, made.src)
-        tail_shape(self.written, desc.layout, oc, made.dst)
+        self.axes = <int> len(src)
+        tail_shape(self.read, desc.layout, ic, made.src, self.axes)
+        tail_shape(self.written, desc.layout, oc, made.dst, self.axes)
         if desc.direction == FC_BACKWARD_INPUT:
-            tail_shape(self.read, desc.layout, oc, made.dst)
-            tail_shape(self.written, desc.layout, ic, made.src)
+            tail_shape(self.read, desc.layout, oc, made.dst, self.axes)
+            tail_shape(self.written, desc.layout, ic, made.src, self.axes)
         self.itemsize = 8 if double_precision else 4
         self.kind = c'd' if double_precision else c'f'
         return <int> FC_OK
@@ -415,14 +459,14 @@ cdef class ConvPlan:
             "thread_bytes": plan.workspace_bytes,
             "shared_bytes": plan.shared_bytes,
             "flops": plan.flops,
-            "src": (plan.desc.src[1], plan.desc.src[2]),
-            "dst": (plan.desc.dst[1], plan.desc.dst[2]),
+            "src": last_axes(plan.desc.src, self.axes),
+            "dst": last_axes(plan.desc.dst, self.axes),
         }
 
     @property
     def dst(self):
         """The forward convolution's spatial output extents."""
-        return (self.plan.desc.dst[1], self.plan.desc.dst[2])
+        return last_axes(self.plan.desc.dst, self.axes)
 
     def workspace(self, Py_ssize_t n, int count):
         """Bytes of workspace of a run over n images on `count` threads."""
@@ -510,8 +554,8 @@ cdef class ConvPlan:
             ov = hold(&held, out, PyBUF_WRITABLE)
             if xv == NULL or gv == NULL or ov == NULL or xv.ndim != gv.ndim or not self.fits_weight(ov, strides):
                 return None
-            n = xv.shape[0] if xv.ndim == 4 else 1
-            if not self.fits(xv, self.read) or not self.fits(gv, self.written) or (gv.ndim == 4 and gv.shape[0] != n):
+            n = images_in(xv, self.axes)
+            if not self.fits(xv, self.read) or not self.fits(gv, self.written) or images_in(gv, self.axes) != n:
                 return None
             if overlap(xv, ov) or overlap(gv, ov):
                 return None
@@ -527,45 +571,37 @@ cdef class ConvPlan:
     # ----------------------------------------------------------------------------------------------------------------
 
     cdef bint fits(self, const Py_buffer *view, const ptrdiff_t *tail) noexcept nogil:
-        cdef int lead = view.ndim - 3
-        return (view.format[0] == self.kind and (lead == 0 or lead == 1) and view.shape[lead] == tail[0]
-                and view.shape[lead + 1] == tail[1] and view.shape[lead + 2] == tail[2])
+        return view.format[0] == self.kind and fits_tail(view, tail, self.axes)
 
     cdef bint fits_bias(self, const Py_buffer *view) noexcept nogil:
-        return view.format[0] == self.kind and view.ndim == 1 and view.shape[0] == self.plan.desc.oc
+        cdef const fc_conv_desc *desc = &self.plan.desc
+        cdef ptrdiff_t channels = desc.ic if desc.direction == FC_BACKWARD_INPUT else desc.oc
+        return view.format[0] == self.kind and view.ndim == 1 and view.shape[0] == channels
 
     cdef bint fits_weight(self, const Py_buffer *view, ptrdiff_t *strides) noexcept nogil:
         # Fills in the element strides in the order output channel, input channel, depth, height, width.
         # Weights with two axes (out, in) serve a 1 x 1 kernel in either layout.
         cdef const fc_conv_desc *desc = &self.plan.desc
         cdef bint last = desc.layout == FC_CHANNELS_LAST
-        cdef int axes[4]
-        cdef ptrdiff_t extents[4]
-        cdef int i
+        cdef int i, spatial, axes = self.axes
+        cdef int output_axis = axes + 1 if last else 0
+        cdef int input_axis = axes if last else 1
         if view.format[0] != self.kind:
             return False
-        extents[0] = desc.oc
-        extents[1] = desc.ic // desc.groups
-        extents[2] = desc.kernel[1]
-        extents[3] = desc.kernel[2]
-        strides[2] = 0
-        if view.ndim == 2 and extents[2] == 1 and extents[3] == 1:
-            if view.shape[0] != extents[0] or view.shape[1] != extents[1]:
-                return False
-            strides[0] = view.strides[0] // self.itemsize
-            strides[1] = view.strides[1] // self.itemsize
-            strides[3] = strides[4] = 0
-            return True
-        if view.ndim != 4:
+        memset(strides, 0, (2 + FC_SPATIAL) * sizeof(ptrdiff_t))
+        if view.ndim == 2 and desc.kernel[0] * desc.kernel[1] * desc.kernel[2] == 1:
+            output_axis, input_axis, axes = 0, 1, 0
+        elif view.ndim != axes + 2:
             return False
-        axes[0] = 3 if last else 0
-        axes[1] = 2 if last else 1
-        axes[2] = 0 if last else 2
-        axes[3] = 1 if last else 3
-        for i in range(4):
-            if view.shape[axes[i]] != extents[i]:
+        if view.shape[output_axis] != desc.oc or view.shape[input_axis] != desc.ic // desc.groups:
+            return False
+        strides[0] = view.strides[output_axis] // self.itemsize
+        strides[1] = view.strides[input_axis] // self.itemsize
+        for i in range(axes):
+            spatial = FC_SPATIAL - axes + i
+            if view.shape[i if last else i + 2] != desc.kernel[spatial]:
                 return False
-            strides[i if i < 2 else i + 1] = view.strides[axes[i]] // self.itemsize
+            strides[2 + spatial] = view.strides[i if last else i + 2] // self.itemsize
         return True
 
     cdef object run_once(self, Held *held, const Py_buffer *x, const Py_buffer *w, object bias, object out):
@@ -584,11 +620,8 @@ cdef class ConvPlan:
         # x, b contiguous. With w NULL the plan's own weights and bias are used.
         if not self.fits(x, self.read):
             return None
-        cdef Py_ssize_t n = x.shape[0] if x.ndim == 4 else 1
-        cdef tuple shape = (self.written[0], self.written[1], self.written[2])
-        if x.ndim == 4:
-            shape = (n, self.written[0], self.written[1], self.written[2])
-        return self.run_into(held, n, x, w, strides, b, shape, out)
+        cdef tuple shape = batch_shape(x, self.written, self.axes)
+        return self.run_into(held, images_in(x, self.axes), x, w, strides, b, shape, out)
 
     cdef object run_into(self, Held *held, Py_ssize_t n, const Py_buffer *x, const Py_buffer *w,
                          const ptrdiff_t *strides, const Py_buffer *b, tuple shape, object out):
@@ -681,8 +714,8 @@ cdef object key_of(const Py_buffer *x, int skip, const Py_buffer *w, tuple optio
     return (PyBytes_FromStringAndSize(<const char *> facts, count * sizeof(ptrdiff_t)), options)
 
 
-def conv2d(x, weight, bias, tuple options, out, make):
-    """Convolve with the plan that is kept for these shapes and options, or that `make()` returns for them.
+def conv(int axes, x, weight, bias, tuple options, out, make):
+    """Convolve over so many spatial axes with the plan that is kept for these shapes and options, or that `make()` returns for them.
 
     None when an array is not plain, does not fit, or when there is neither a plan nor a `make`.
     """
@@ -694,9 +727,11 @@ def conv2d(x, weight, bias, tuple options, out, make):
     try:
         xv = hold_contiguous(&held, x, 0)
         wv = hold(&held, weight, 0)
-        if xv == NULL or wv == NULL or wv.ndim != 4 or not (xv.ndim == 4 or xv.ndim == 3) or not is_exact(options):
+        if xv == NULL or wv == NULL or wv.ndim != axes + 2 or not is_exact(options):
             return None
-        key = key_of(xv, xv.ndim - 3, wv, options)
+        if xv.ndim != axes + 2 and xv.ndim != axes + 1:
+            return None
+        key = key_of(xv, xv.ndim - axes - 1, wv, options)
         found = kept_plans.get(key)
         if found is None:
             if make is None:
@@ -710,7 +745,7 @@ def conv2d(x, weight, bias, tuple options, out, make):
 
 
 def linear(x, weight, bias, tuple options, out, make):
-    """As conv2d: a 1 x 1 convolution over the rows of x (..., in), each row an image of one pixel."""
+    """As conv: a 1 x 1 convolution over the rows of x (..., in), each row an image of one pixel."""
     cdef Held held
     memset(&held, 0, sizeof(held))
     cdef Py_buffer *xv
@@ -748,12 +783,13 @@ def linear(x, weight, bias, tuple options, out, make):
 
 
 def bias_grad(int layout, grad, out):
-    """Sum grad (n, c, h, w) or (n, h, w, c) over everything but channels into out (c,); None when not plain."""
+    """Sum grad (n, c, ...) or (n, ..., c) over everything but channels into out (c,); None when not plain."""
     cdef Held held
     memset(&held, 0, sizeof(held))
     cdef Py_buffer *g
     cdef Py_buffer *o
-    cdef Py_ssize_t channels, pixels
+    cdef Py_ssize_t channels, pixels = 1
+    cdef int i, channel_axis
     cdef int count = threads()
     cdef fc_dtype dtype
     cdef fc_isa isa = <fc_isa> current_isa()
@@ -761,10 +797,12 @@ def bias_grad(int layout, grad, out):
     try:
         g = hold_contiguous(&held, grad, 0)
         o = hold_contiguous(&held, out, PyBUF_WRITABLE)
-        if g == NULL or o == NULL or g.ndim != 4 or o.ndim != 1 or not is_real(g) or g.format[0] != o.format[0]:
+        if g == NULL or o == NULL or g.ndim < 2 or o.ndim != 1 or not is_real(g) or g.format[0] != o.format[0]:
             return None
-        channels = g.shape[1] if layout == <int> FC_CHANNELS_FIRST else g.shape[3]
-        pixels = g.shape[2] * (g.shape[3] if layout == <int> FC_CHANNELS_FIRST else g.shape[1])
+        channel_axis = 1 if layout == <int> FC_CHANNELS_FIRST else g.ndim - 1
+        channels = g.shape[channel_axis]
+        for i in range(1, g.ndim):
+            pixels *= 1 if i == channel_axis else g.shape[i]
         if o.shape[0] != channels or overlap(g, o):
             return None
         dtype = FC_F64 if g.format[0] == c'd' else FC_F32
@@ -784,8 +822,9 @@ cdef class PoolPlan:
     """A planned pooling, forward and backward."""
 
     cdef fc_pool_plan plan
-    cdef ptrdiff_t read[3]
-    cdef ptrdiff_t written[3]
+    cdef int axes
+    cdef ptrdiff_t read[RANK]
+    cdef ptrdiff_t written[RANK]
     cdef char kind
     cdef Py_ssize_t itemsize
 
@@ -806,19 +845,19 @@ cdef class PoolPlan:
         desc.include_pad = include_pad
         desc.divisor = divisor
         desc.channels = channels
-        fill(desc.src, src)
-        fill(desc.kernel, kernel)
-        fill(desc.stride, stride)
-        fill(desc.dilation, dilation)
-        fill(desc.pad_begin, pad_begin)
-        fill(desc.pad_end, pad_end)
-        fill(desc.dst, dst)
-        desc.pad_begin[0] = desc.pad_end[0] = 0
+        fill(desc.src, src, 1)
+        fill(desc.kernel, kernel, 1)
+        fill(desc.stride, stride, 1)
+        fill(desc.dilation, dilation, 1)
+        fill(desc.pad_begin, pad_begin, 0)
+        fill(desc.pad_end, pad_end, 0)
+        fill(desc.dst, dst, 1)
         cdef fc_status status = fc_pool_plan_make(&desc, &self.plan)
         if status != FC_OK:
             return <int> status
-        tail_shape(self.read, desc.layout, channels, self.plan.desc.src)
-        tail_shape(self.written, desc.layout, channels, self.plan.desc.dst)
+        self.axes = <int> len(src)
+        tail_shape(self.read, desc.layout, channels, self.plan.desc.src, self.axes)
+        tail_shape(self.written, desc.layout, channels, self.plan.desc.dst, self.axes)
         self.itemsize = 8 if double_precision else 4
         self.kind = c'd' if double_precision else c'f'
         return <int> FC_OK
@@ -826,20 +865,16 @@ cdef class PoolPlan:
     @property
     def dst(self):
         """The output's spatial extents."""
-        return (self.plan.desc.dst[1], self.plan.desc.dst[2])
+        return last_axes(self.plan.desc.dst, self.axes)
 
     cdef bint fits(self, const Py_buffer *view, const ptrdiff_t *tail) noexcept nogil:
-        cdef int lead = view.ndim - 3
-        return ((lead == 0 or lead == 1) and view.shape[lead] == tail[0] and view.shape[lead + 1] == tail[1]
-                and view.shape[lead + 2] == tail[2])
+        return fits_tail(view, tail, self.axes)
 
     cdef object run(self, Held *held, const Py_buffer *x, bint with_indices, object out):
         if x.format[0] != self.kind or not self.fits(x, self.read):
             return None
-        cdef Py_ssize_t n = x.shape[0] if x.ndim == 4 else 1
-        cdef tuple shape = (self.written[0], self.written[1], self.written[2])
-        if x.ndim == 4:
-            shape = (n, self.written[0], self.written[1], self.written[2])
+        cdef Py_ssize_t n = images_in(x, self.axes)
+        cdef tuple shape = batch_shape(x, self.written, self.axes)
         cdef Py_ssize_t nbytes = nbytes_of(n, self.written, self.itemsize)
         cdef const Py_buffer *o
         cdef void *dst = NULL
@@ -851,7 +886,7 @@ cdef class PoolPlan:
         else:
             o = hold_contiguous(held, out, PyBUF_WRITABLE)
             if (o == NULL or o.format[0] != self.kind or o.ndim != x.ndim or not self.fits(o, self.written)
-                    or (o.ndim == 4 and o.shape[0] != n) or overlap(o, x)):
+                    or images_in(o, self.axes) != n or overlap(o, x)):
                 return None
             dst = o.buf
         if with_indices:
@@ -891,8 +926,8 @@ cdef class PoolPlan:
             ov = hold_contiguous(&held, out, PyBUF_WRITABLE)
             if gv == NULL or ov == NULL or gv.ndim != ov.ndim or gv.format[0] != self.kind or ov.format[0] != self.kind:
                 return None
-            n = gv.shape[0] if gv.ndim == 4 else 1
-            if not self.fits(gv, self.written) or not self.fits(ov, self.read) or (ov.ndim == 4 and ov.shape[0] != n):
+            n = images_in(gv, self.axes)
+            if not self.fits(gv, self.written) or not self.fits(ov, self.read) or images_in(ov, self.axes) != n:
                 return None
             if overlap(gv, ov):
                 return None
@@ -919,17 +954,17 @@ cdef class PoolPlan:
             drop(&held)
 
 
-def pool2d(x, tuple options, bint with_indices, out, make):
-    """As conv2d: pool with the plan that is kept for this shape and these options, or that `make()` returns."""
+def pool(int axes, x, tuple options, bint with_indices, out, make):
+    """As conv: pool with the plan that is kept for this shape and these options, or that `make()` returns."""
     cdef Held held
     memset(&held, 0, sizeof(held))
     cdef Py_buffer *xv
     cdef PoolPlan plan
     try:
         xv = hold_contiguous(&held, x, 0)
-        if xv == NULL or not (xv.ndim == 4 or xv.ndim == 3) or not is_exact(options):
+        if xv == NULL or not (xv.ndim == axes + 2 or xv.ndim == axes + 1) or not is_exact(options):
             return None
-        key = key_of(xv, xv.ndim - 3, NULL, options)
+        key = key_of(xv, xv.ndim - axes - 1, NULL, options)
         found = kept_plans.get(key)
         if found is None:
             if make is None:

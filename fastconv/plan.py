@@ -44,7 +44,7 @@ class Conv2dPlan(_core.ConvPlan):
     conv2d (1, 3, 8, 8) -> (1, 4, 6, 6), NCHW, float32
     """
 
-    _conv: _arguments.Conv2d
+    _conv: _arguments.Conv
     _dtype: np.dtype[Any]
     _images: int
     _asked: str
@@ -162,7 +162,9 @@ def plan_conv2d(
     """
     w = _arguments.strided("weight", weight)
     shape = _arguments.sizes("input_shape", input_shape, (3, 4))
-    conv = _arguments.conv2d(shape, w.shape, stride, padding, dilation, groups, layout, names=("input_shape", "weight"))
+    conv = _arguments.conv(
+        2, shape, w.shape, stride, padding, dilation, groups, layout, names=("input_shape", "weight")
+    )
     b = _arguments.vector("bias", bias, conv.oc)
     _arguments.same_dtype("weight", w, ("bias", b))
     plan = Conv2dPlan()

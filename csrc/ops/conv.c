@@ -268,7 +268,7 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
         .residual = residual,
         .dst = dst,
         .workspace = workspace,
-        .epilogue = {desc->direction == FC_FORWARD ? desc->activation : FC_IDENTITY, desc->alpha, desc->beta},
+        .epilogue = {desc->activation, desc->alpha, desc->beta},
     };
     if (n == 0 || positions(desc) == 0)
         return FC_OK;

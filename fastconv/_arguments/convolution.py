@@ -4,36 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+
 from fastconv import _core
 from fastconv._arguments.arrays import FLOAT64
-from fastconv._arguments.images import Image, by_axis, image, padding_of
-from fastconv._arguments.values import ACTIVATIONS, Pair, activation_name, choice, integer, layout_of, pair, wrong
+from fastconv._arguments.images import AXES, Image, by_axis, image, padding_of, spatial_axes
+from fastconv._arguments.values import (
+    ACTIVATIONS,
+    LARGEST,
+    Ints,
+    Pair,
+    activation_name,
+    choice,
+    integer,
+    layout_of,
+    per_axis,
+    wrong,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fastconv._arguments.pooling import Pool2d
+    from fastconv._arguments.arrays import Array
+    from fastconv._arguments.pooling import Pool
 
 Algorithm = Literal["auto", "direct", "im2col", "winograd"]
 
 
-class Conv2d(NamedTuple):
-    """A checked 2-D convolution, whichever of its three products is wanted."""
+class Conv(NamedTuple):
+    """A checked convolution over one, two or three axes, whichever of its three products is wanted."""
 
     name: str  # of the argument that gave the input's shape
     layout: str
     input: Image
     oc: int
     groups: int
-    kernel: Pair
-    stride: Pair
-    dilation: Pair
-    pad_begin: Pair
-    pad_end: Pair
+    kernel: Ints
+    stride: Ints
+    dilation: Ints
+    pad_begin: Ints
+    pad_end: Ints
 
     @property
-    def padding(self) -> tuple[Pair, Pair]:
-        """The padding as ((top, bottom), (left, right))."""
+    def padding(self) -> tuple[Pair, ...]:
+        """The padding as (before, after) for each axis."""
         return by_axis(self.pad_begin, self.pad_end)
 
     @property
@@ -43,7 +55,22 @@ class Conv2d(NamedTuple):
         return (self.oc, ic, *self.kernel) if self.layout == "NCHW" else (*self.kernel, ic, self.oc)
 
 
-def conv2d(
+def weight_extents(
+    name: str, shape: tuple[int, ...], layout: str, axes: int, transposed: bool = False
+) -> tuple[int, int, Ints]:
+    """Return what the weights' shape says: output channels, input channels of a group (or the reverse), and kernel."""
+    whole, part = ("i", "o") if transposed else ("o", "i")
+    order = (whole, part, *AXES[axes]) if layout == "NCHW" else (*AXES[axes], part, whole)
+    letters = f"({', '.join(order)})"
+    if len(shape) != axes + 2:
+        wrong(name, f"{axes + 2} axes {letters}", f"shape {shape}")
+    if min(shape) < 1:
+        wrong(name, f"{letters} with every extent at least 1", f"shape {shape}")
+    return (shape[0], shape[1], shape[2:]) if layout == "NCHW" else (shape[-1], shape[-2], shape[:-2])
+
+
+def conv(
+    axes: int,
     input_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     stride: object,
@@ -53,31 +80,87 @@ def conv2d(
     layout: object,
     *,
     names: tuple[str, str] = ("input", "weight"),
-) -> Conv2d:
-    """Check shapes and options of a convolution."""
+) -> Conv:
+    """Check shapes and options of a convolution over so many spatial axes."""
     first, second = names
     layout = layout_of(layout)
-    picture = image(first, input_shape, layout)
-    letters = "(o, i, h, w)" if layout == "NCHW" else "(h, w, i, o)"
-    if len(weight_shape) != 4:
-        wrong(second, f"4 axes {letters}", f"shape {weight_shape}")
-    if min(weight_shape) < 1:
-        wrong(second, f"{letters} with every extent at least 1", f"shape {weight_shape}")
-    order = (0, 1, 2, 3) if layout == "NCHW" else (3, 2, 0, 1)
-    oc, ic, kh, kw = (weight_shape[axis] for axis in order)
-    strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    picture = image(first, input_shape, layout, axes)
+    oc, ic, kernel = weight_extents(second, weight_shape, layout, axes)
+    strides, dilations = per_axis("stride", stride, 1, axes), per_axis("dilation", dilation, 1, axes)
     count = integer("groups", groups, 1)
     if picture.channels % count or oc % count:
         wrong("groups", f"a divisor of the {picture.channels} input and {oc} output channels", groups)
     if ic * count != picture.channels:
         per_group = f"{picture.channels} channels of {first}" + (f" / {count} groups" if count > 1 else "")
         wrong(second, f"{picture.channels // count} input channels ({per_group})", f"{ic} in shape {weight_shape}")
-    begin, end = padding_of(padding, picture.spatial, (kh, kw), strides, dilations)
-    return Conv2d(first, layout, picture, oc, count, (kh, kw), strides, dilations, begin, end)
+    begin, end = padding_of(padding, picture.spatial, kernel, strides, dilations)
+    return Conv(first, layout, picture, oc, count, kernel, strides, dilations, begin, end)
+
+
+def conv_transpose(
+    axes: int,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: object,
+    padding: object,
+    output_padding: object,
+    groups: object,
+    dilation: object,
+    layout: object,
+    *,
+    names: tuple[str, str] = ("input", "weight"),
+) -> tuple[Conv, Ints]:
+    """Check a transposed convolution; return the ordinary one whose input's gradient it is.
+
+    Also how many zeros the input wants at the end of each axis: output padding of a stride or more, which torch allows
+    up to the dilation, is what further windows with nothing in them would write.
+    """
+    first, second = names
+    layout = layout_of(layout)
+    picture = image(first, input_shape, layout, axes)
+    ic, oc, kernel = weight_extents(second, weight_shape, layout, axes, transposed=True)
+    strides, dilations = per_axis("stride", stride, 1, axes), per_axis("dilation", dilation, 1, axes)
+    count = integer("groups", groups, 1)
+    if picture.channels % count:
+        wrong("groups", f"a divisor of the {picture.channels} input channels", groups)
+    if ic != picture.channels:
+        wrong(second, f"{picture.channels} input channels, as {first} has", f"{ic} in shape {weight_shape}")
+    extra = per_axis("output_padding", output_padding, 0, axes)
+    for value, s, d in zip(extra, strides, dilations, strict=True):
+        if value >= max(s, d):
+            wrong("output_padding", f"less than the stride ({s}) or the dilation ({d})", output_padding)
+    if isinstance(padding, str) and any(extra):
+        wrong("output_padding", f"0 with padding={padding!r}", output_padding)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    full = [(i - 1) * s for i, s in zip(picture.spatial, strides, strict=True)]
+    if isinstance(padding, str):
+        same = padding in ("same", "same_lower")
+        dst = [f + (s if same else max(r, s)) for f, s, r in zip(full, strides, reach, strict=True)]
+        begin, end = padding_of(padding, tuple(dst), kernel, strides, dilations)
+    else:
+        begin, end = padding_of(padding, picture.spatial, kernel, strides, dilations)
+        dst = [f - b - e + r + x for f, b, e, r, x in zip(full, begin, end, reach, extra, strict=True)]
+    if min(dst) < 1:
+        wrong("padding", f"less than what is there to cut off {first}'s windows", f"{padding}, which leaves {dst}")
+    if max(dst) > LARGEST:
+        wrong(first, "sizes of less than 63 bits", f"a result of extents {dst}")
+    result = Image(picture.lead, oc * count, tuple(dst))
+    made = Conv(first, layout, result, ic, count, kernel, strides, dilations, begin, end)
+    return made, tuple(value // s for value, s in zip(extra, strides, strict=True))
+
+
+def lengthened(x: Array, layout: str, longer: Ints) -> Array:
+    """Append zeros to the spatial axes of images."""
+    if not any(longer):
+        return x
+    widths = [(0, 0)] * x.ndim
+    for axis, more in zip(spatial_axes(x.ndim, layout, len(longer)), longer, strict=True):
+        widths[axis] = (0, more)
+    return np.pad(x, widths)
 
 
 def plan_conv(
-    conv: Conv2d,
+    conv: Conv,
     direction: int,
     dtype: np.dtype[Any],
     *,
@@ -92,7 +175,7 @@ def plan_conv(
 
 def describe(
     plan: _core.ConvPlan,
-    conv: Conv2d,
+    conv: Conv,
     direction: int,
     dtype: np.dtype[Any],
     reuse: int,
@@ -128,7 +211,7 @@ def describe(
     refuse(status, conv)
 
 
-def can_describe(conv: Conv2d, direction: int, dtype: np.dtype[Any], reuse: int, algorithm: str) -> bool:
+def can_describe(conv: Conv, direction: int, dtype: np.dtype[Any], reuse: int, algorithm: str) -> bool:
     """Whether an algorithm serves a convolution."""
     try:
         describe(_core.ConvPlan(), conv, direction, dtype, reuse, algorithm, None)
@@ -137,15 +220,15 @@ def can_describe(conv: Conv2d, direction: int, dtype: np.dtype[Any], reuse: int,
     return True
 
 
-def refuse(status: int, made: Conv2d | Pool2d) -> None:
+def refuse(status: int, made: Conv | Pool) -> None:
     """Turn the status of a plan into the error that says what does not fit; return when it is OK."""
     if status == _core.OK:
         return
     padded = tuple(map(sum, zip(made.input.spatial, made.pad_begin, made.pad_end, strict=True)))
     reach = tuple((k - 1) * d + 1 for k, d in zip(made.kernel, made.dilation, strict=True))
     if status == _core.EMPTY_OUTPUT or any(r > p for r, p in zip(reach, padded, strict=True)):
-        least = f"padded extents of at least the kernel's {reach[0]} x {reach[1]}"
-        wrong(made.name, least, f"{padded[0]} x {padded[1]}")
+        least = f"padded extents of at least the kernel's {' x '.join(map(str, reach))}"
+        wrong(made.name, least, " x ".join(map(str, padded)))
     if status == _core.OVERFLOW:
         wrong(made.name, "sizes whose products fit 63 bits", f"extents {padded} with padding, kernel {made.kernel}")
     raise RuntimeError(f"the engine refused a checked description: status {status}")

@@ -8,32 +8,32 @@ from fastconv import _core
 from fastconv._arguments.arrays import FLOAT64
 from fastconv._arguments.convolution import refuse
 from fastconv._arguments.images import Image, by_axis, image, padding_of
-from fastconv._arguments.values import Pair, flag, index, layout_of, pair, wrong
+from fastconv._arguments.values import TUPLES, Ints, Pair, flag, index, layout_of, per_axis, wrong
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class Pool2d(NamedTuple):
-    """A checked 2-D pooling."""
+class Pool(NamedTuple):
+    """A checked pooling over one, two or three axes."""
 
     name: str  # of the argument that gave the input's shape
     maximum: bool
     layout: str
     input: Image
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    pad_begin: Pair = (0, 0)
-    pad_end: Pair = (0, 0)
+    kernel: Ints
+    stride: Ints
+    dilation: Ints
+    pad_begin: Ints
+    pad_end: Ints
     ceil_mode: bool = False
     include_pad: bool = True
     divisor: int = 0
-    dst: Pair | None = None  # of an adaptive pooling
+    dst: Ints | None = None  # of an adaptive pooling
 
     @property
-    def padding(self) -> tuple[Pair, Pair]:
-        """The padding as ((top, bottom), (left, right))."""
+    def padding(self) -> tuple[Pair, ...]:
+        """The padding as (before, after) for each axis."""
         return by_axis(self.pad_begin, self.pad_end)
 
     def plan(self, dtype: np.dtype[Any]) -> _core.PoolPlan:
@@ -54,7 +54,7 @@ class Pool2d(NamedTuple):
             dilation=self.dilation,
             pad_begin=self.pad_begin,
             pad_end=self.pad_end,
-            dst=self.dst or (0, 0),
+            dst=self.dst or (0,) * len(self.kernel),
         )
         if self.dst is not None and status != _core.OK:
             wrong("output_size", "sizes whose products fit 63 bits", self.dst)
@@ -62,7 +62,8 @@ class Pool2d(NamedTuple):
         return plan
 
 
-def pool2d(
+def pool(
+    axes: int,
     maximum: bool,
     input_shape: tuple[int, ...],
     kernel_size: object,
@@ -75,13 +76,13 @@ def pool2d(
     include_pad: object = True,
     divisor_override: object = None,
     name: str = "input",
-) -> Pool2d:
-    """Check shape and options of a pooling; an int or a pair of padding is at most half the kernel, as in torch."""
+) -> Pool:
+    """Check shape and options of a pooling; numbers of padding are at most half the kernel, as in torch."""
     layout = layout_of(layout)
-    picture = image(name, input_shape, layout)
-    kernel = pair("kernel_size", kernel_size, 1)
-    strides = kernel if stride is None else pair("stride", stride, 1)
-    dilations = pair("dilation", dilation, 1)
+    picture = image(name, input_shape, layout, axes)
+    kernel = per_axis("kernel_size", kernel_size, 1, axes)
+    strides = kernel if stride is None else per_axis("stride", stride, 1, axes)
+    dilations = per_axis("dilation", dilation, 1, axes)
     begin, end = padding_of(padding, picture.spatial, kernel, strides, dilations)
     by_side = isinstance(padding, str) or (isinstance(padding, tuple | list) and isinstance(padding[0], tuple | list))
     for p, k, d in zip(begin, kernel, dilations, strict=True):
@@ -93,23 +94,24 @@ def pool2d(
         if divisor == 0:
             wrong("divisor_override", "an int other than 0", divisor_override)
     flags = flag("ceil_mode", ceil_mode), flag("count_include_pad", include_pad)
-    return Pool2d(name, maximum, layout, picture, kernel, strides, dilations, begin, end, *flags, divisor)
+    return Pool(name, maximum, layout, picture, kernel, strides, dilations, begin, end, *flags, divisor)
 
 
-def adaptive_pool2d(
-    maximum: bool, input_shape: tuple[int, ...], output_size: object, layout: object, *, name: str = "input"
-) -> Pool2d:
+def adaptive_pool(
+    axes: int, maximum: bool, input_shape: tuple[int, ...], output_size: object, layout: object, *, name: str = "input"
+) -> Pool:
     """Check shape and output size of an adaptive pooling; None keeps an extent."""
     layout = layout_of(layout)
-    picture = image(name, input_shape, layout)
-    expected = "an int of at least 0, None, or a pair of them"
-    if isinstance(output_size, tuple | list) and len(output_size) != 2:
+    picture = image(name, input_shape, layout, axes)
+    expected = f"an int of at least 0, None, or {TUPLES[axes]} of them"
+    if isinstance(output_size, tuple | list) and len(output_size) != axes:
         wrong("output_size", expected, output_size)
-    entries = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    height, width = (
+    entries = output_size if isinstance(output_size, tuple | list) else (output_size,) * axes
+    dst = tuple(
         extent if entry is None else index("output_size", entry, expected)
         for entry, extent in zip(entries, picture.spatial, strict=True)
     )
-    if min(height, width) < 0:
+    if min(dst) < 0:
         wrong("output_size", expected, output_size)
-    return Pool2d(name, maximum, layout, picture, dst=(height, width))
+    one, none = (1,) * axes, (0,) * axes
+    return Pool(name, maximum, layout, picture, one, one, one, none, none, dst=dst)

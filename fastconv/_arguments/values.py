@@ -12,7 +12,9 @@ from fastconv import _core
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+Ints = tuple[int, ...]
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 LARGEST = 2**63 - 1
 
 # kind, alpha and beta of csrc/fastconv.h for an activation that is asked for by its name alone
@@ -20,6 +22,9 @@ ACTIVATIONS = {
     name: (kind, {"leaky_relu": 0.01, "elu": 1.0, "softplus": 20.0}.get(name, 0.0), float(name == "softplus"))
     for name, kind in _core.ACTIVATIONS.items()
 }
+
+
+TUPLES = {1: "a tuple", 2: "a pair", 3: "a triple"}  # of as many entries as there are spatial axes
 
 
 def shorten(value: object) -> str:
@@ -82,18 +87,18 @@ def word(name: str, value: object) -> str:
     return "yes" if value is True or (value is not False and flag(name, value)) else ""
 
 
-def pair(name: str, value: object, minimum: int) -> Pair:
-    """Return two integers of at least `minimum` from one or two."""
-    expected = f"{'a positive int' if minimum == 1 else f'an int of at least {minimum}'} or a pair of them"
+def per_axis(name: str, value: object, minimum: int, axes: int) -> Ints:
+    """Return an integer of at least `minimum` for each spatial axis, from one for all or one for each."""
+    expected = f"{'a positive int' if minimum == 1 else f'an int of at least {minimum}'} or {TUPLES[axes]} of them"
     if isinstance(value, tuple | list):
-        if len(value) != 2:
+        if len(value) != axes:
             wrong(name, expected, value)
-        first, second = (index(name, entry, expected) for entry in value)
+        entries = tuple(index(name, entry, expected) for entry in value)
     else:
-        first = second = index(name, value, expected)
-    if first < minimum or second < minimum:
+        entries = (index(name, value, expected),) * axes
+    if min(entries) < minimum:
         wrong(name, expected, value)
-    return first, second
+    return entries
 
 
 def choice(name: str, value: object, allowed: Collection[str]) -> str:

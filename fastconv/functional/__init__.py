@@ -37,21 +37,37 @@ from fastconv.functional.activation import (
     softplus,
     tanh,
 )
-from fastconv.functional.conv import conv2d
+from fastconv.functional.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+from fastconv.functional.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
+from fastconv.functional.conv import conv1d, conv2d, conv3d
+from fastconv.functional.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from fastconv.functional.dropout import dropout
 from fastconv.functional.linear import linear
-from fastconv.functional.pool import (
-    adaptive_avg_pool2d,
-    adaptive_max_pool2d,
-    avg_pool2d,
-    max_pool2d,
-)
+from fastconv.functional.max_pool import max_pool1d, max_pool2d, max_pool3d
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "dropout",
     "elu",
     "gelu",
@@ -60,7 +76,9 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "relu",
     "relu6",
     "selu",

@@ -1,4 +1,4 @@
-"""Convolutions."""
+"""Convolutions over one, two and three spatial axes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,74 @@ from typing import TYPE_CHECKING
 from fastconv import _arguments, _core
 
 if TYPE_CHECKING:
-    from fastconv._arguments import Algorithm, Array, Layout, Padding, PaddingMode, Pair
+    from fastconv._arguments import (
+        Algorithm,
+        Array,
+        Layout,
+        Padding,
+        Padding1d,
+        Padding3d,
+        PaddingMode,
+        Pair,
+        Triple,
+    )
+
+
+def conv1d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | tuple[int] = 1,
+    padding: Padding1d = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+    activation: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    algorithm: Algorithm = "auto",
+) -> Array:
+    """Convolve sequences with filters: conv2d with one spatial axis.
+
+    Parameters
+    ----------
+    input : ndarray (n, c, l) or (c, l)
+        Sequences; (n, l, c) or (l, c) with ``layout="NHWC"``.
+    weight : ndarray (o, c / groups, k)
+        Filters; (k, c / groups, o) with ``layout="NHWC"``.
+    bias : ndarray (o,), optional
+        Added to each output channel.
+    stride, dilation : int or (int,)
+        Steps between windows, and between the taps of one.
+    padding : int, (l,), ((left, right),), "valid", "same" or "same_lower"
+        Positions added at the ends.
+    groups, layout, out, activation, padding_mode, algorithm
+        As in conv2d.
+
+    Returns
+    -------
+    ndarray (n, o, ol)
+        In the layout of the input, and without n like it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in conv2d.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> F.conv1d(np.float32([[1, 2, 4, 8]]), np.float32([[[1, -1]]]), padding=((1, 0),))
+    array([[-1., -1., -2., -4.]], dtype=float32)
+    """
+    options = (stride, padding, dilation, groups, layout, activation, algorithm)
+    if padding_mode == "zeros":
+        result = _core.conv(1, input, weight, bias, options, out, None)
+        if result is not None:
+            return result
+    return _conv(1, input, weight, bias, options, padding_mode, out)
 
 
 def conv2d(
@@ -104,13 +171,73 @@ def conv2d(
     """
     options = (stride, padding, dilation, groups, layout, activation, algorithm)
     if padding_mode == "zeros":
-        result = _core.conv2d(input, weight, bias, options, out, None)
+        result = _core.conv(2, input, weight, bias, options, out, None)
         if result is not None:
             return result
-    return _conv2d(input, weight, bias, options, padding_mode, out)
+    return _conv(2, input, weight, bias, options, padding_mode, out)
 
 
-def _conv2d(
+def conv3d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Triple = 1,
+    padding: Padding3d = 0,
+    dilation: int | Triple = 1,
+    groups: int = 1,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+    activation: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    algorithm: Algorithm = "auto",
+) -> Array:
+    """Convolve volumes with filters: conv2d with three spatial axes.
+
+    Parameters
+    ----------
+    input : ndarray (n, c, d, h, w) or (c, d, h, w)
+        Volumes; (n, d, h, w, c) or (d, h, w, c) with ``layout="NHWC"``.
+    weight : ndarray (o, c / groups, kd, kh, kw)
+        Filters; (kd, kh, kw, c / groups, o) with ``layout="NHWC"``.
+    bias : ndarray (o,), optional
+        Added to each output channel.
+    stride, dilation : int or (int, int, int)
+        Steps between windows, and between the taps of one.
+    padding : int, (d, h, w), ((front, back), (top, bottom), (left, right)), "valid", "same" or "same_lower"
+        Positions added around the volume.
+    groups, layout, out, activation, padding_mode, algorithm
+        As in conv2d.
+
+    Returns
+    -------
+    ndarray (n, o, od, oh, ow)
+        In the layout of the input, and without n like it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in conv2d.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import functional as F
+    >>> x, w = np.ones((1, 3, 4, 5), np.float32), np.ones((1, 1, 2, 2, 2), np.float32)
+    >>> F.conv3d(x, w, stride=2)
+    array([[[[8., 8.],
+             [8., 8.]]]], dtype=float32)
+    """
+    options = (stride, padding, dilation, groups, layout, activation, algorithm)
+    if padding_mode == "zeros":
+        result = _core.conv(3, input, weight, bias, options, out, None)
+        if result is not None:
+            return result
+    return _conv(3, input, weight, bias, options, padding_mode, out)
+
+
+def _conv(
+    axes: int,
     input: object,
     weight: object,
     bias: object,
@@ -121,7 +248,7 @@ def _conv2d(
     """Check everything, make the arrays plain, keep the plan."""
     stride, padding, dilation, groups, layout, activation, algorithm = options
     x, w = _arguments.real("input", input), _arguments.strided("weight", weight)
-    conv = _arguments.conv2d(x.shape, w.shape, stride, padding, dilation, groups, layout)
+    conv = _arguments.conv(axes, x.shape, w.shape, stride, padding, dilation, groups, layout)
     b = _arguments.vector("bias", bias, conv.oc)
     _arguments.same_dtype("input", x, ("weight", w), ("bias", b))
     mode = _arguments.choice("padding_mode", padding_mode, ("zeros", *_arguments.PAD_MODES))
@@ -130,7 +257,7 @@ def _conv2d(
     if mode != "zeros":
         x = _arguments.pad(x, conv, mode)
         options = (stride, 0, dilation, groups, layout, activation, algorithm)
-        conv = _arguments.conv2d(x.shape, w.shape, stride, 0, dilation, groups, layout)
+        conv = _arguments.conv(axes, x.shape, w.shape, stride, 0, dilation, groups, layout)
 
     def make() -> _core.ConvPlan:
         return _arguments.plan_conv(conv, _core.FORWARD, w.dtype, algorithm=algorithm, activation=activation)
@@ -141,7 +268,7 @@ def _conv2d(
     plain = _arguments.plain("input", x)
     canonical = (conv.stride, conv.padding, conv.dilation, conv.groups, conv.layout, activation, algorithm)
     for key, target in ((options, out), (canonical, out), (canonical, None)):
-        result = _core.conv2d(plain, w, b, key, target, make)
+        result = _core.conv(axes, plain, w, b, key, target, make)
         if result is not None:
             break
     return _arguments.delivered(result, out)

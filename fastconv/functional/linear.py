@@ -72,7 +72,7 @@ def _linear(input: object, weight: object, bias: object, activation: object, out
     if out is not None:
         out = _arguments.output(out, shape, w.dtype, [("input", input), ("weight", weight), ("bias", bias)])
     matrix = w if w.ndim == 2 else w[None]
-    conv = _arguments.conv2d((1, 1, matrix.shape[1]), (1, 1, *matrix.shape[::-1]), 1, 0, 1, 1, "NHWC")
+    conv = _arguments.conv(2, (1, 1, matrix.shape[1]), (1, 1, *matrix.shape[::-1]), 1, 0, 1, 1, "NHWC")
 
     def make() -> _core.ConvPlan:
         return _arguments.plan_conv(conv, _core.FORWARD, matrix.dtype, activation=name)

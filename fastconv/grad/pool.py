@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+import math
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -11,7 +12,33 @@ from fastconv import _arguments, _core
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastconv._arguments import Array, Layout, Padding, Pair
+    from fastconv._arguments import Array, Layout, Padding, Padding1d, Padding3d, Pair, Triple
+
+
+def max_pool1d(
+    input: Array,
+    grad_output: Array,
+    kernel_size: int | tuple[int],
+    stride: int | tuple[int] | None = None,
+    padding: Padding1d = 0,
+    dilation: int | tuple[int] = 1,
+    ceil_mode: bool = False,
+    *,
+    layout: Layout = "NCHW",
+    indices: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of max_pool1d with respect to its input: max_pool2d with one spatial axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.max_pool1d(np.float32([[1, 3, 2, 1]]), np.float32([[5, 7]]), 2)
+    array([[0., 5., 7., 0.]], dtype=float32)
+    """
+    options = (kernel_size, stride, padding, dilation, _arguments.word("ceil_mode", ceil_mode), layout)
+    return _maximum(1, input, grad_output, options, indices, out)
 
 
 def max_pool2d(
@@ -59,16 +86,62 @@ def max_pool2d(
     >>> grad.max_pool2d(np.float32([[[1, 3, 2, 1]]]), np.float32([[[5, 7]]]), (1, 2))
     array([[[0., 5., 7., 0.]]], dtype=float32)
     """
-    ceil_word = _arguments.word("ceil_mode", ceil_mode)
-    options = (kernel_size, stride, padding, dilation, ceil_word, layout)
-    key, result = _kept_gradient("max_pool2d", getattr(input, "shape", ()), options, input, grad_output, indices, out)
-    if result is not None:
-        return result
-    x = _arguments.real("input", input)
-    pool = _arguments.pool2d(
-        True, x.shape, kernel_size, stride, padding, dilation, layout, ceil_mode=bool(ceil_word)
-    )  # fmt: skip
-    return _pool_gradient(pool, key, x.shape, input, grad_output, indices, out)
+    options = (kernel_size, stride, padding, dilation, _arguments.word("ceil_mode", ceil_mode), layout)
+    return _maximum(2, input, grad_output, options, indices, out)
+
+
+def max_pool3d(
+    input: Array,
+    grad_output: Array,
+    kernel_size: int | Triple,
+    stride: int | Triple | None = None,
+    padding: Padding3d = 0,
+    dilation: int | Triple = 1,
+    ceil_mode: bool = False,
+    *,
+    layout: Layout = "NCHW",
+    indices: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of max_pool3d with respect to its input: max_pool2d with three spatial axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    >>> grad.max_pool3d(x, np.float32([[[[5]]]]), 2)[0, 1]
+    array([[0., 0.],
+           [0., 5.]], dtype=float32)
+    """
+    options = (kernel_size, stride, padding, dilation, _arguments.word("ceil_mode", ceil_mode), layout)
+    return _maximum(3, input, grad_output, options, indices, out)
+
+
+def avg_pool1d(
+    input_size: Sequence[int],
+    grad_output: Array,
+    kernel_size: int | tuple[int],
+    stride: int | tuple[int] | None = None,
+    padding: Padding1d = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of avg_pool1d with respect to its input: avg_pool2d with one spatial axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.avg_pool1d((1, 5), np.float32([[2, 4]]), 2)
+    array([[1., 1., 2., 2., 0.]], dtype=float32)
+    """
+    words = _arguments.word("ceil_mode", ceil_mode), _arguments.word("count_include_pad", count_include_pad)
+    options = (kernel_size, stride, padding, *words, None, layout)
+    return _average(1, input_size, grad_output, options, out)
 
 
 def avg_pool2d(
@@ -116,24 +189,50 @@ def avg_pool2d(
     """
     words = _arguments.word("ceil_mode", ceil_mode), _arguments.word("count_include_pad", count_include_pad)
     options = (kernel_size, stride, padding, *words, divisor_override, layout)
-    key, result = _kept_gradient("avg_pool2d", input_size, options, None, grad_output, None, out)
-    if result is not None:
-        return result
-    size = _arguments.sizes("input_size", input_size, (3, 4))
-    pool = _arguments.pool2d(
-        False,
-        size,
-        kernel_size,
-        stride,
-        padding,
-        1,
-        layout,
-        ceil_mode=bool(words[0]),
-        include_pad=bool(words[1]),
-        divisor_override=divisor_override,
-        name="input_size",
-    )
-    return _pool_gradient(pool, key, size, None, grad_output, None, out)
+    return _average(2, input_size, grad_output, options, out)
+
+
+def avg_pool3d(
+    input_size: Sequence[int],
+    grad_output: Array,
+    kernel_size: int | Triple,
+    stride: int | Triple | None = None,
+    padding: Padding3d = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    layout: Layout = "NCHW",
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of avg_pool3d with respect to its input: avg_pool2d with three spatial axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.avg_pool3d((1, 1, 2, 2), np.float32([[[[4]]]]), (1, 2, 2))
+    array([[[[1., 1.],
+             [1., 1.]]]], dtype=float32)
+    """
+    words = _arguments.word("ceil_mode", ceil_mode), _arguments.word("count_include_pad", count_include_pad)
+    options = (kernel_size, stride, padding, *words, divisor_override, layout)
+    return _average(3, input_size, grad_output, options, out)
+
+
+def adaptive_avg_pool1d(
+    input_size: Sequence[int], grad_output: Array, *, layout: Layout = "NCHW", out: Array | None = None
+) -> Array:
+    """Return the gradient of adaptive_avg_pool1d with respect to its input: adaptive_avg_pool2d with one spatial axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.adaptive_avg_pool1d((1, 5), np.float32([[3, 6]]))
+    array([[1., 1., 3., 2., 2.]], dtype=float32)
+    """
+    return _adaptive_average(1, input_size, grad_output, layout, out)
 
 
 def adaptive_avg_pool2d(
@@ -170,12 +269,43 @@ def adaptive_avg_pool2d(
     array([[[2., 2.],
             [2., 2.]]], dtype=float32)
     """
-    key, result = _kept_gradient("adaptive_avg_pool2d", input_size, (layout,), None, grad_output, None, out)
-    if result is not None:
-        return result
-    size = _arguments.sizes("input_size", input_size, (3, 4))
-    pool = _adaptive(False, size, grad_output, layout, "input_size")
-    return _pool_gradient(pool, key, size, None, grad_output, None, out)
+    return _adaptive_average(2, input_size, grad_output, layout, out)
+
+
+def adaptive_avg_pool3d(
+    input_size: Sequence[int], grad_output: Array, *, layout: Layout = "NCHW", out: Array | None = None
+) -> Array:
+    """Return the gradient of adaptive_avg_pool3d with respect to its input, along three spatial axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.adaptive_avg_pool3d((1, 1, 2, 2), np.float32([[[[8]]]]))
+    array([[[[2., 2.],
+             [2., 2.]]]], dtype=float32)
+    """
+    return _adaptive_average(3, input_size, grad_output, layout, out)
+
+
+def adaptive_max_pool1d(
+    input: Array,
+    grad_output: Array,
+    *,
+    layout: Layout = "NCHW",
+    indices: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of adaptive_max_pool1d with respect to its input: adaptive_max_pool2d with one spatial axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> grad.adaptive_max_pool1d(np.float32([[1, 5, 3, 4, 2]]), np.float32([[10, 20]]))
+    array([[ 0., 10.,  0., 20.,  0.]], dtype=float32)
+    """
+    return _adaptive_maximum(1, input, grad_output, layout, indices, out)
 
 
 def adaptive_max_pool2d(
@@ -215,29 +345,118 @@ def adaptive_max_pool2d(
     array([[[0., 0.],
             [8., 0.]]], dtype=float32)
     """
-    size = getattr(input, "shape", ())
-    key, result = _kept_gradient("adaptive_max_pool2d", size, (layout,), input, grad_output, indices, out)
+    return _adaptive_maximum(2, input, grad_output, layout, indices, out)
+
+
+def adaptive_max_pool3d(
+    input: Array,
+    grad_output: Array,
+    *,
+    layout: Layout = "NCHW",
+    indices: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of adaptive_max_pool3d with respect to its input, along three spatial axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import grad
+    >>> x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    >>> grad.adaptive_max_pool3d(x, np.float32([[[[5]]]]))[0, 1]
+    array([[0., 0.],
+           [0., 5.]], dtype=float32)
+    """
+    return _adaptive_maximum(3, input, grad_output, layout, indices, out)
+
+
+def _maximum(
+    axes: int,
+    input: Array,
+    grad_output: Array,
+    options: tuple[Any, ...],
+    indices: object,
+    out: Array | None,
+) -> Array:
+    name = f"max_pool{axes}d"
+    key, result = _kept(name, getattr(input, "shape", ()), options, input, grad_output, indices, out)
     if result is not None:
         return result
     x = _arguments.real("input", input)
-    pool = _adaptive(True, x.shape, grad_output, layout, "input")
-    return _pool_gradient(pool, key, x.shape, input, grad_output, indices, out)
+    kernel, stride, padding, dilation, ceil_word, layout = options
+    pool = _arguments.pool(
+        axes, True, x.shape, kernel, stride, padding, dilation, layout, ceil_mode=bool(ceil_word)
+    )  # fmt: skip
+    return _checked(pool, key, x.shape, input, grad_output, indices, out)
+
+
+def _average(
+    axes: int, input_size: Sequence[int], grad_output: Array, options: tuple[Any, ...], out: Array | None
+) -> Array:
+    key, result = _kept(f"avg_pool{axes}d", input_size, options, None, grad_output, None, out)
+    if result is not None:
+        return result
+    size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
+    kernel, stride, padding, ceil_word, pad_word, divisor, layout = options
+    pool = _arguments.pool(
+        axes,
+        False,
+        size,
+        kernel,
+        stride,
+        padding,
+        1,
+        layout,
+        ceil_mode=bool(ceil_word),
+        include_pad=bool(pad_word),
+        divisor_override=divisor,
+        name="input_size",
+    )
+    return _checked(pool, key, size, None, grad_output, None, out)
+
+
+def _adaptive_average(
+    axes: int, input_size: Sequence[int], grad_output: Array, layout: object, out: Array | None
+) -> Array:
+    key, result = _kept(f"adaptive_avg_pool{axes}d", input_size, (layout,), None, grad_output, None, out)
+    if result is not None:
+        return result
+    size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
+    pool = _adaptive(axes, False, size, grad_output, layout, "input_size")
+    return _checked(pool, key, size, None, grad_output, None, out)
+
+
+def _adaptive_maximum(
+    axes: int, input: Array, grad_output: Array, layout: object, indices: object, out: Array | None
+) -> Array:
+    size = getattr(input, "shape", ())
+    key, result = _kept(f"adaptive_max_pool{axes}d", size, (layout,), input, grad_output, indices, out)
+    if result is not None:
+        return result
+    x = _arguments.real("input", input)
+    pool = _adaptive(axes, True, x.shape, grad_output, layout, "input")
+    return _checked(pool, key, x.shape, input, grad_output, indices, out)
 
 
 def _adaptive(
-    maximum: bool, size: tuple[int, ...], grad_output: object, layout: object, name: Literal["input", "input_size"]
-) -> _arguments.Pool2d:
+    axes: int,
+    maximum: bool,
+    size: tuple[int, ...],
+    grad_output: object,
+    layout: object,
+    name: Literal["input", "input_size"],
+) -> _arguments.Pool:
     """Check an adaptive pooling whose output size is that of grad_output."""
     order = _arguments.layout_of(layout)
-    _arguments.image(name, size, order)
+    _arguments.image(name, size, order, axes)
     grad = _arguments.real("grad_output", grad_output)
     if grad.ndim != len(size):
         _arguments.wrong("grad_output", f"{len(size)} axes, as {name} has", f"shape {grad.shape}")
-    spatial = grad.shape[-2:] if order == "NCHW" else grad.shape[-3:-1]
-    return _arguments.adaptive_pool2d(maximum, size, spatial, order, name=name)
+    spatial = tuple(grad.shape[axis] for axis in _arguments.spatial_axes(grad.ndim, order, axes))
+    return _arguments.adaptive_pool(axes, maximum, size, spatial, order, name=name)
 
 
-def _kept_gradient(
+def _kept(
     name: str,
     size: Sequence[int],
     options: tuple[object, ...],
@@ -258,8 +477,8 @@ def _kept_gradient(
     return key, None if result is False else result
 
 
-def _pool_gradient(
-    pool: _arguments.Pool2d,
+def _checked(
+    pool: _arguments.Pool,
     key: tuple[object, ...],
     size: tuple[int, ...],
     x: object,
@@ -274,7 +493,7 @@ def _pool_gradient(
     empty = pool.dst is not None and 0 in pool.dst
     plan = None if empty else pool.plan(grad.dtype)
     dst = plan.dst if plan is not None else pool.dst
-    shape = pool.input.shape(pool.layout, pool.input.channels, dst or (0, 0))
+    shape = pool.input.shape(pool.layout, pool.input.channels, dst or ())
     _arguments.has_shape("grad_output", grad, shape)
     positions = None if indices is None else _arguments.positions("indices", indices, shape)
     target = None
@@ -288,7 +507,7 @@ def _pool_gradient(
     if result is None:
         result = plan.backward(image, positions, grad, _core.empty(size, grad.dtype))
     if result is False:
-        last = pool.input.spatial[0] * pool.input.spatial[1] - 1
+        last = math.prod(pool.input.spatial) - 1
         given = np.asarray(positions)
         outside = given[(given < -1) | (given > last)]
         _arguments.wrong("indices", f"positions in [-1, {last}]", int(outside[0]))

@@ -1,0 +1,77 @@
+"""How every pool runs: by the plan that is kept, or after all checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastconv import _arguments, _core
+
+if TYPE_CHECKING:
+    from fastconv._arguments import Array
+
+
+def run(
+    axes: int,
+    input: object,
+    options: tuple[object, ...],
+    return_indices: bool,
+    out: object,
+) -> Array | tuple[Array, Array]:
+    """Pool with the plan that is kept for this shape and these options, or check everything and make one."""
+    result = _core.pool(axes, input, options, return_indices, out, None)
+    return _checked(axes, input, options, return_indices, out) if result is None else result
+
+
+def _pooling(axes: int, shape: tuple[int, ...], options: tuple[object, ...]) -> _arguments.Pool:
+    """Check a pooling's options, in the order that they are kept by."""
+    if len(options) == 3:
+        return _arguments.adaptive_pool(axes, options[0] == "adaptive max", shape, options[1], options[2])
+    kind, kernel, stride, padding, dilation, layout, ceil_mode, include_pad, divisor = options
+    return _arguments.pool(
+        axes,
+        kind == "max",
+        shape,
+        kernel,
+        stride,
+        padding,
+        dilation,
+        layout,
+        ceil_mode=bool(ceil_mode),
+        include_pad=bool(include_pad),
+        divisor_override=divisor,
+    )
+
+
+def _checked(
+    axes: int,
+    input: object,
+    options: tuple[object, ...],
+    return_indices: bool,
+    out: object,
+) -> Array | tuple[Array, Array]:
+    """Check everything, make the array plain, keep the plan."""
+    x = _arguments.real("input", input)
+    pool = _pooling(axes, x.shape, options)
+    if pool.dst is not None:
+        canonical: tuple[object, ...] = (options[0], pool.dst, pool.layout)
+    else:
+        canonical = (options[0], pool.kernel, pool.stride, pool.padding, pool.dilation, *options[5:])
+    dtype = x.dtype.newbyteorder("=")
+    empty = pool.dst is not None and 0 in pool.dst
+    dst = pool.dst if pool.dst is not None else pool.plan(dtype).dst
+    shape = pool.input.shape(pool.layout, pool.input.channels, dst)
+    if out is not None:
+        out = _arguments.output(out, shape, dtype, [("input", input)])
+    if empty:
+        maxima = np.empty(shape, dtype) if out is None else out
+        return (maxima, np.empty(shape, np.int64)) if return_indices else maxima
+    plain = _arguments.plain("input", x)
+    for key, target in ((options, out), (canonical, out), (canonical, None)):
+        result = _core.pool(axes, plain, key, return_indices, target, lambda: pool.plan(dtype))
+        if result is not None:
+            break
+    if isinstance(result, tuple):
+        return _arguments.delivered(result[0], out), result[1]
+    return _arguments.delivered(result, out)
