@@ -87,6 +87,10 @@ typedef struct {
 
 typedef enum { FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD } fc_family;
 
+/* Where a plane's register tile reads its products: in a band of rows that all taps share, in one with a copy for each
+ * column of the kernel, or in panels that hold them in the tile's order. */
+typedef enum { FC_PLANE_SHARED, FC_PLANE_COLUMNS, FC_PLANE_PANELS } fc_plane_form;
+
 /* Plain data: no pointers, valid for any batch and thread count, bound to the instruction set it names. */
 typedef struct {
     fc_conv_desc desc;
@@ -97,7 +101,11 @@ typedef struct {
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
-    ptrdiff_t band;             /* elements of a plane's band of input; 0 for other families */
+    fc_plane_form form;         /* this and the next four: of the plane family */
+    bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */
+    ptrdiff_t block;            /* input channels that are added at once */
+    ptrdiff_t band;             /* elements of a band of so many channels */
+    ptrdiff_t panels;           /* register tiles along a unit's positions */
     size_t packed_bytes;        /* of packed weights, 64-byte aligned */
     size_t workspace_bytes;     /* of one thread's workspace, a multiple of 128 */
     size_t shared_bytes;        /* of workspace besides, shared by all threads */

@@ -53,6 +53,21 @@ typedef struct {
 } fc_rectangle;
 typedef void fc_copy_rectangle_fn(const fc_rectangle *);
 
+/* The products of one panel of positions, gathered: dst[i * pitch + segment.begin + j] = src[offsets[i] +
+ * segment.offset + j] for j < segment.count. The segments lie one after the other, without gaps; src is readable for a
+ * vector past each but the last; lanes after the last are zero up to a whole vector, and dst may be written for a
+ * vector past its end. */
+typedef struct {
+    const void *src;
+    const ptrdiff_t *offsets;
+    ptrdiff_t count;
+    const fc_segment *segments;
+    int segment_count;
+    void *dst;
+    ptrdiff_t pitch;
+} fc_panel;
+typedef void fc_copy_panel_fn(const fc_panel *);
+
 /* dst[p][c] = src[c][p * src_step] for c < channels and p < pixels. */
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
@@ -122,6 +137,7 @@ struct fc_conv_kernels {
     fc_store_rows_fn *store_rows;
     fc_store_plane_fn *store_plane;
     fc_copy_rectangle_fn *copy_rectangle;
+    fc_copy_panel_fn *copy_panel;
     fc_copy_stretches_fn *copy_stretches;
     fc_transpose_fn *transpose;
     fc_gather_fn *gather;

@@ -75,65 +75,44 @@ static void store_rows(const fc_row_store *s)
     }
 }
 
-/* dst[r * channel_step + segment.offset + i * step] = activation(acc[r][segment.begin + i] + bias[r] + residual). */
-static void store_plane(const fc_plane_store *s)
+/* Row r of a tile of channels-first results, `kind` known to the compiler where it pays. */
+FC_INLINE void store_channel(const fc_plane_store *s, const FC_REAL *acc, int r, const fc_activation kind,
+                             const bool plain)
 {
-    const FC_REAL *acc = s->acc, *bias = s->bias, *residual = s->residual;
+    const FC_REAL *residual = s->residual;
+    const fc_vec bias = fc_splat(s->bias ? ((const FC_REAL *)s->bias)[r] : (FC_REAL)-0.0);
     FC_REAL *dst = s->dst;
-    for (int r = 0; r < s->rows; r++, acc += s->stride) {
-        for (int j = 0; j < s->count; j++) {
-            const fc_segment *segment = &s->segments[j];
-            for (int i = 0; i < segment->count; i += FC_LANES) {
-                const int count = fc_lanes_left(segment->count, i);
-                const ptrdiff_t at = r * s->channel_step + segment->offset + i * s->step;
-                /* acc has a vector of slack behind its last row */
-                fc_vec value = fc_load(acc + segment->begin + i);
-                if (bias)
-                    value += fc_splat(bias[r]);
-                if (residual)
-                    value += load_lanes(residual + at, s->step, count);
-                store_lanes(dst + at, s->step, count, finish(s->epilogue, value));
-            }
+    for (int j = 0; j < s->count; j++) {
+        const fc_segment *segment = &s->segments[j];
+        const ptrdiff_t at = r * s->channel_step + segment->offset;
+        const FC_REAL *from = acc + segment->begin; /* with a vector of slack behind its last row */
+        for (int i = 0; i < segment->count; i += FC_LANES) {
+            const int count = fc_lanes_left(segment->count, i);
+            fc_vec value = fc_load(from + i) + bias;
+            if (!plain && residual)
+                value += load_lanes(residual + at + i * s->step, s->step, count);
+            value = fc_activate(kind, (FC_REAL)s->epilogue->alpha, (FC_REAL)s->epilogue->beta, value);
+            if (plain)
+                fc_store_lanes(dst + at + i, value, count);
+            else
+                store_lanes(dst + at + i * s->step, s->step, count, value);
         }
     }
 }
 
-static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
+/* dst[r * channel_step + segment.offset + i * step] = activation(acc[r][segment.begin + i] + bias[r] + residual). */
+static void store_plane(const fc_plane_store *s)
 {
-    return value < least ? least : value > most ? most : value;
-}
-
-/* The least i with first + i * step >= bound, for step > 0. */
-static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
-{
-    return first >= bound ? 0 : (bound - first - 1) / step + 1;
-}
-
-/* dst[i][j] = src[row_first + i * row_step][col_first + j * col_step], zero outside the plane. */
-static void copy_rectangle(const fc_rectangle *s)
-{
-    FC_REAL *dst = s->dst;
-    const ptrdiff_t begin = clamp(steps_to(s->col_first, s->col_step, 0), 0, s->cols);
-    const ptrdiff_t end = clamp(steps_to(s->col_first, s->col_step, s->src_cols), begin, s->cols);
-    for (ptrdiff_t i = 0; i < s->rows; i++, dst += s->cols) {
-        const ptrdiff_t row = s->row_first + i * s->row_step;
-        if (row < 0 || row >= s->src_rows || begin == end) {
-            memset(dst, 0, (size_t)s->cols * sizeof *dst);
-            continue;
-        }
-        const FC_REAL *src = (const FC_REAL *)s->src + row * s->src_pitch + s->col_first + begin * s->col_step;
-        for (ptrdiff_t j = 0; j < begin; j++)
-            dst[j] = 0;
-        if (s->col_step == 1)
-            memcpy(dst + begin, src, (size_t)(end - begin) * sizeof *dst);
-        else if (s->col_step == 2)
-            for (ptrdiff_t j = begin; j < end; j++)
-                dst[j] = src[(j - begin) * 2];
+    const FC_REAL *acc = s->acc;
+    const fc_activation kind = s->epilogue->activation;
+    const bool plain = s->residual == NULL && s->step == 1;
+    for (int r = 0; r < s->rows; r++, acc += s->stride) {
+        if (plain && kind == FC_IDENTITY)
+            store_channel(s, acc, r, FC_IDENTITY, true);
+        else if (plain && kind == FC_RELU)
+            store_channel(s, acc, r, FC_RELU, true);
         else
-            for (ptrdiff_t j = begin; j < end; j++)
-                dst[j] = src[(j - begin) * s->col_step];
-        for (ptrdiff_t j = end; j < s->cols; j++)
-            dst[j] = 0;
+            store_channel(s, acc, r, kind, false);
     }
 }
 
@@ -196,6 +175,8 @@ static void pack(const fc_pack_tile *s)
     }
 }
 
+fc_copy_rectangle_fn FC_NAME(copy_rectangle);
+fc_copy_panel_fn FC_NAME(copy_panel);
 fc_depthwise_fn FC_NAME(conv_depthwise);
 fc_gather_fn FC_NAME(gather);
 fc_store_columns_fn FC_NAME(store_columns);
@@ -203,7 +184,8 @@ fc_store_columns_fn FC_NAME(store_columns);
 const struct fc_conv_kernels FC_NAME(conv) = {
     .store_rows = store_rows,
     .store_plane = store_plane,
-    .copy_rectangle = copy_rectangle,
+    .copy_rectangle = FC_NAME(copy_rectangle),
+    .copy_panel = FC_NAME(copy_panel),
     .copy_stretches = copy_stretches,
     .transpose = transpose,
     .gather = FC_NAME(gather),

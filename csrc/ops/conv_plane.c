@@ -1,147 +1,117 @@
 /* The plane family, channels-first: vectors run along pixels.
  *
- * A unit of work is a box of output positions of one image and group. Its input is copied to a zero-padded band in
- * the thread's workspace, de-interleaved so that every tap reads consecutive elements whatever the stride: along an
- * axis, taps whose offsets differ by a multiple of the stride share a slot, and a tap is a shift within its slot.
+ * A unit of work is a box of output positions of one image and group, and some tiles of its output channels. Its
+ * input comes in blocks of channels. A block is copied to a zero-padded band (band.h), and a line of positions is cut
+ * into panels of one register tile's width. What the tile reads has one of three forms:
  *
- *   band[channel][slot d][slot h][slot w][depth][row][column]
+ *   shared   the band itself. A line runs over the rows of the band's pitch; the few columns past the box's width are
+ *            computed too and thrown away
+ *   columns  the band itself, with a copy of it for every column of the kernel: no columns are thrown away
+ *   panels   the block's products of one panel, gathered from the band: whole aligned vectors in the order in which
+ *            the tile takes them. A 1x1 convolution of stride 1 needs no band, its panels come straight from the input
  *
- * Output positions are then one flat line, row after row of the band's pitch; the few columns past the box's width
- * are computed too and thrown away, so that narrow maps fill whole vectors.
+ * Gathering pays when enough output channels use what was gathered.
  */
-#include "conv.h"
+#include "band.h"
 #include "parallel.h"
 
 #include <string.h>
 
-/* A band and its offsets stay well inside the L2 of every processor since 2017 (half a megabyte and more). */
-enum { BAND_BYTES = 192 * 1024 };
-
-/* How one axis of a box of `count` positions is stored. */
-typedef struct {
-    ptrdiff_t slots;  /* residues of the taps' offsets modulo the stride */
-    ptrdiff_t length; /* of a slot */
-} band_axis;
+/* What a thread keeps stays well inside the L2 of every processor since 2017 (half a megabyte and more), and a
+ * panel's block inside L1. */
+enum { BAND_BYTES = 160 * 1024, ACC_BYTES = 192 * 1024, PANEL_PRODUCTS = 256, LONG_LINE = 768 };
 
 typedef struct {
-    band_axis axis[FC_SPATIAL];
-    ptrdiff_t channel; /* elements of one channel */
-    ptrdiff_t line;    /* flat output positions of a box */
-} band_shape;
-
-typedef struct {
-    char *band, *acc;
-    ptrdiff_t *offsets; /* of every product, in the band */
-    fc_segment *segments;
+    char *band, *panel, *acc;
+    ptrdiff_t *in_band, *in_panel; /* where a block's products lie */
+    fc_segment *sources, *results; /* of a panel */
 } workspace;
 
-static band_axis band_axis_of(const fc_axis *axis, ptrdiff_t count)
+static bool gathers(const fc_conv_plan *plan) { return plan->form == FC_PLANE_PANELS; }
+
+static fc_band band_of(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL])
 {
-    const ptrdiff_t taps = axis->taps, stride = axis->src_step, step = axis->offset_step;
-    band_axis band = {.slots = taps, .length = count};
-    for (ptrdiff_t t = 1; t < taps; t++) /* the first tap that returns to slot 0 */
-        if (t * step % stride == 0) {
-            band.slots = t;
-            break;
-        }
-    ptrdiff_t reach = 0;
-    for (ptrdiff_t t = band.slots; t < taps; t++)
-        reach = fc_max_extent(reach, t * step / stride - t % band.slots * step / stride);
-    band.length += reach;
-    return band;
+    return fc_band_of(phase, box, plan->form == FC_PLANE_COLUMNS);
 }
 
-static band_shape band_shape_of(const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL])
+/* Positions of a box along the line that a form lays out. */
+static ptrdiff_t line_of(fc_plane_form form, const fc_band *band, const ptrdiff_t box[FC_SPATIAL])
 {
-    band_shape shape = {.channel = 1};
-    for (int a = 0; a < FC_SPATIAL; a++) {
-        shape.axis[a] = band_axis_of(&phase->axis[a], box[a]);
-        shape.channel = fc_saturate(shape.channel, fc_saturate(shape.axis[a].slots, shape.axis[a].length));
-    }
-    shape.line = shape.channel; /* one that does not fit an address fails the plan */
-    if (shape.channel < PTRDIFF_MAX)
-        shape.line = ((box[0] - 1) * shape.axis[1].length + box[1] - 1) * shape.axis[2].length + box[2];
-    return shape;
+    if (form == FC_PLANE_PANELS)
+        return box[0] * box[1] * box[2];
+    return ((box[0] - 1) * band->axis[1].length + box[1] - 1) * band->axis[2].length + box[2];
 }
 
-/* Where tap `t` of an axis lies in its axis of the band: slot and shift. */
-static void tap_place(const fc_axis *axis, const band_axis *band, ptrdiff_t t, ptrdiff_t *slot, ptrdiff_t *shift)
+/* Whether products are the input's own planes. Then the phase is seen as a single axis. */
+static bool flatten(fc_phase *phase)
 {
-    *slot = t % band->slots;
-    *shift = t * axis->offset_step / axis->src_step - *slot * axis->offset_step / axis->src_step;
-}
-
-static void fill_offsets(const fc_phase *phase, const band_shape *shape, ptrdiff_t channels, ptrdiff_t *offsets)
-{
-    const band_axis *axis = shape->axis;
-    const ptrdiff_t volume = axis[0].length * axis[1].length * axis[2].length;
-    for (ptrdiff_t t = 0; t < phase->taps; t++) {
-        ptrdiff_t rest = t, slot[FC_SPATIAL], shift[FC_SPATIAL];
-        for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-            tap_place(&phase->axis[a], &axis[a], rest % phase->axis[a].taps, &slot[a], &shift[a]);
-            rest /= phase->axis[a].taps;
-        }
-        offsets[t] = ((slot[0] * axis[1].slots + slot[1]) * axis[2].slots + slot[2]) * volume +
-                     (shift[0] * axis[1].length + shift[1]) * axis[2].length + shift[2];
-    }
-    for (ptrdiff_t i = phase->taps; i < phase->taps * channels; i++)
-        offsets[i] = offsets[i - phase->taps] + shape->channel;
+    fc_axis *axis = phase->axis;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        if (axis[a].taps != 1 || axis[a].src_step != 1 || axis[a].dst_step != 1 || axis[a].offset_first != 0 ||
+            axis[a].src != axis[a].count || axis[a].dst != axis[a].count)
+            return false;
+    const fc_axis unit = {.src = 1, .dst = 1, .count = 1, .dst_step = 1, .src_step = 1, .offset_step = 1, .taps = 1};
+    const ptrdiff_t volume = axis[0].src * axis[1].src * axis[2].src;
+    axis[0] = axis[1] = axis[2] = unit;
+    axis[2].src = axis[2].dst = axis[2].count = volume;
+    return true;
 }
 
 /* ---- planning --------------------------------------------------------------------------------------------- */
 
 static ptrdiff_t vector_elements(const fc_conv_plan *plan) { return (ptrdiff_t)plan->vectors * plan->lanes; }
 
-static ptrdiff_t most_products(const fc_conv_plan *plan)
+static ptrdiff_t input_channels(const fc_conv_plan *plan) { return fc_conv_channels(&plan->desc).ic; }
+
+static ptrdiff_t most_taps(const fc_conv_plan *plan)
 {
     const ptrdiff_t *kernel = plan->desc.kernel;
-    return kernel[0] * kernel[1] * kernel[2] * fc_conv_channels(&plan->desc).ic;
+    return kernel[0] * kernel[1] * kernel[2];
 }
 
-static bool band_fits(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL])
+/* Channels that are taken together: equal blocks of about `products`. */
+static ptrdiff_t block_of(const fc_conv_plan *plan, const fc_phase *phase, ptrdiff_t products)
 {
-    const double channel = (double)band_shape_of(phase, box).channel * (double)fc_element(&plan->desc);
-    return channel * (double)fc_conv_channels(&plan->desc).ic <= BAND_BYTES;
+    const ptrdiff_t channels = input_channels(plan);
+    const ptrdiff_t most = fc_max_extent(products / fc_max_extent(phase->taps, 1), 1);
+    return fc_divide_up(channels, fc_divide_up(channels, most));
 }
 
-/* The largest extent in [1, most] whose band fits, for one axis of the box; 1 when none does. */
-static void grow(const fc_conv_plan *plan, const fc_phase *phase, ptrdiff_t box[FC_SPATIAL], int axis, ptrdiff_t least)
+/* The form whose work for one image is least, in cycles of a processor with two multiply-add and two load units: a
+ * vector that crosses cache lines, as those of a band do, costs 1.15 in a tile; one that is copied costs three. */
+static fc_plane_form choose_form(const fc_conv_plan *plan, const fc_phase *phase)
 {
-    ptrdiff_t low = least, high = phase->axis[axis].count;
-    while (low < high) {
-        box[axis] = low + (high - low + 1) / 2;
-        if (band_fits(plan, phase, box))
-            low = box[axis];
-        else
-            high = box[axis] - 1;
-    }
-    box[axis] = low;
-    if (low > least) /* equal pieces instead of a small last one */
-        box[axis] = fc_divide_up(phase->axis[axis].count, fc_divide_up(phase->axis[axis].count, low));
+    const fc_axis *axis = phase->axis;
+    const ptrdiff_t box[FC_SPATIAL] = {axis[0].count, axis[1].count, axis[2].count};
+    const double lanes = plan->lanes, channels = (double)input_channels(plan);
+    const double products = channels * (double)phase->taps, rows = (double)fc_conv_channels(&plan->desc).oc / 2;
+    const fc_band shared = fc_band_of(phase, box, false), columns = fc_band_of(phase, box, true);
+    const double copy = 3, shared_copy = copy * channels * (double)shared.channel / lanes;
+    const double columns_copy = copy * channels * (double)columns.channel / lanes;
+    const double compact = (double)phase->count / lanes;
+    const double shared_line = (double)line_of(FC_PLANE_SHARED, &shared, box) / lanes;
+    const double by_shared = shared_copy + products * shared_line * rows * 1.15;
+    const double by_columns = columns_copy + products * compact * rows * 1.1;
+    const double gathered = compact + (double)(axis[0].count * axis[1].count);
+    const double by_panels = shared_copy + products * (compact * rows + gathered * copy);
+    if (by_panels < by_shared && by_panels < by_columns)
+        return FC_PLANE_PANELS;
+    return by_columns < by_shared ? FC_PLANE_COLUMNS : FC_PLANE_SHARED;
 }
 
-/* Whole rows where they fit, at least a vector's worth of columns where they do not; then rows, then depth. */
-static void choose_box(fc_conv_plan *plan, const fc_phase *phase)
-{
-    const ptrdiff_t wide = 4 * plan->lanes;
-    plan->tile[0] = plan->tile[1] = 1;
-    grow(plan, phase, plan->tile, 2, fc_min(wide, phase->axis[2].count));
-    grow(plan, phase, plan->tile, 1, 1);
-    grow(plan, phase, plan->tile, 0, 1);
-}
-
-/* The tile whose work for the whole box is least: multiply-adds, loads (one that crosses a cache line counts twice)
- * and the latency of a short chain of sums run side by side. */
+/* The tile whose work for a line is least: multiply-adds, loads (one that crosses a cache line counts twice) and the
+ * latency of a short chain of sums run side by side. */
 static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
     double least = 0;
+    plan->vectors = 0;
     for (int v = 1; v <= FC_MAX_VECTORS; v++) {
         if (kernels->max_rows[v] == 0)
             continue;
         const ptrdiff_t oc_tiles = fc_divide_up(oc, kernels->max_rows[v]), rows = fc_divide_up(oc, oc_tiles);
-        const double fma = (double)rows * v, loads = (double)rows + 2.0 * v, latency = 8;
+        const double fma = (double)rows * v, loads = (double)rows + (gathers(plan) ? 1.0 : 2.0) * v, latency = 8;
         const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
         const double cost = step * (double)oc_tiles * (double)fc_divide_up(line, (ptrdiff_t)v * plan->lanes);
         if (plan->vectors == 0 || cost < least) {
@@ -152,43 +122,107 @@ static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
     }
 }
 
+static bool fits(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL])
+{
+    const fc_band band = band_of(plan, phase, box);
+    const double element = (double)fc_element(&plan->desc), line = (double)line_of(plan->form, &band, box);
+    if (gathers(plan) && line > LONG_LINE)
+        return false;
+    if (plan->block < input_channels(plan) && line * element * (double)fc_conv_channels(&plan->desc).oc > ACC_BYTES)
+        return false;
+    return plan->flat || (double)band.channel * element * (double)plan->block <= BAND_BYTES;
+}
+
+/* The largest extent in [least, count] that fits, for one axis of the box; `least` when none does. */
+static void grow(fc_conv_plan *plan, const fc_phase *phase, int axis, ptrdiff_t least)
+{
+    ptrdiff_t low = least, high = phase->axis[axis].count;
+    while (low < high) {
+        plan->tile[axis] = low + (high - low + 1) / 2;
+        if (fits(plan, phase, plan->tile))
+            low = plan->tile[axis];
+        else
+            high = plan->tile[axis] - 1;
+    }
+    if (low > least) /* equal pieces instead of a small last one */
+        low = fc_divide_up(phase->axis[axis].count, fc_divide_up(phase->axis[axis].count, low));
+    plan->tile[axis] = low;
+}
+
+/* Whole rows where they fit, at least some vectors of columns where they do not; then rows, then depth. */
+static void choose_box(fc_conv_plan *plan, const fc_phase *phase)
+{
+    plan->tile[0] = plan->tile[1] = 1;
+    grow(plan, phase, 2, fc_min((ptrdiff_t)4 * plan->lanes, phase->axis[2].count));
+    grow(plan, phase, 1, 1);
+    grow(plan, phase, 0, 1);
+}
+
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
 {
     const size_t element = fc_element(&plan->desc);
-    const ptrdiff_t vector = vector_elements(plan);
+    const ptrdiff_t vector = vector_elements(plan), products = fc_saturate(most_taps(plan), plan->block);
+    const ptrdiff_t tiles = fc_divide_up(fc_conv_channels(&plan->desc).oc, plan->rows);
+    const ptrdiff_t kept = plan->block < input_channels(plan) ? fc_saturate(plan->panels, tiles) : 1;
     /* the last vector of a tile may start at the line's last position, in any channel */
-    at->band = fc_carve(arena, plan->band + vector, element);
-    at->offsets = fc_carve(arena, most_products(plan), sizeof(ptrdiff_t));
-    at->segments = fc_carve(arena, vector, sizeof(fc_segment));
-    at->acc = fc_carve(arena, plan->rows * vector + plan->lanes, element); /* store_plane reads a vector past it */
+    at->band = fc_carve(arena, plan->flat ? 0 : plan->band + vector, element);
+    at->panel = fc_carve(arena, gathers(plan) ? fc_saturate(products + 1, vector) : 0, element);
+    at->in_band = fc_carve(arena, products, sizeof(ptrdiff_t));
+    at->in_panel = fc_carve(arena, gathers(plan) ? products : 0, sizeof(ptrdiff_t));
+    at->sources = fc_carve(arena, vector, sizeof(fc_segment));
+    at->results = fc_carve(arena, vector, sizeof(fc_segment));
+    at->acc = fc_carve(arena, fc_saturate(kept, plan->rows * vector), element);
+    fc_carve(arena, plan->lanes, element); /* store_plane reads a vector past the sums */
 }
 
-/* The largest band of any phase, in elements. */
-static ptrdiff_t largest_band(const fc_conv_plan *plan)
+/* Room for the bands and lines of every phase. */
+static void reserve(fc_conv_plan *plan)
 {
-    const ptrdiff_t phases = fc_phases(&plan->desc), channels = fc_conv_channels(&plan->desc).ic;
-    ptrdiff_t largest = 0;
+    const ptrdiff_t phases = fc_phases(&plan->desc);
+    plan->band = 0;
+    ptrdiff_t line = 1;
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
-        if (phase.taps > 0)
-            largest = fc_max_extent(largest, band_shape_of(&phase, plan->tile).channel);
+        if (plan->flat)
+            flatten(&phase);
+        const fc_band band = band_of(plan, &phase, plan->tile);
+        plan->band = fc_max_extent(plan->band, band.channel);
+        if (band.channel < PTRDIFF_MAX)
+            line = fc_max_extent(line, line_of(plan->form, &band, plan->tile));
     }
-    return fc_saturate(largest, channels);
+    plan->band = fc_saturate(plan->band, plan->block);
+    plan->panels = fc_divide_up(line, vector_elements(plan));
+}
+
+/* The phase with the most work. */
+static fc_phase largest_phase(const fc_conv_desc *desc)
+{
+    const ptrdiff_t phases = fc_phases(desc);
+    fc_phase largest = {.taps = 0};
+    for (ptrdiff_t i = 0; i < phases; i++) {
+        fc_phase phase;
+        fc_phase_at(desc, i, &phase);
+        if (i == 0 || (double)phase.taps * (double)phase.count > (double)largest.taps * (double)largest.count)
+            largest = phase;
+    }
+    return largest;
 }
 
 fc_status fc_plan_plane(fc_conv_plan *plan)
 {
-    fc_phase phase = {.taps = 0};
-    if (fc_phases(&plan->desc) > 0)
-        fc_phase_at(&plan->desc, 0, &phase); /* the one with the most positions */
+    fc_phase phase = largest_phase(&plan->desc);
     if (phase.count == 0) {
         plan->vectors = plan->rows = 1;
         return FC_OK;
     }
+    plan->flat = flatten(&phase);
+    plan->form = plan->flat ? FC_PLANE_PANELS : choose_form(plan, &phase);
+    plan->block = block_of(plan, &phase, gathers(plan) ? PANEL_PRODUCTS : FC_SUM_LENGTH);
     choose_box(plan, &phase);
-    choose_tile(plan, band_shape_of(&phase, plan->tile).line);
-    plan->band = largest_band(plan);
+    const fc_band band = band_of(plan, &phase, plan->tile);
+    choose_tile(plan, band.channel < PTRDIFF_MAX ? line_of(plan->form, &band, plan->tile) : band.channel);
+    reserve(plan);
     if (plan->band > PTRDIFF_MAX / 16)
         return FC_OVERFLOW;
     fc_arena arena = {.fits = true};
@@ -204,134 +238,174 @@ typedef struct {
     const fc_phase *phase;
     const char *packed; /* of this phase */
     workspace at;
-    band_shape shape; /* of a whole box: a box at the edge only uses less of it */
+    fc_band band; /* of a whole box: a box at the edge only uses less of it */
     ptrdiff_t image, group;
     ptrdiff_t first[FC_SPATIAL], box[FC_SPATIAL];
-    int tile_begin, tile_end; /* of output channels */
+    int tile_begin, tile_end;    /* of output channels */
+    ptrdiff_t channel, channels; /* of the block */
 } unit;
+
+/* A stretch of a unit's line: `count` positions from `begin`, computed by a tile of so many vectors. */
+typedef struct {
+    ptrdiff_t begin, count;
+    int vectors, sources, results;
+} panel;
 
 static int oc_tiles(const fc_conv_call *call) { return (int)fc_divide_up(call->channels.oc, call->plan->rows); }
 
-/* One channel's slots, each plane of each a rectangle of the source sampled with the stride. */
-static void fill_channel(const unit *s, const char *src, char *dst)
+static const char *input_of(const unit *s)
 {
     const fc_axis *axis = s->phase->axis;
-    const band_axis *band = s->shape.axis;
-    const size_t element = s->call->element;
-    const ptrdiff_t plane = band[1].length * band[2].length;
-    for (ptrdiff_t slot = 0; slot < band[0].slots * band[1].slots * band[2].slots; slot++) {
-        const ptrdiff_t slot_w = slot % band[2].slots, slot_h = slot / band[2].slots % band[1].slots;
-        const ptrdiff_t slot_d = slot / band[2].slots / band[1].slots;
-        fc_rectangle rectangle = {
-            .src_rows = axis[1].src,
-            .src_cols = axis[2].src,
-            .src_pitch = axis[2].src,
-            .row_first = s->first[1] * axis[1].src_step + axis[1].offset_first + slot_h * axis[1].offset_step,
-            .row_step = axis[1].src_step,
-            .rows = band[1].length,
-            .col_first = s->first[2] * axis[2].src_step + axis[2].offset_first + slot_w * axis[2].offset_step,
-            .col_step = axis[2].src_step,
-            .cols = band[2].length,
-        };
-        for (ptrdiff_t d = 0; d < band[0].length; d++, dst += (size_t)plane * element) {
-            const ptrdiff_t depth =
-                (s->first[0] + d) * axis[0].src_step + axis[0].offset_first + slot_d * axis[0].offset_step;
-            if ((size_t)depth >= (size_t)axis[0].src) {
-                memset(dst, 0, (size_t)plane * element);
-                continue;
-            }
-            rectangle.src = src + (size_t)(depth * axis[1].src * axis[2].src) * element;
-            rectangle.dst = dst;
-            s->call->kernels->conv->copy_rectangle(&rectangle);
+    const ptrdiff_t plane = s->image * s->call->channels.src_channels + s->group * s->call->channels.ic + s->channel;
+    return s->call->src + (size_t)(plane * axis[0].src * axis[1].src * axis[2].src) * s->call->element;
+}
+
+/* Adds a stretch, to the last one where it continues it. */
+static int append(fc_segment *segments, int count, fc_segment next, bool contiguous)
+{
+    if (count > 0 && contiguous) {
+        fc_segment *last = &segments[count - 1];
+        if (last->begin + last->count == next.begin && last->offset + last->count == next.offset) {
+            last->count += next.count;
+            return count;
         }
     }
+    segments[count] = next;
+    return count + 1;
 }
 
-static void fill_band(const unit *s)
+/* The stretches of a panel that are results: where they come from in the band, and where they belong. */
+static void find_segments(const unit *s, panel *p)
 {
     const fc_axis *axis = s->phase->axis;
-    const fc_channels *channels = &s->call->channels;
-    const size_t element = s->call->element;
-    const ptrdiff_t volume = axis[0].src * axis[1].src * axis[2].src;
-    for (ptrdiff_t c = 0; c < channels->ic; c++) {
-        const ptrdiff_t plane = s->image * channels->src_channels + s->group * channels->ic + c;
-        fill_channel(s, s->call->src + (size_t)(plane * volume) * element,
-                     s->at.band + (size_t)(c * s->shape.channel) * element);
-    }
-    memset(s->at.band + (size_t)(channels->ic * s->shape.channel) * element, 0,
-           (size_t)vector_elements(s->call->plan) * element);
-}
-
-/* The stretches of flat positions [begin, begin + vector) that are results, and where they belong. */
-static int find_segments(const unit *s, ptrdiff_t begin, fc_segment *segments)
-{
-    const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t pitch = s->shape.axis[2].length, rows = s->shape.axis[1].length;
-    const ptrdiff_t end = begin + vector_elements(s->call->plan);
-    int count = 0;
-    for (ptrdiff_t row = begin / pitch; row * pitch < end; row++) {
+    const bool compact = gathers(s->call->plan);
+    const ptrdiff_t pitch = compact ? s->box[2] : s->band.axis[2].length;
+    const ptrdiff_t rows = compact ? s->box[1] : s->band.axis[1].length, end = p->begin + p->count;
+    p->sources = p->results = 0;
+    for (ptrdiff_t row = p->begin / pitch; row * pitch < end; row++) {
         const ptrdiff_t h = row % rows, d = row / rows;
         if (d >= s->box[0])
             break;
-        const ptrdiff_t from = fc_max_extent(row * pitch, begin), to = fc_min(row * pitch + s->box[2], end);
+        const ptrdiff_t from = fc_max_extent(row * pitch, p->begin), to = fc_min(row * pitch + s->box[2], end);
         if (h >= s->box[1] || from >= to)
             continue;
-        const ptrdiff_t w = s->first[2] + from - row * pitch;
+        const int begin = (int)(from - p->begin), count = (int)(to - from);
+        const ptrdiff_t w = from - row * pitch;
         ptrdiff_t at = axis[0].dst_first + (s->first[0] + d) * axis[0].dst_step;
         at = at * axis[1].dst + axis[1].dst_first + (s->first[1] + h) * axis[1].dst_step;
-        at = at * axis[2].dst + axis[2].dst_first + w * axis[2].dst_step;
-        segments[count++] = (fc_segment){(int)(from - begin), (int)(to - from), at};
+        at = at * axis[2].dst + axis[2].dst_first + (s->first[2] + w) * axis[2].dst_step;
+        p->results =
+            append(s->at.results, p->results, (fc_segment){begin, count, at}, axis[2].dst_step == 1);
+        at = s->call->plan->flat ? s->first[2] + w
+                                 : (d * s->band.axis[1].length + h) * s->band.axis[2].length + w;
+        if (compact)
+            p->sources = append(s->at.sources, p->sources, (fc_segment){begin, count, at}, true);
     }
-    return count;
 }
 
-/* The unit's tiles of output channels at one vector's worth of positions. */
-static void run_positions(const unit *s, ptrdiff_t begin, int segments)
+static panel panel_at(const unit *s, ptrdiff_t begin, ptrdiff_t line)
+{
+    const fc_conv_plan *plan = s->call->plan;
+    panel p = {.begin = begin, .count = fc_min(vector_elements(plan), line - begin), .vectors = plan->vectors};
+    for (int v = (int)fc_divide_up(p.count, plan->lanes); v < plan->vectors; v++)
+        if (s->call->kernels->plane[v][plan->rows]) { /* the end of a line: a narrower tile does */
+            p.vectors = v;
+            break;
+        }
+    find_segments(s, &p);
+    return p;
+}
+
+static void store(const unit *s, const panel *p, const char *acc, ptrdiff_t channel, ptrdiff_t rows)
+{
+    const fc_conv_call *call = s->call;
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t volume = axis[0].dst * axis[1].dst * axis[2].dst;
+    const size_t dst_at = (size_t)((s->image * call->channels.dst_channels + channel) * volume) * call->element;
+    call->kernels->conv->store_plane(&(fc_plane_store){
+        .acc = acc,
+        .rows = (int)rows,
+        .stride = p->vectors * call->plan->lanes,
+        .segments = s->at.results,
+        .count = p->results,
+        .step = axis[2].dst_step,
+        .channel_step = volume,
+        .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
+        .residual = call->residual ? call->residual + dst_at : NULL,
+        .dst = call->dst + dst_at,
+        .epilogue = &call->epilogue,
+    });
+}
+
+/* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
+ * leave. */
+static void run_tiles(const unit *s, const panel *p, const char *src, const ptrdiff_t *offsets)
 {
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t oc = call->channels.oc, length = s->phase->taps * call->channels.ic;
-    const ptrdiff_t vector = vector_elements(plan);
-    const int tiles = oc_tiles(s->call);
-    const ptrdiff_t volume = s->phase->axis[0].dst * s->phase->axis[1].dst * s->phase->axis[2].dst;
-    const char *src = s->at.band + (size_t)begin * call->element;
+    const ptrdiff_t oc = call->channels.oc, ic = call->channels.ic, taps = s->phase->taps;
+    const ptrdiff_t length = taps * s->channels;
+    const bool first_block = s->channel == 0, last_block = s->channel + s->channels == ic;
+    const size_t tile_bytes = (size_t)plan->rows * (size_t)vector_elements(plan) * call->element;
+    const int tiles = oc_tiles(call);
+    const ptrdiff_t number = p->begin / vector_elements(plan);
     for (int tile = s->tile_begin; tile < s->tile_end; tile++) {
         ptrdiff_t first, last;
         fc_share(oc, tile, tiles, &first, &last);
         const ptrdiff_t rows = last - first, channel = s->group * oc + first;
-        const char *weights = s->packed + (size_t)(channel * length) * call->element;
-        fc_plane_fn *const kernel = call->kernels->plane[plan->vectors][rows];
+        const char *weights = s->packed + (size_t)((channel * ic + s->channel * rows) * taps) * call->element;
+        char *acc = s->at.acc;
+        if (plan->block < ic)
+            acc += (size_t)(number * tiles + tile) * tile_bytes;
+        fc_plane_fn *const kernel = call->kernels->plane[p->vectors][rows];
         for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH)
-            kernel(src, s->at.offsets + i, fc_min(FC_SUM_LENGTH, length - i),
-                   weights + (size_t)(i * rows) * call->element, s->at.acc, i > 0);
+            kernel(src, offsets + i, fc_min(FC_SUM_LENGTH, length - i),
+                   weights + (size_t)(i * rows) * call->element, acc, i > 0 || !first_block);
         if (length == 0)
-            memset(s->at.acc, 0, (size_t)(rows * vector) * call->element);
-        const size_t dst_at = (size_t)((s->image * call->channels.dst_channels + channel) * volume) * call->element;
-        call->kernels->conv->store_plane(&(fc_plane_store){
-            .acc = s->at.acc,
-            .rows = (int)rows,
-            .stride = (int)vector,
-            .segments = s->at.segments,
-            .count = segments,
-            .step = s->phase->axis[2].dst_step,
-            .channel_step = volume,
-            .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
-            .residual = call->residual ? call->residual + dst_at : NULL,
-            .dst = call->dst + dst_at,
-            .epilogue = &call->epilogue,
-        });
+            memset(acc, 0, tile_bytes);
+        if (last_block)
+            store(s, p, acc, channel, rows);
     }
 }
 
+static void run_panel(const unit *s, const panel *p)
+{
+    const fc_conv_call *call = s->call;
+    if (!gathers(call->plan)) {
+        run_tiles(s, p, s->at.band + (size_t)p->begin * call->element, s->at.in_band);
+        return;
+    }
+    call->kernels->conv->copy_panel(&(fc_panel){
+        .src = call->plan->flat ? input_of(s) : s->at.band,
+        .offsets = s->at.in_band,
+        .count = s->phase->taps * s->channels,
+        .segments = s->at.sources,
+        .segment_count = p->sources,
+        .dst = s->at.panel,
+        .pitch = vector_elements(call->plan),
+    });
+    run_tiles(s, p, s->at.panel, s->at.in_panel);
+}
+
+/* Panel after panel of a block of channels, block after block; between blocks the sums of all panels are kept. */
 static void run_unit(unit *s)
 {
-    fill_band(s);
-    const ptrdiff_t pitch = s->shape.axis[2].length;
-    const ptrdiff_t line = ((s->box[0] - 1) * s->shape.axis[1].length + s->box[1] - 1) * pitch + s->box[2];
-    for (ptrdiff_t begin = 0; begin < line; begin += vector_elements(s->call->plan)) {
-        const int segments = find_segments(s, begin, s->at.segments);
-        if (segments > 0)
-            run_positions(s, begin, segments);
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t line = line_of(plan->form, &s->band, s->box), ic = call->channels.ic;
+    for (s->channel = 0; s->channel < ic; s->channel += s->channels) {
+        s->channels = fc_min(plan->block, ic - s->channel);
+        if (!plan->flat) {
+            fc_band_fill(call->kernels, s->phase, &s->band, s->first, s->channels, call->element, input_of(s),
+                         s->at.band);
+            memset(s->at.band + (size_t)(s->channels * s->band.channel) * call->element, 0,
+                   (size_t)vector_elements(plan) * call->element);
+        }
+        for (ptrdiff_t begin = 0; begin < line; begin += vector_elements(plan)) {
+            const panel p = panel_at(s, begin, line);
+            if (p.results > 0)
+                run_panel(s, &p);
+        }
     }
 }
 
@@ -346,8 +420,13 @@ static void run_phase(unit *s, int thread, int threads)
     ptrdiff_t boxes[FC_SPATIAL], begin, end;
     for (int a = 0; a < FC_SPATIAL; a++)
         boxes[a] = fc_divide_up(axis[a].count, plan->tile[a]);
-    s->shape = band_shape_of(s->phase, plan->tile);
-    fill_offsets(s->phase, &s->shape, call->channels.ic, s->at.offsets);
+    s->band = band_of(plan, s->phase, plan->tile);
+    if (plan->flat)
+        s->band.channel = axis[2].src;
+    fc_band_offsets(s->phase, &s->band, plan->block, s->at.in_band);
+    if (gathers(plan))
+        for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
+            s->at.in_panel[i] = i * vector_elements(plan);
     fc_share(call->n * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, thread, threads, &begin, &end);
     while (begin < end) {
         ptrdiff_t rest = begin / tiles;
@@ -376,8 +455,11 @@ void fc_conv_plane(const void *context, int thread, int threads)
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
+        const ptrdiff_t packed = fc_packed_size(plan, &phase);
+        if (plan->flat)
+            flatten(&phase);
         s.phase = &phase;
         run_phase(&s, thread, threads);
-        s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;
+        s.packed += (size_t)packed * call->element;
     }
 }

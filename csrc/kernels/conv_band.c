@@ -1,0 +1,126 @@
+/* What fills the plane family's bands and panels. */
+#include "dispatch/conv_kernels.h"
+#include "simd.h"
+
+static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The least i with first + i * step >= bound, for step > 0. */
+static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
+{
+    return first >= bound ? 0 : (bound - first - 1) / step + 1;
+}
+
+FC_INLINE void clear(FC_REAL *dst, ptrdiff_t count)
+{
+    for (ptrdiff_t j = 0; j < count; j += FC_LANES)
+        fc_store_lanes(dst + j, fc_zero(), fc_lanes_left(count, j));
+}
+
+FC_INLINE void copy(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count)
+{
+    for (ptrdiff_t j = 0; j < count; j += FC_LANES) {
+        const int lanes = fc_lanes_left(count, j);
+        fc_store_lanes(dst + j, fc_load_lanes(src + j, lanes), lanes);
+    }
+}
+
+/* dst[j] = src[j * step]. */
+FC_INLINE void sample(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count, ptrdiff_t step)
+{
+    ptrdiff_t j = 0;
+    if (step == 2)
+        for (; j + FC_LANES < count; j += FC_LANES) /* the last element read is 2 * LANES - 1 further on */
+            fc_store(dst + j, fc_even(fc_load(src + j * 2), fc_load(src + j * 2 + FC_LANES)));
+    else if (step == 4)
+        for (; j + FC_LANES < count; j += FC_LANES) {
+            const FC_REAL *p = src + j * 4;
+            const fc_vec low = fc_even(fc_load(p), fc_load(p + FC_LANES));
+            const fc_vec high = fc_even(fc_load(p + 2 * FC_LANES), fc_load(p + 3 * FC_LANES));
+            fc_store(dst + j, fc_even(low, high));
+        }
+    for (; j < count; j++)
+        dst[j] = src[j * step];
+}
+
+/* dst[i][j] = src[row_first + i * row_step][col_first + j * col_step], zero outside the plane. */
+void FC_NAME(copy_rectangle)(const fc_rectangle *s)
+{
+    FC_REAL *dst = s->dst;
+    const ptrdiff_t begin = clamp(steps_to(s->col_first, s->col_step, 0), 0, s->cols);
+    const ptrdiff_t end = clamp(steps_to(s->col_first, s->col_step, s->src_cols), begin, s->cols);
+    const ptrdiff_t last = s->row_first + (s->rows - 1) * s->row_step;
+    const bool whole = s->cols == s->src_pitch && end - begin == s->cols && s->col_step == 1 && s->row_step == 1;
+    if (whole && s->row_first >= 0 && last < s->src_rows) { /* rows without a gap */
+        const FC_REAL *src = (const FC_REAL *)s->src + s->row_first * s->src_pitch + s->col_first;
+        copy(dst, src, s->rows * s->cols);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < s->rows; i++, dst += s->cols) {
+        const ptrdiff_t row = s->row_first + i * s->row_step;
+        if (row < 0 || row >= s->src_rows || begin == end) {
+            clear(dst, s->cols);
+            continue;
+        }
+        const FC_REAL *src = (const FC_REAL *)s->src + row * s->src_pitch + s->col_first + begin * s->col_step;
+        clear(dst, begin);
+        if (s->col_step == 1)
+            copy(dst + begin, src, end - begin);
+        else
+            sample(dst + begin, src, end - begin, s->col_step);
+        clear(dst + end, s->cols - end);
+    }
+}
+
+/* One product of a panel in so many whole vectors. */
+FC_INLINE void copy_vectors(const fc_panel *s, const int vectors)
+{
+    const FC_REAL *src = (const FC_REAL *)s->src + s->segments[0].offset;
+    FC_REAL *dst = s->dst;
+    for (ptrdiff_t i = 0; i < s->count; i++, dst += s->pitch) {
+        const FC_REAL *from = src + s->offsets[i];
+        _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++)
+        {
+            __builtin_prefetch(from + (vectors + v) * FC_LANES); /* the next panel's */
+            fc_store(dst + v * FC_LANES, fc_load(from + v * FC_LANES));
+        }
+    }
+}
+
+void FC_NAME(copy_panel)(const fc_panel *s)
+{
+    const fc_segment *last = &s->segments[s->segment_count - 1];
+    if (s->segment_count == 1 && last->count % FC_LANES == 0) {
+        switch (last->count / FC_LANES) {
+        case 1:
+            copy_vectors(s, 1);
+            return;
+        case 2:
+            copy_vectors(s, 2);
+            return;
+        case 3:
+            copy_vectors(s, 3);
+            return;
+        case 4:
+            copy_vectors(s, 4);
+            return;
+        }
+    }
+    const int tail = (last->count - 1) % FC_LANES + 1, end = last->begin + last->count;
+    FC_REAL *dst = s->dst;
+    for (ptrdiff_t i = 0; i < s->count; i++, dst += s->pitch) {
+        const FC_REAL *src = (const FC_REAL *)s->src + s->offsets[i];
+        for (const fc_segment *segment = s->segments; segment < last; segment++)
+            for (int j = 0; j < segment->count; j += FC_LANES)
+                fc_store(dst + segment->begin + j, fc_load(src + segment->offset + j));
+        FC_REAL *to = dst + last->begin;
+        src += last->offset;
+        for (int j = 0; j < last->count - tail; j += FC_LANES)
+            fc_store(to + j, fc_load(src + j));
+        fc_store(to + last->count - tail, fc_load_lanes(src + last->count - tail, tail));
+        if (end % FC_LANES != 0)
+            fc_store(dst + end, fc_zero());
+    }
+}
