@@ -27,22 +27,34 @@ FC_INLINE void copy(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count)
     }
 }
 
+/* The `index`-th vector of `count` elements; what lies past them is zero. */
+FC_INLINE fc_vec load_vector(const FC_REAL *p, ptrdiff_t count, int index)
+{
+    const ptrdiff_t left = clamp(count - index * FC_LANES, 0, FC_LANES);
+    return left > 0 ? fc_load_lanes(p + index * FC_LANES, (int)left) : fc_zero();
+}
+
 /* dst[j] = src[j * step]. */
 FC_INLINE void sample(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count, ptrdiff_t step)
 {
+    if ((step != 2 && step != 4) || count < 1) {
+        for (ptrdiff_t j = 0; j < count; j++)
+            dst[j] = src[j * step];
+        return;
+    }
     ptrdiff_t j = 0;
-    if (step == 2)
-        for (; j + FC_LANES < count; j += FC_LANES) /* the last element read is 2 * LANES - 1 further on */
-            fc_store(dst + j, fc_even(fc_load(src + j * 2), fc_load(src + j * 2 + FC_LANES)));
-    else if (step == 4)
-        for (; j + FC_LANES < count; j += FC_LANES) {
-            const FC_REAL *p = src + j * 4;
-            const fc_vec low = fc_even(fc_load(p), fc_load(p + FC_LANES));
-            const fc_vec high = fc_even(fc_load(p + 2 * FC_LANES), fc_load(p + 3 * FC_LANES));
-            fc_store(dst + j, fc_even(low, high));
-        }
-    for (; j < count; j++)
-        dst[j] = src[j * step];
+    for (; j + FC_LANES < count; j += FC_LANES, src += FC_LANES * step) { /* the next vector's first is there to read */
+        fc_vec value = fc_even(fc_load(src), fc_load(src + FC_LANES));
+        if (step == 4)
+            value = fc_even(value, fc_even(fc_load(src + 2 * FC_LANES), fc_load(src + 3 * FC_LANES)));
+        fc_store(dst + j, value);
+    }
+    const int lanes = fc_lanes_left(count, j);
+    const ptrdiff_t left = (lanes - 1) * step + 1; /* elements up to the last one that is wanted */
+    fc_vec value = fc_even(load_vector(src, left, 0), load_vector(src, left, 1));
+    if (step == 4)
+        value = fc_even(value, fc_even(load_vector(src, left, 2), load_vector(src, left, 3)));
+    fc_store_lanes(dst + j, value, lanes);
 }
 
 /* dst[i][j] = src[row_first + i * row_step][col_first + j * col_step], zero outside the plane. */

@@ -99,8 +99,26 @@ static fc_plane_form choose_form(const fc_conv_plan *plan, const fc_phase *phase
     return by_columns < by_shared ? FC_PLANE_COLUMNS : FC_PLANE_SHARED;
 }
 
-/* The tile whose work for a line is least: multiply-adds, loads (one that crosses a cache line counts twice) and the
- * latency of a short chain of sums run side by side. */
+/* Half cycles that a step of a tile takes: multiply-adds, loads (one that crosses a cache line counts twice) and the
+ * latency of a short chain of sums run side by side; what a panel holds may have to come from L2. */
+static double step_of(const fc_conv_plan *plan, double rows, double vectors)
+{
+    const double fma = rows * vectors, latency = 8;
+    const double loads = rows + (gathers(plan) ? 1.0 : 2.0) * vectors;
+    const double busy = fma > loads ? fma : loads;
+    return (busy > latency ? busy : latency) + 0.25 * vectors;
+}
+
+/* The widest of the narrower tiles of `rows` that still holds `count` positions, or the plan's. */
+static int narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t count)
+{
+    for (int v = (int)fc_divide_up(count, kernels->lanes); v < vectors; v++)
+        if (rows <= kernels->max_rows[v])
+            return v;
+    return vectors;
+}
+
+/* The tile whose work for a line is least. */
 static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
@@ -110,13 +128,13 @@ static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
     for (int v = 1; v <= FC_MAX_VECTORS; v++) {
         if (kernels->max_rows[v] == 0)
             continue;
-        const ptrdiff_t oc_tiles = fc_divide_up(oc, kernels->max_rows[v]), rows = fc_divide_up(oc, oc_tiles);
-        const double fma = (double)rows * v, loads = (double)rows + (gathers(plan) ? 1.0 : 2.0) * v, latency = 8;
-        const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
-        const double cost = step * (double)oc_tiles * (double)fc_divide_up(line, (ptrdiff_t)v * plan->lanes);
+        const ptrdiff_t tiles = fc_divide_up(oc, kernels->max_rows[v]), vector = (ptrdiff_t)v * plan->lanes;
+        const int rows = (int)fc_divide_up(oc, tiles), rest = narrow(kernels, v, rows, line % vector);
+        const double panels = (double)(line / vector) * step_of(plan, rows, v);
+        const double cost = (double)tiles * (panels + (line % vector > 0 ? step_of(plan, rows, rest) : 0));
         if (plan->vectors == 0 || cost < least) {
             plan->vectors = v;
-            plan->rows = (int)rows;
+            plan->rows = rows;
             least = cost;
         }
     }
@@ -294,10 +312,8 @@ static void find_segments(const unit *s, panel *p)
         ptrdiff_t at = axis[0].dst_first + (s->first[0] + d) * axis[0].dst_step;
         at = at * axis[1].dst + axis[1].dst_first + (s->first[1] + h) * axis[1].dst_step;
         at = at * axis[2].dst + axis[2].dst_first + (s->first[2] + w) * axis[2].dst_step;
-        p->results =
-            append(s->at.results, p->results, (fc_segment){begin, count, at}, axis[2].dst_step == 1);
-        at = s->call->plan->flat ? s->first[2] + w
-                                 : (d * s->band.axis[1].length + h) * s->band.axis[2].length + w;
+        p->results = append(s->at.results, p->results, (fc_segment){begin, count, at}, axis[2].dst_step == 1);
+        at = s->call->plan->flat ? s->first[2] + w : (d * s->band.axis[1].length + h) * s->band.axis[2].length + w;
         if (compact)
             p->sources = append(s->at.sources, p->sources, (fc_segment){begin, count, at}, true);
     }
@@ -306,12 +322,8 @@ static void find_segments(const unit *s, panel *p)
 static panel panel_at(const unit *s, ptrdiff_t begin, ptrdiff_t line)
 {
     const fc_conv_plan *plan = s->call->plan;
-    panel p = {.begin = begin, .count = fc_min(vector_elements(plan), line - begin), .vectors = plan->vectors};
-    for (int v = (int)fc_divide_up(p.count, plan->lanes); v < plan->vectors; v++)
-        if (s->call->kernels->plane[v][plan->rows]) { /* the end of a line: a narrower tile does */
-            p.vectors = v;
-            break;
-        }
+    panel p = {.begin = begin, .count = fc_min(vector_elements(plan), line - begin)};
+    p.vectors = narrow(s->call->kernels, plan->vectors, plan->rows, p.count);
     find_segments(s, &p);
     return p;
 }
@@ -337,6 +349,22 @@ static void store(const unit *s, const panel *p, const char *acc, ptrdiff_t chan
     });
 }
 
+/* Has the lines that a tile will write brought near while the tile runs: a panel's results are a few lines of every
+ * channel, which no processor foresees. */
+static void expect_results(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows)
+{
+    const fc_conv_call *call = s->call;
+    const fc_axis *axis = s->phase->axis;
+    const size_t volume = (size_t)(axis[0].dst * axis[1].dst * axis[2].dst) * call->element;
+    const char *dst = call->dst + (size_t)(s->image * call->channels.dst_channels + channel) * volume;
+    const size_t begin = (size_t)s->at.results[0].offset * call->element;
+    const fc_segment *last = &s->at.results[p->results - 1];
+    const size_t end = (size_t)(last->offset + (last->count - 1) * axis[2].dst_step) * call->element;
+    for (ptrdiff_t r = 0; r < rows; r++, dst += volume)
+        for (size_t at = begin; at <= end; at += FC_ALIGNMENT)
+            __builtin_prefetch(dst + at, 1);
+}
+
 /* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
  * leave. */
 static void run_tiles(const unit *s, const panel *p, const char *src, const ptrdiff_t *offsets)
@@ -358,9 +386,11 @@ static void run_tiles(const unit *s, const panel *p, const char *src, const ptrd
         if (plan->block < ic)
             acc += (size_t)(number * tiles + tile) * tile_bytes;
         fc_plane_fn *const kernel = call->kernels->plane[p->vectors][rows];
+        if (last_block)
+            expect_results(s, p, channel, rows);
         for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH)
-            kernel(src, offsets + i, fc_min(FC_SUM_LENGTH, length - i),
-                   weights + (size_t)(i * rows) * call->element, acc, i > 0 || !first_block);
+            kernel(src, offsets + i, fc_min(FC_SUM_LENGTH, length - i), weights + (size_t)(i * rows) * call->element,
+                   acc, i > 0 || !first_block);
         if (length == 0)
             memset(acc, 0, tile_bytes);
         if (last_block)
