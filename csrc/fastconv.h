@@ -187,6 +187,63 @@ void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer,
 void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
                      const void *grad, const void *result, void *dst, int threads);
 
+/* ---- programs: small networks in one call ------------------------------------------------------------------ */
+
+typedef enum {
+    FC_STEP_CONV,    /* a convolution; a dense layer is one whose kernel covers its input, or 1 x 1 */
+    FC_STEP_POOL,    /* an average does not count padding */
+    FC_STEP_POINT,   /* scale and activation alone */
+    FC_STEP_SOFTMAX, /* along the channels */
+    FC_STEP_PAD,     /* zeros around the image */
+} fc_step_kind;
+
+/* One step over images (height, width, channels), two spatial axes. What a convolution or FC_STEP_POINT makes is
+ * normalised by moving averages if there is a `mean`, then goes through the activation. Weights, (kernel height, kernel
+ * width, ic / groups, oc) as Keras has them, and the other arrays are the caller's: every run reads them anew. */
+typedef struct {
+    fc_step_kind kind;
+    fc_activation activation;
+    double alpha, beta;
+    bool logarithm; /* of a softmax */
+    fc_pool_kind pool;
+    bool adaptive; /* a pool over the whole image */
+    ptrdiff_t ic, oc, groups;
+    ptrdiff_t src[2], kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
+    const void *weights, *bias;                   /* bias may be NULL */
+    const void *mean, *variance, *gamma, *offset; /* (oc); gamma and offset may be NULL */
+    double epsilon;                               /* added to the variance */
+    /* Filled in by fc_program_plan. */
+    ptrdiff_t dst[2];
+    int vectors;        /* of a lanes tile of a spatial convolution */
+    ptrdiff_t products; /* of one output */
+    const ptrdiff_t *offsets;
+    fc_pool_plan lanes_pool, pixel_pool;
+} fc_step;
+
+typedef struct {
+    fc_dtype dtype;
+    fc_isa isa;
+    int count;
+    fc_step *steps;
+    /* Filled in by fc_program_plan. */
+    int lanes;
+    int dense;            /* the first step from which on there is one pixel and every convolution covers its input */
+    int groups;           /* of lanes images, that a thread takes through the dense steps together */
+    double work;          /* multiply-adds of an image */
+    size_t table_bytes;   /* of what fc_program_bind fills in */
+    size_t image_bytes;   /* of the activations that one group of images holds in cache */
+    size_t thread_bytes;  /* of a thread's workspace */
+    ptrdiff_t read, made; /* elements of an image that goes in, and that comes out */
+} fc_program;
+
+/* Checks the steps, which must fit each other; the caller then owns table_bytes of memory until the last run. */
+fc_status fc_program_plan(fc_program *program);
+void fc_program_bind(fc_program *program, void *tables);
+
+/* n images, (read) elements each, to (made) elements each; workspace: thread_bytes for each of the threads. Neither n
+ * nor the threads change a bit of the results. */
+void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads);
+
 /* ---- reusable blocks of memory ---------------------------------------------------------------------------- */
 
 /* A block of at least `bytes`, 64-byte aligned, from the pool of blocks that were given back or from the system;

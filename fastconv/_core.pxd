@@ -112,6 +112,54 @@ cdef extern from "fastconv.h" nogil:
     void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
                          ptrdiff_t inner, const void *grad, const void *result, void *dst, int threads)
 
+    ctypedef enum fc_step_kind:
+        FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD
+
+    ctypedef struct fc_step:
+        fc_step_kind kind
+        fc_activation activation
+        double alpha
+        double beta
+        bool_ logarithm
+        fc_pool_kind pool
+        bool_ adaptive
+        ptrdiff_t ic
+        ptrdiff_t oc
+        ptrdiff_t groups
+        ptrdiff_t src[2]
+        ptrdiff_t kernel[2]
+        ptrdiff_t stride[2]
+        ptrdiff_t dilation[2]
+        ptrdiff_t pad_begin[2]
+        ptrdiff_t pad_end[2]
+        const void *weights
+        const void *bias
+        const void *mean
+        const void *variance
+        const void *gamma
+        const void *offset
+        double epsilon
+        ptrdiff_t dst[2]
+
+    ctypedef struct fc_program:
+        fc_dtype dtype
+        fc_isa isa
+        int count
+        fc_step *steps
+        int lanes
+        int dense
+        double work
+        size_t table_bytes
+        size_t image_bytes
+        size_t thread_bytes
+        ptrdiff_t read
+        ptrdiff_t made
+
+    fc_status fc_program_plan(fc_program *program)
+    void fc_program_bind(fc_program *program, void *tables)
+    void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace,
+                        int threads)
+
     void *fc_block_acquire(size_t bytes, size_t *capacity)
     void fc_block_release(void *block, size_t capacity)
     void fc_block_trim()

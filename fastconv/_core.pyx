@@ -1121,3 +1121,6 @@ def softmax_grad(bint logarithm, int axis, grad, result, out):
         return out
     finally:
         drop(&held)
+
+
+include "_program.pxi"

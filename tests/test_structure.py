@@ -100,6 +100,7 @@ ROWS = [
     {
         "_arguments",
         "_openmp",
+        "_program",
         "functional",
         "grad",
         "image",

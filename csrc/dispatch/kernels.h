@@ -47,6 +47,7 @@ typedef void fc_depthwise_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, con
 struct fc_conv_kernels;      /* conv_kernels.h */
 struct fc_pool_kernels;      /* pool_kernels.h */
 struct fc_pointwise_kernels; /* pointwise_kernels.h */
+struct fc_lanes_kernels;     /* lanes_kernels.h */
 
 typedef struct {
     int lanes;
@@ -59,6 +60,7 @@ typedef struct {
     const struct fc_conv_kernels *conv;
     const struct fc_pool_kernels *pool;
     const struct fc_pointwise_kernels *pointwise;
+    const struct fc_lanes_kernels *lanes_kernels;
 } fc_kernels;
 
 const fc_kernels *fc_kernels_for(fc_isa isa, fc_dtype dtype); /* the isa must be available */

@@ -9,6 +9,7 @@ extern fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 
 extern const struct fc_conv_kernels FC_NAME(conv);
 extern const struct fc_pool_kernels FC_NAME(pool);
 extern const struct fc_pointwise_kernels FC_NAME(pointwise);
+extern const struct fc_lanes_kernels FC_NAME(lanes);
 extern const fc_kernels FC_NAME(kernels);
 
 /* The list ascends, so a later entry replaces an earlier one of the same vectors. */
@@ -26,5 +27,6 @@ const fc_kernels FC_NAME(kernels) = {
     .conv = &FC_NAME(conv),
     .pool = &FC_NAME(pool),
     .pointwise = &FC_NAME(pointwise),
+    .lanes_kernels = &FC_NAME(lanes),
 };
 #pragma GCC diagnostic pop

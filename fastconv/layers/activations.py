@@ -28,6 +28,8 @@ class ActivationFunction:
         The name under which `functional.conv2d` and `functional.linear` apply it on their way.
     parameters : dict, optional
         What was chosen in place of the defaults of the same name.
+    engine : (str, float, float), optional
+        The name under which programs apply it, with the two parameters that the engine takes; of a softmax, the axis.
 
     Examples
     --------
@@ -36,7 +38,7 @@ class ActivationFunction:
     array([0., 2.], dtype=float32)
     """
 
-    __slots__ = ("backward", "forward", "fused", "name", "parameters", "saves")
+    __slots__ = ("backward", "engine", "forward", "fused", "name", "parameters", "saves")
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class ActivationFunction:
         saves: Literal["output", "input"] = "output",
         fused: str | None = None,
         parameters: dict[str, Any] | None = None,
+        engine: tuple[str, float, float] | None = None,
     ) -> None:
         self.name = name
         self.forward = forward
@@ -53,6 +56,7 @@ class ActivationFunction:
         self.saves = saves
         self.fused = fused
         self.parameters = parameters
+        self.engine = engine
 
     def __call__(self, inputs: Array) -> Array:
         """Return the function of an array, as a new one."""
@@ -73,6 +77,7 @@ def _plain(name: str, saves: Literal["output", "input"], fused: bool, engine: st
         lambda g, saved: backward(g, saved, out=g),
         saves,
         (engine or name) if fused else None,
+        engine=(engine or name, 20.0, 1.0) if name == "softplus" else (engine or name, 0.0, 0.0),
     )
 
 
@@ -89,6 +94,7 @@ def leaky_relu(negative_slope: float = _LEAKY_SLOPE) -> ActivationFunction:
         lambda x, out: functional.leaky_relu(x, negative_slope, out=out),
         lambda g, saved: grad.leaky_relu(g, saved, negative_slope, out=g),
         parameters=None if negative_slope == _LEAKY_SLOPE else {"negative_slope": negative_slope},
+        engine=("leaky_relu", negative_slope, 0.0),
     )
 
 
@@ -106,6 +112,7 @@ def elu(alpha: float = 1.0) -> ActivationFunction:
         lambda g, saved: grad.elu(g, saved, alpha, out=g),
         fused="elu" if alpha == 1.0 else None,
         parameters=None if alpha == 1.0 else {"alpha": alpha},
+        engine=("elu", alpha, 0.0),
     )
 
 
@@ -122,6 +129,7 @@ def softmax(axis: int = -1) -> ActivationFunction:
         lambda x, out: functional.softmax(x, dim=axis, out=out),
         lambda g, saved: grad.softmax(g, saved, dim=axis, out=g),
         parameters=None if axis == -1 else {"axis": axis},
+        engine=("softmax", axis, 0.0),
     )
 
 
@@ -150,6 +158,7 @@ _TABLE: dict[str, ActivationFunction] = {
         "log_softmax",
         lambda x, out: functional.log_softmax(x, dim=-1, out=out),
         lambda g, saved: grad.log_softmax(g, saved, dim=-1, out=g),
+        engine=("log_softmax", -1, 0.0),
     ),
 }
 _TABLE |= {"swish": _TABLE["silu"], "hard_swish": _TABLE["hard_silu"]}

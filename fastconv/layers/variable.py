@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Variable:
     """Weights and their gradient, two arrays that are made once and only ever written in place.
 
+    Whoever sets `value` writes into it, too: layers and programs of the engine read the weights where they are.
+
     Parameters
     ----------
     value : ndarray
@@ -33,7 +35,7 @@ class Variable:
     array([1., 2.])
     """
 
-    __slots__ = ("_gradient", "name", "path", "regularizer", "trainable", "value")
+    __slots__ = ("_gradient", "_value", "name", "path", "regularizer", "trainable")
 
     def __init__(
         self,
@@ -43,12 +45,22 @@ class Variable:
         name: str = "variable",
         path: str | None = None,
     ) -> None:
-        self.value = value
+        self._value = value
         self.trainable = trainable
         self.regularizer = regularizer
         self.name = name
         self.path = path or name
         self._gradient: NDArray[Any] | None = None
+
+    @property
+    def value(self) -> NDArray[Any]:
+        """The weights; setting them overwrites the array in place."""
+        return self._value
+
+    @value.setter
+    def value(self, value: ArrayLike) -> None:
+        if value is not self._value:
+            self.assign(value)
 
     @property
     def gradient(self) -> NDArray[Any]:

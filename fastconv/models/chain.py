@@ -1,11 +1,14 @@
-"""Layers one after the other: what prediction and training run, and the one place where a compiled program would."""
+"""Layers one after the other: what prediction and training run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
+from fastconv.models.compiled import CompiledRun, is_known
 
 
 class Chain:
@@ -26,13 +29,34 @@ class Chain:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = list(layers)
         self._steps = [(layer, layer.call, layer.call_takes_training, layer.dtype) for layer in layers]
+        self._runs = _runs(self._layers)
+
+    def program(self, shape: tuple[int, ...]) -> Any:
+        """Return the one program of the engine that predicts from images of a shape, or None if it takes more."""
+        return self._runs[0].program(shape) if len(self._runs) == 1 and isinstance(self._runs[0], CompiledRun) else None
+
+    def forward_whole(self, inputs: Array) -> Array | None:
+        """Return the outputs for inputs of any number, in little memory beside them; None where that takes batches."""
+        program = self.program(inputs.shape[1:])
+        return None if program is None else self._predict(inputs)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """Return the last layer's outputs; in training every layer keeps what `backward` needs."""
+        return self._train(inputs) if training else self._predict(inputs)
+
+    def _predict(self, inputs: Array) -> Array:
+        for run in self._runs:
+            dtype = run.layers[0].dtype if isinstance(run, CompiledRun) else run.dtype
+            if inputs.dtype != dtype:
+                inputs = inputs.astype(dtype)
+            inputs = run.run(inputs) if isinstance(run, CompiledRun) else run.call(inputs)
+        return inputs
+
+    def _train(self, inputs: Array) -> Array:
         for _, call, takes_training, dtype in self._steps:
             if inputs.dtype != dtype:
                 inputs = inputs.astype(dtype)
-            inputs = call(inputs, training=training) if takes_training else call(inputs)  # type: ignore[call-arg]
+            inputs = call(inputs, training=True) if takes_training else call(inputs)  # type: ignore[call-arg]
         return inputs
 
     @property
@@ -76,3 +100,12 @@ class Chain:
                 raise ValueError(f"layer {layer.name!r}: backward returned no gradient of the inputs")
             gradient = below
         return gradient
+
+
+def _runs(layers: Sequence[Layer]) -> list[CompiledRun | Layer]:
+    """Return layers, those together that the engine may run in one call."""
+    runs: list[CompiledRun | Layer] = []
+    for (known, _), group in groupby(layers, lambda layer: (is_known(layer), layer.dtype)):
+        members = list(group)
+        runs.extend([CompiledRun(members)] if known else members)
+    return runs

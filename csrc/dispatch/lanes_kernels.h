@@ -1,0 +1,54 @@
+/* The kernels of programs: small networks, whose activations stay in cache.
+ *
+ * Two layouts, both channels-last. In blocks of `lanes` images every element is a vector, (height, width, channel,
+ * lane): "lanes" kernels run along images and never have a tail. A single image is (height, width, channel): "pixel"
+ * kernels run along output channels. Both add an output's products in the same order, so they give the same bits.
+ * Weights are read where they live, (product, output channel): nothing is packed.
+ */
+#ifndef FC_LANES_KERNELS_H
+#define FC_LANES_KERNELS_H
+
+#include "kernels.h"
+
+/* dst[r][v] = sum over i < count of weights[i * weight_step + r] * src[v][offsets[i]], + bias[r] or what dst held.
+ *
+ * src[v] lies v * src_step further on, dst[r][v] r channels and v * dst_step further on; all steps and offsets are in
+ * elements of one image. Lanes kernels: v is a vector of images, r an output channel. Pixel kernels: r is a pixel
+ * (src_step, dst_step) and v a vector of output channels, of which `live` exist. */
+typedef struct {
+    const void *src;
+    ptrdiff_t src_step;
+    const ptrdiff_t *offsets;
+    ptrdiff_t count;
+    const void *weights;
+    ptrdiff_t weight_step;
+    const void *bias; /* NULL: none */
+    void *dst;
+    ptrdiff_t dst_step;
+    int live;
+    bool accumulate; /* adds to what dst holds, without bias */
+} fc_lanes_tile;
+typedef void fc_lanes_fn(const fc_lanes_tile *);
+
+/* A tile of weight gradients: acc[r][k] += sum over i < count of src[i * src_step + offsets[r]] * grad[i * grad_step +
+ * k], all vectors of images; steps and offsets in elements of one image. */
+typedef void fc_lanes_grad_fn(const void *src, ptrdiff_t src_step, const ptrdiff_t *offsets, const void *grad,
+                              ptrdiff_t grad_step, ptrdiff_t count, void *acc);
+
+enum { FC_GRAD_ROWS = 6, FC_GRAD_COLUMNS = 4 };
+
+struct fc_lanes_kernels {
+    /* [vectors][rows], the tiles of FC_TILES */
+    fc_lanes_fn *lanes[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+    fc_lanes_fn *pixels[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+    fc_lanes_grad_fn *grad[FC_GRAD_ROWS + 1][FC_GRAD_COLUMNS + 1]; /* [rows][columns] */
+    /* dst[e][lane] = src[lane * step + e] for e < count and lane < live; the other lanes are zero; and back. */
+    void (*gather)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
+    void (*scatter)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
+    /* x[p][c] = x[p][c] * factor[c] + shift[c] for `width` neighbours (1: pixels, lanes: images) of each channel. */
+    void (*affine)(void *x, ptrdiff_t pixels, ptrdiff_t channels, int width, const void *factor, const void *shift);
+    /* out[i] += sum over the lanes of acc[i] */
+    void (*sum_lanes)(const void *acc, ptrdiff_t count, void *out);
+};
+
+#endif

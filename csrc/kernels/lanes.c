@@ -1,0 +1,203 @@
+/* Convolutions and dense layers of programs: vectors along images, or along the output channels of one image. */
+#include "dispatch/lanes_kernels.h"
+#include "tiles.h"
+
+/* ---- sums -------------------------------------------------------------------------------------------------- */
+
+FC_INLINE void lanes_tile(const int vectors, const int rows, const fc_lanes_tile *s)
+{
+    const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights;
+    const ptrdiff_t *offsets = s->offsets, step = s->src_step * FC_LANES, weight_step = s->weight_step;
+    FC_CLEAR_TILE(sum);
+    for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
+        const FC_REAL *at = src + offsets[i] * FC_LANES;
+        fc_vec x[FC_MAX_VECTORS];
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            x[v] = fc_load(at + v * step);
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            const fc_vec weight = fc_splat(weights[r]);
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] += weight * x[v];
+        }
+    }
+    const FC_REAL *bias = s->bias;
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            FC_REAL *dst = (FC_REAL *)s->dst + (r + v * s->dst_step) * FC_LANES;
+            fc_store(dst, s->accumulate ? fc_load(dst) + sum[r][v] : bias ? sum[r][v] + fc_splat(bias[r]) : sum[r][v]);
+        }
+}
+
+FC_INLINE void pixel_tile(const int vectors, const int rows, const fc_lanes_tile *s)
+{
+    const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights;
+    const ptrdiff_t *offsets = s->offsets, step = s->src_step, weight_step = s->weight_step;
+    const int last = s->live - (vectors - 1) * FC_LANES; /* lanes of the last vector */
+    FC_CLEAR_TILE(sum);
+    for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
+        const FC_REAL *at = src + offsets[i];
+        fc_vec weight[FC_MAX_VECTORS];
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            weight[v] = v + 1 < vectors ? fc_load(weights + v * FC_LANES) : fc_load_lanes(weights + v * FC_LANES, last);
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            const fc_vec x = fc_splat(at[r * step]);
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] += x * weight[v];
+        }
+    }
+    const FC_REAL *bias = s->bias;
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const int live = v + 1 < vectors ? FC_LANES : last;
+            FC_REAL *dst = (FC_REAL *)s->dst + r * s->dst_step + v * FC_LANES;
+            const fc_vec rest = s->accumulate ? fc_load_lanes(dst, live)
+                                : bias        ? fc_load_lanes(bias + v * FC_LANES, live)
+                                              : fc_zero();
+            fc_store_lanes(dst, sum[r][v] + rest, live);
+        }
+}
+
+#define DEFINE(v, r)                                                                                                   \
+    static void lanes_##v##_##r(const fc_lanes_tile *s) { lanes_tile(v, r, s); }                                       \
+    static void pixels_##v##_##r(const fc_lanes_tile *s) { pixel_tile(v, r, s); }
+FC_TILES(DEFINE)
+
+#define LANES_ENTRY(v, r) [v][r] = lanes_##v##_##r,
+#define PIXELS_ENTRY(v, r) [v][r] = pixels_##v##_##r,
+
+/* ---- weight gradients -------------------------------------------------------------------------------------- */
+
+FC_INLINE void grad_tile(const int rows, const int columns, const FC_REAL *FC_RESTRICT src, ptrdiff_t src_step,
+                         const ptrdiff_t *offsets, const FC_REAL *FC_RESTRICT grad, ptrdiff_t grad_step,
+                         ptrdiff_t count, FC_REAL *acc)
+{
+    fc_vec sum[FC_GRAD_ROWS][FC_GRAD_COLUMNS];
+    const FC_REAL *at[FC_GRAD_ROWS];
+    FC_UNROLL for (int r = 0; r < rows; r++) {
+        at[r] = src + offsets[r] * FC_LANES;
+        FC_UNROLL for (int k = 0; k < columns; k++)
+            sum[r][k] = fc_load(acc + (r * columns + k) * FC_LANES);
+    }
+    for (ptrdiff_t i = 0, p = 0; i < count; i++, p += src_step * FC_LANES, grad += grad_step * FC_LANES) {
+        fc_vec g[FC_GRAD_COLUMNS];
+        FC_UNROLL for (int k = 0; k < columns; k++)
+            g[k] = fc_load(grad + k * FC_LANES);
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            const fc_vec x = fc_load(at[r] + p);
+            FC_UNROLL for (int k = 0; k < columns; k++)
+                sum[r][k] += x * g[k];
+        }
+    }
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int k = 0; k < columns; k++)
+            fc_store(acc + (r * columns + k) * FC_LANES, sum[r][k]);
+}
+
+#define DEFINE_GRAD(r, k)                                                                                              \
+    static void grad_##r##_##k(const void *src, ptrdiff_t src_step, const ptrdiff_t *offsets, const void *grad,        \
+                               ptrdiff_t grad_step, ptrdiff_t count, void *acc)                                        \
+    {                                                                                                                  \
+        grad_tile(r, k, src, src_step, offsets, grad, grad_step, count, acc);                                          \
+    }
+#define GRAD_COLUMNS(X, r) X(r, 1) X(r, 2) X(r, 3) X(r, 4)
+#define GRAD_TILES(X)                                                                                                  \
+    GRAD_COLUMNS(X, 1) GRAD_COLUMNS(X, 2) GRAD_COLUMNS(X, 3) GRAD_COLUMNS(X, 4) GRAD_COLUMNS(X, 5) GRAD_COLUMNS(X, 6)
+GRAD_TILES(DEFINE_GRAD)
+
+#define GRAD_ENTRY(r, k) [r][k] = grad_##r##_##k,
+
+/* out[i] += sum over the lanes of acc[i] */
+static void sum_lanes(const void *from, ptrdiff_t count, void *to)
+{
+    const FC_REAL *acc = from;
+    FC_REAL *out = to;
+    for (ptrdiff_t i = 0; i < count; i++, acc += FC_LANES)
+        out[i] += fc_sum_lanes(fc_load(acc));
+}
+
+/* ---- images to lanes and back ------------------------------------------------------------------------------ */
+
+/* A square of vectors, transposed: each round sends the lowest bit of an element's place to the top, so that after
+ * log2(lanes) rounds row and lane have changed places. */
+FC_INLINE void transpose(fc_vec v[FC_LANES])
+{
+    FC_UNROLL for (int bit = 1; bit < FC_LANES; bit *= 2) {
+        fc_vec w[FC_LANES];
+        FC_UNROLL for (int i = 0; i < FC_LANES / 2; i++) {
+            w[i] = fc_even(v[2 * i], v[2 * i + 1]);
+            w[i + FC_LANES / 2] = fc_odd(v[2 * i], v[2 * i + 1]);
+        }
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            v[i] = w[i];
+    }
+}
+
+/* dst[e][lane] = src[lane * step + e] */
+static void gather(const void *from, ptrdiff_t step, int live, ptrdiff_t count, void *to)
+{
+    const FC_REAL *src = from;
+    FC_REAL *dst = to;
+    for (ptrdiff_t e = 0; e < count; e += FC_LANES) {
+        const int left = fc_lanes_left(count, e);
+        fc_vec v[FC_LANES];
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            v[i] = i < live ? fc_load_lanes(src + i * step + e, left) : fc_zero();
+        transpose(v);
+        if (left == FC_LANES) {
+            FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+                fc_store(dst + (e + i) * FC_LANES, v[i]);
+        } else {
+            FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+                if (i < left)
+                    fc_store(dst + (e + i) * FC_LANES, v[i]);
+        }
+    }
+}
+
+/* dst[lane * step + e] = src[e][lane] */
+static void scatter(const void *from, ptrdiff_t step, int live, ptrdiff_t count, void *to)
+{
+    const FC_REAL *src = from;
+    FC_REAL *dst = to;
+    for (ptrdiff_t e = 0; e < count; e += FC_LANES) {
+        const int left = fc_lanes_left(count, e);
+        fc_vec v[FC_LANES];
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            v[i] = i < left ? fc_load(src + (e + i) * FC_LANES) : fc_zero();
+        transpose(v);
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            if (i < live)
+                fc_store_lanes(dst + i * step + e, v[i], left);
+    }
+}
+
+/* ---- affine ------------------------------------------------------------------------------------------------ */
+
+static void affine(void *data, ptrdiff_t pixels, ptrdiff_t channels, int width, const void *factors, const void *shifts)
+{
+    const FC_REAL *factor = factors, *shift = shifts;
+    FC_REAL *x = data;
+    for (ptrdiff_t p = 0; p < pixels; p++) {
+        if (width > 1) {
+            for (ptrdiff_t c = 0; c < channels; c++, x += FC_LANES)
+                fc_store(x, fc_load(x) * fc_splat(factor[c]) + fc_splat(shift[c]));
+            continue;
+        }
+        for (ptrdiff_t c = 0; c < channels; c += FC_LANES) {
+            const int live = fc_lanes_left(channels, c);
+            const fc_vec value = fc_load_lanes(x + c, live) * fc_load_lanes(factor + c, live);
+            fc_store_lanes(x + c, value + fc_load_lanes(shift + c, live), live);
+        }
+        x += channels;
+    }
+}
+
+const struct fc_lanes_kernels FC_NAME(lanes) = {
+    .lanes = {FC_TILES(LANES_ENTRY)},
+    .pixels = {FC_TILES(PIXELS_ENTRY)},
+    .grad = {GRAD_TILES(GRAD_ENTRY)},
+    .gather = gather,
+    .scatter = scatter,
+    .affine = affine,
+    .sum_lanes = sum_lanes,
+};

@@ -1,0 +1,360 @@
+/* Programs: planning, and the way of a batch through the steps.
+ *
+ * Vectors run along images, so no shape wastes a lane: `lanes` images form a group, whose activations are
+ * (height, width, channel, lane) and stay in the second-level cache. A thread takes one group through all spatial
+ * steps, then several groups together through the dense ones, whose weights are then read once for all. What is left of
+ * a batch, if it is less than half a group, goes image by image, with vectors along output channels. Both ways add the
+ * products of an output in the same order.
+ */
+#include "program.h"
+#include "parallel.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_GROUPS = 4, SLACK = 256 };
+
+static ptrdiff_t element_of(const fc_program *p) { return p->dtype == FC_F32 ? 4 : 8; }
+
+static size_t round_up(ptrdiff_t bytes) { return (size_t)(bytes + 127) / 128 * 128; }
+
+/* ---- planning ---------------------------------------------------------------------------------------------- */
+
+bool fc_step_is_padded(const fc_step *s)
+{
+    return s->kind == FC_STEP_CONV && (s->pad_begin[1] > 0 || s->pad_end[1] > 0);
+}
+
+/* Columns of a row of the input with its padding. */
+static ptrdiff_t pitch_of(const fc_step *s) { return s->src[1] + s->pad_begin[1] + s->pad_end[1]; }
+
+ptrdiff_t fc_step_padded(const fc_step *s) { return fc_step_is_padded(s) ? s->src[0] * pitch_of(s) * s->ic : 0; }
+
+fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row)
+{
+    const ptrdiff_t first = row * s->stride[0] - s->pad_begin[0], step = s->dilation[0];
+    const ptrdiff_t begin = first >= 0 ? 0 : fc_min(fc_divide_up(-first, step), s->kernel[0]);
+    const ptrdiff_t end = first >= s->src[0] ? 0 : fc_min(fc_divide_up(s->src[0] - first, step), s->kernel[0]);
+    return (fc_window){begin, fc_max_extent(end, begin)};
+}
+
+/* The vectors of neighbouring pixels in a tile whose work is least: multiply-adds and loads run side by side, and a sum
+ * takes some cycles. */
+static int choose_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
+{
+    static const int COUNTS[] = {1, 2, 3, 4};
+    double least = 0;
+    int best = 1;
+    for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
+        const int v = COUNTS[i];
+        if (v > width || kernels->max_rows[v] == 0)
+            continue;
+        const ptrdiff_t tiles = fc_divide_up(oc, kernels->max_rows[v]), rows = fc_divide_up(oc, tiles);
+        const double fma = (double)rows * v, loads = (double)rows + v + 2, latency = 8;
+        const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
+        const double cost = step * (double)tiles * (double)fc_divide_up(width, v);
+        if (i == 0 || cost < least) {
+            least = cost;
+            best = v;
+        }
+    }
+    return best;
+}
+
+static fc_conv_desc conv_of(const fc_program *p, const fc_step *s)
+{
+    fc_conv_desc desc = {.dtype = p->dtype, .layout = FC_CHANNELS_LAST, .isa = p->isa};
+    desc.ic = s->ic;
+    desc.oc = s->oc;
+    desc.groups = s->groups;
+    desc.src[0] = desc.kernel[0] = desc.stride[0] = desc.dilation[0] = 1;
+    for (int a = 0; a < 2; a++) {
+        desc.src[a + 1] = s->src[a];
+        desc.kernel[a + 1] = s->kernel[a];
+        desc.stride[a + 1] = s->stride[a];
+        desc.dilation[a + 1] = s->dilation[a];
+        desc.pad_begin[a + 1] = s->pad_begin[a];
+        desc.pad_end[a + 1] = s->pad_end[a];
+    }
+    return desc;
+}
+
+static fc_status plan_conv(const fc_program *p, fc_step *s)
+{
+    fc_conv_desc desc = conv_of(p, s);
+    const fc_status status = fc_conv_extents(&desc);
+    if (status != FC_OK)
+        return status;
+    s->dst[0] = desc.dst[1];
+    s->dst[1] = desc.dst[2];
+    s->products = s->kernel[0] * s->kernel[1] * (s->ic / s->groups);
+    s->vectors = choose_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1]);
+    return FC_OK;
+}
+
+static fc_status plan_pool(const fc_program *p, fc_step *s)
+{
+    fc_pool_desc desc = {.dtype = p->dtype, .layout = FC_CHANNELS_LAST, .isa = p->isa, .kind = s->pool};
+    desc.adaptive = s->adaptive;
+    desc.channels = s->ic;
+    desc.src[0] = desc.kernel[0] = desc.stride[0] = desc.dilation[0] = desc.dst[0] = 1;
+    for (int a = 0; a < 2; a++) {
+        desc.src[a + 1] = s->src[a];
+        desc.kernel[a + 1] = s->kernel[a];
+        desc.stride[a + 1] = s->stride[a];
+        desc.dilation[a + 1] = s->dilation[a];
+        desc.pad_begin[a + 1] = s->pad_begin[a];
+        desc.pad_end[a + 1] = s->pad_end[a];
+        desc.dst[a + 1] = 1;
+    }
+    const fc_status status = fc_pool_plan_make(&desc, &s->pixel_pool);
+    if (status != FC_OK)
+        return status;
+    desc.channels *= p->lanes;
+    s->dst[0] = s->pixel_pool.desc.dst[1];
+    s->dst[1] = s->pixel_pool.desc.dst[2];
+    return fc_pool_plan_make(&desc, &s->lanes_pool);
+}
+
+static fc_status plan_step(const fc_program *p, fc_step *s)
+{
+    if (s->ic < 1 || s->oc < 1 || s->src[0] < 1 || s->src[1] < 1)
+        return FC_BAD_SHAPE;
+    s->dst[0] = s->src[0];
+    s->dst[1] = s->src[1];
+    if (s->kind == FC_STEP_CONV)
+        return plan_conv(p, s);
+    if (s->oc != s->ic)
+        return FC_BAD_SHAPE;
+    if (s->kind == FC_STEP_POOL)
+        return plan_pool(p, s);
+    if (s->kind == FC_STEP_PAD)
+        for (int a = 0; a < 2; a++)
+            s->dst[a] = s->src[a] + s->pad_begin[a] + s->pad_end[a];
+    return FC_OK;
+}
+
+static bool covers_input(const fc_step *s)
+{
+    return s->kind != FC_STEP_CONV || (s->kernel[0] == s->src[0] && s->kernel[1] == s->src[1] && s->groups == 1);
+}
+
+/* The first step from which on every output is one pixel that sees all of its input. */
+static int first_dense(const fc_program *p)
+{
+    int first = p->count;
+    while (first > 0 && p->steps[first - 1].dst[0] * p->steps[first - 1].dst[1] == 1 &&
+           p->steps[first - 1].kind != FC_STEP_POOL && p->steps[first - 1].kind != FC_STEP_PAD &&
+           covers_input(&p->steps[first - 1]))
+        first--;
+    return first;
+}
+
+/* Elements of one image, at most, that come out of or go into the steps of a range. */
+static ptrdiff_t largest(const fc_program *p, int begin, int end)
+{
+    ptrdiff_t most = 0;
+    for (int i = begin; i < end; i++)
+        most = fc_max_extent(most, fc_step_made(&p->steps[i]));
+    return most;
+}
+
+typedef struct {
+    char *base;
+    size_t used;
+} arena;
+
+static char *carve(arena *a, ptrdiff_t bytes)
+{
+    char *const member = a->base ? a->base + a->used : NULL;
+    a->used += round_up(bytes);
+    return member;
+}
+
+/* A thread's workspace: two buffers for the spatial steps of one group, one that hands their results to the dense
+ * steps, and two for those. */
+typedef struct {
+    char *spatial[2], *handed, *dense[2];
+    fc_program_thread thread;
+} workspace;
+
+static ptrdiff_t handed_elements(const fc_program *p)
+{
+    return p->dense > 0 ? fc_step_made(&p->steps[p->dense - 1]) : p->read;
+}
+
+static workspace lay_out(const fc_program *p, arena *a)
+{
+    const ptrdiff_t group = p->lanes * element_of(p);
+    const ptrdiff_t spatial = fc_max_extent(largest(p, 0, p->dense), p->read);
+    ptrdiff_t padded = 0, channels = 0, pool = 0;
+    for (int i = 0; i < p->count; i++) {
+        const fc_step *s = &p->steps[i];
+        padded = fc_max_extent(padded, fc_step_padded(s));
+        channels = fc_max_extent(channels, s->oc);
+        if (s->kind == FC_STEP_POOL)
+            pool = fc_max_extent(pool, (ptrdiff_t)fc_max_extent((ptrdiff_t)s->lanes_pool.workspace_bytes,
+                                                                (ptrdiff_t)s->pixel_pool.workspace_bytes));
+    }
+    workspace w = {.thread = {.program = p, .element = element_of(p)}};
+    for (int i = 0; i < 2; i++) {
+        w.spatial[i] = carve(a, spatial * group + SLACK);
+        w.dense[i] = carve(a, largest(p, p->dense, p->count) * group * p->groups + SLACK);
+    }
+    w.handed = carve(a, handed_elements(p) * group * p->groups + SLACK);
+    w.thread.padded = carve(a, padded * group + SLACK);
+    w.thread.factor = carve(a, 2 * channels * element_of(p));
+    w.thread.pool = carve(a, pool);
+    w.thread.kernels = fc_kernels_for(p->isa, p->dtype)->lanes_kernels;
+    w.thread.pointwise = fc_kernels_for(p->isa, p->dtype)->pointwise;
+    w.thread.max_rows = fc_kernels_for(p->isa, p->dtype)->max_rows;
+    return w;
+}
+
+fc_status fc_program_plan(fc_program *p)
+{
+    if (!fc_isa_available(p->isa) || p->count < 1)
+        return FC_UNSUPPORTED;
+    p->lanes = fc_kernels_for(p->isa, p->dtype)->lanes;
+    p->groups = MOST_GROUPS;
+    p->table_bytes = p->image_bytes = 0;
+    p->work = 0;
+    for (int i = 0; i < p->count; i++) {
+        fc_step *s = &p->steps[i];
+        const fc_status status = plan_step(p, s);
+        if (status != FC_OK)
+            return status;
+        if (i > 0 && fc_step_made(s - 1) != fc_step_read(s))
+            return FC_BAD_SHAPE;
+        if (fc_step_made(s) > PTRDIFF_MAX / 4096 || fc_step_padded(s) > PTRDIFF_MAX / 4096)
+            return FC_OVERFLOW;
+        if (s->kind == FC_STEP_CONV) {
+            p->table_bytes += round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
+            p->work += (double)s->products * (double)fc_step_made(s);
+        } else {
+            p->work += 16.0 * (double)fc_step_made(s);
+        }
+    }
+    p->read = fc_step_read(&p->steps[0]);
+    p->made = fc_step_made(&p->steps[p->count - 1]);
+    p->dense = first_dense(p);
+    p->image_bytes =
+        (size_t)((fc_max_extent(largest(p, 0, p->dense), p->read) * 2 + handed_elements(p)) * element_of(p) * p->lanes);
+    arena measured = {NULL, 0};
+    lay_out(p, &measured);
+    p->thread_bytes = measured.used;
+    return FC_OK;
+}
+
+void fc_program_bind(fc_program *p, void *tables)
+{
+    char *table = tables;
+    for (int i = 0; i < p->count; i++) {
+        fc_step *s = &p->steps[i];
+        if (s->kind != FC_STEP_CONV)
+            continue;
+        ptrdiff_t *offset = (ptrdiff_t *)(void *)table;
+        const ptrdiff_t pitch = (fc_step_is_padded(s) ? pitch_of(s) : s->src[1]) * s->ic;
+        s->offsets = offset;
+        for (ptrdiff_t h = 0; h < s->kernel[0]; h++)
+            for (ptrdiff_t w = 0; w < s->kernel[1]; w++)
+                for (ptrdiff_t c = 0; c < s->ic / s->groups; c++)
+                    *offset++ = h * s->dilation[0] * pitch + w * s->dilation[1] * s->ic + c;
+        table += round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
+    }
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const fc_program *program;
+    ptrdiff_t n;
+    const char *src;
+    char *dst, *workspace;
+    ptrdiff_t block; /* images */
+} program_call;
+
+/* `live` images of one group through the spatial steps. */
+static void run_group(const workspace *w, const char *src, int live, char *handed)
+{
+    const fc_program *p = w->thread.program;
+    char *from = p->dense > 0 ? w->spatial[0] : handed;
+    w->thread.kernels->gather(src, p->read, live, p->read, from);
+    for (int i = 0; i < p->dense; i++) {
+        char *const to = i + 1 == p->dense ? handed : w->spatial[(i + 1) % 2];
+        fc_step_lanes(&w->thread, &p->steps[i], 1, (fc_lanes_buffer){from, 0}, (fc_lanes_buffer){to, 0});
+        from = to;
+    }
+}
+
+static void run_lanes(const workspace *w, const char *src, ptrdiff_t images, char *dst)
+{
+    const fc_program *p = w->thread.program;
+    const int groups = (int)fc_divide_up(images, p->lanes);
+    fc_lanes_buffer from = {w->handed, handed_elements(p)};
+    for (int g = 0; g < groups; g++) {
+        const ptrdiff_t first = (ptrdiff_t)g * p->lanes;
+        run_group(w, src + first * p->read * w->thread.element, (int)fc_min(images - first, p->lanes),
+                  from.data + g * from.step * p->lanes * w->thread.element);
+    }
+    for (int i = p->dense; i < p->count; i++) {
+        const fc_lanes_buffer to = {w->dense[i % 2], fc_step_made(&p->steps[i])};
+        fc_step_lanes(&w->thread, &p->steps[i], groups, from, to);
+        from = to;
+    }
+    for (int g = 0; g < groups; g++) {
+        const ptrdiff_t first = (ptrdiff_t)g * p->lanes;
+        w->thread.kernels->scatter(from.data + g * from.step * p->lanes * w->thread.element, p->made,
+                                   (int)fc_min(images - first, p->lanes), p->made,
+                                   dst + first * p->made * w->thread.element);
+    }
+}
+
+static void run_image(const workspace *w, const char *src, char *dst)
+{
+    const fc_program *p = w->thread.program;
+    for (int i = 0; i < p->count; i++) {
+        char *const to = i + 1 == p->count ? dst : i < p->dense ? w->spatial[i % 2] : w->dense[i % 2];
+        fc_step_pixels(&w->thread, &p->steps[i], src, to);
+        src = to;
+    }
+}
+
+/* Units of work: blocks of images. */
+static void run_blocks(const void *context, int thread, int threads)
+{
+    const program_call *call = context;
+    const fc_program *p = call->program;
+    arena a = {call->workspace + (size_t)thread * p->thread_bytes, 0};
+    const workspace w = lay_out(p, &a);
+    const ptrdiff_t read = p->read * w.thread.element, made = p->made * w.thread.element;
+    ptrdiff_t begin, end;
+    fc_share(fc_divide_up(call->n, call->block), thread, threads, &begin, &end);
+    for (ptrdiff_t first = begin * call->block, last = fc_min(end * call->block, call->n); first < last;) {
+        ptrdiff_t images = fc_min(call->block, last - first);
+        const ptrdiff_t rest = images % p->lanes;
+        if (images - rest + (2 * rest > p->lanes ? rest : 0) > 0) {
+            images -= 2 * rest > p->lanes ? 0 : rest;
+            run_lanes(&w, call->src + first * read, images, call->dst + first * made);
+        } else {
+            images = 1;
+            run_image(&w, call->src + first * read, call->dst + first * made);
+        }
+        first += images;
+    }
+}
+
+void fc_program_run(const fc_program *p, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads)
+{
+    const ptrdiff_t groups = fc_divide_up(fc_divide_up(n, p->lanes), threads);
+    const program_call call = {
+        .program = p,
+        .n = n,
+        .src = src,
+        .dst = dst,
+        .workspace = workspace,
+        .block = p->lanes * fc_max_extent(fc_min(groups, p->groups), 1),
+    };
+    if (n > 0)
+        fc_parallel(fc_threads_for(p->work * (double)n, threads), run_blocks, &call);
+}

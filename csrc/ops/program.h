@@ -1,0 +1,45 @@
+/* What the files of programs share. */
+#ifndef FC_PROGRAM_H
+#define FC_PROGRAM_H
+
+#include "dispatch/lanes_kernels.h"
+#include "dispatch/pointwise_kernels.h"
+#include "geometry.h"
+
+/* Products that are added before a partial sum is put away, as in conv.h. */
+enum { FC_PROGRAM_SUM = 512 };
+
+/* One thread's way through a program. */
+typedef struct {
+    const fc_program *program;
+    const struct fc_lanes_kernels *kernels;
+    const struct fc_pointwise_kernels *pointwise;
+    const int *max_rows; /* by vectors */
+    ptrdiff_t element;   /* bytes */
+    char *padded;        /* the input of a convolution between its padding */
+    char *factor;        /* of a normalisation, then its shift */
+    char *pool;          /* workspace */
+} fc_program_thread;
+
+/* Activations of `groups` groups of images, `step` elements of one image apart. */
+typedef struct {
+    char *data;
+    ptrdiff_t step;
+} fc_lanes_buffer;
+
+static inline ptrdiff_t fc_step_read(const fc_step *s) { return s->src[0] * s->src[1] * s->ic; }
+static inline ptrdiff_t fc_step_made(const fc_step *s) { return s->dst[0] * s->dst[1] * s->oc; }
+
+bool fc_step_is_padded(const fc_step *s);
+
+/* Elements of one image between its padding: rows keep their number, columns get what the kernel reaches. */
+ptrdiff_t fc_step_padded(const fc_step *s);
+
+/* The kernel rows [begin, end) of output row `row` that lie inside the image. */
+fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row);
+
+/* A step for `groups` groups of lanes images, or for one image by itself. */
+void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src, fc_lanes_buffer dst);
+void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *src, char *dst);
+
+#endif

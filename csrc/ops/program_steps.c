@@ -1,0 +1,280 @@
+/* The steps of programs, for groups of images and for one image. */
+#include "program.h"
+
+#include <math.h>
+#include <string.h>
+
+static char *at(const fc_program_thread *t, const char *data, ptrdiff_t elements)
+{
+    return (char *)data + elements * t->element;
+}
+
+/* ---- what convolutions share ------------------------------------------------------------------------------- */
+
+/* The image's rows between zeros. `width`: neighbours of a channel, lanes or 1. */
+static const char *between_padding(const fc_program_thread *t, const fc_step *s, const char *src, int width)
+{
+    if (!fc_step_is_padded(s))
+        return src;
+    const size_t pixel = (size_t)(s->ic * width * t->element), row = (size_t)s->src[1] * pixel;
+    const size_t before = (size_t)s->pad_begin[1] * pixel, behind = (size_t)s->pad_end[1] * pixel;
+    char *dst = t->padded;
+    for (ptrdiff_t i = 0; i < s->src[0]; i++, src += row) {
+        memset(dst, 0, before);
+        memcpy(dst + before, src, row);
+        memset(dst + before + row, 0, behind);
+        dst += before + row + behind;
+    }
+    return t->padded;
+}
+
+static double value_of(const fc_program_thread *t, const void *array, ptrdiff_t i, double absent)
+{
+    if (array == NULL)
+        return absent;
+    return t->element == 4 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+static void put_value(const fc_program_thread *t, char *array, ptrdiff_t i, double value)
+{
+    if (t->element == 4)
+        ((float *)(void *)array)[i] = (float)value;
+    else
+        ((double *)(void *)array)[i] = value;
+}
+
+/* Factor and shift of a normalisation by moving averages. */
+static void prepare_scale(const fc_program_thread *t, const fc_step *s)
+{
+    for (ptrdiff_t c = 0; s->mean && c < s->oc; c++) {
+        const double deviation = sqrt(value_of(t, s->variance, c, 1) + s->epsilon);
+        const double factor = value_of(t, s->gamma, c, 1) / deviation;
+        put_value(t, t->factor, c, factor);
+        put_value(t, t->factor, s->oc + c, value_of(t, s->offset, c, 0) - value_of(t, s->mean, c, 0) * factor);
+    }
+}
+
+/* Normalisation and activation of `pixels` finished pixels. */
+static void finish(const fc_program_thread *t, const fc_step *s, char *x, ptrdiff_t pixels, int width)
+{
+    if (s->mean)
+        t->kernels->affine(x, pixels, s->oc, width, t->factor, t->factor + s->oc * t->element);
+    if (s->activation != FC_IDENTITY)
+        t->pointwise->activation(s->activation, s->alpha, s->beta, pixels * s->oc * width, x, x);
+}
+
+/* All products of a tile, in partial sums. */
+static void sum(const fc_program_thread *t, fc_lanes_fn *kernel, fc_lanes_tile tile)
+{
+    ptrdiff_t left = tile.count;
+    if (left == 0)
+        kernel(&tile);
+    while (left > 0) {
+        tile.count = fc_min(left, FC_PROGRAM_SUM);
+        kernel(&tile);
+        left -= tile.count;
+        tile.offsets += tile.count;
+        tile.weights = (const char *)tile.weights + tile.count * tile.weight_step * t->element;
+        tile.accumulate = true;
+    }
+}
+
+/* The most vectors of a tile that there are at most `most` of, with as many rows as the table has; *rows receives them.
+ */
+static int vectors_of(const fc_program_thread *t, ptrdiff_t most, int *rows)
+{
+    int v = most >= 8 ? 8 : most >= 4 ? 4 : (int)most;
+    while (t->max_rows[v] == 0)
+        v--;
+    *rows = t->max_rows[v];
+    return v;
+}
+
+/* ---- groups of images -------------------------------------------------------------------------------------- */
+
+/* One pixel that sees all of its input: vectors of several groups. */
+static void dense_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src,
+                        fc_lanes_buffer dst)
+{
+    const int lanes = t->program->lanes;
+    for (int g = 0, vectors; g < groups; g += vectors) {
+        int most;
+        vectors = vectors_of(t, fc_min(groups - g, 4), &most);
+        const ptrdiff_t tiles = fc_divide_up(s->oc, most);
+        for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+            const ptrdiff_t begin = s->oc * tile / tiles, end = s->oc * (tile + 1) / tiles;
+            sum(t, t->kernels->lanes[vectors][end - begin],
+                (fc_lanes_tile){
+                    .src = at(t, src.data, g * src.step * lanes),
+                    .src_step = src.step,
+                    .offsets = s->offsets,
+                    .count = s->products,
+                    .weights = at(t, s->weights, begin),
+                    .weight_step = s->oc,
+                    .bias = s->bias ? at(t, s->bias, begin) : NULL,
+                    .dst = at(t, dst.data, (g * dst.step + begin) * lanes),
+                    .dst_step = dst.step,
+                });
+        }
+    }
+    finish(t, s, dst.data, groups, lanes);
+}
+
+/* One row of outputs of one group of channels: a tile is neighbouring pixels by output channels. */
+static void conv_row_lanes(const fc_program_thread *t, const fc_step *s, ptrdiff_t group, ptrdiff_t row,
+                           const char *src, char *dst)
+{
+    const int lanes = t->program->lanes;
+    const ptrdiff_t ic = s->ic / s->groups, oc = s->oc / s->groups;
+    const ptrdiff_t pitch = (fc_step_is_padded(s) ? s->src[1] + s->pad_begin[1] + s->pad_end[1] : s->src[1]) * s->ic;
+    const fc_window inside = fc_step_kernel_rows(s, row);
+    const ptrdiff_t skipped = inside.begin * s->kernel[1] * ic;
+    const char *line = at(t, src, ((row * s->stride[0] - s->pad_begin[0]) * pitch + group * ic) * lanes);
+    const ptrdiff_t tiles = fc_divide_up(oc, t->max_rows[s->vectors]);
+    for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+        const ptrdiff_t begin = oc * tile / tiles, end = oc * (tile + 1) / tiles, channel = group * oc + begin;
+        for (ptrdiff_t x = 0, vectors; x < s->dst[1]; x += vectors) {
+            vectors = fc_min(s->vectors, s->dst[1] - x);
+            sum(t, t->kernels->lanes[vectors][end - begin],
+                (fc_lanes_tile){
+                    .src = at(t, line, x * s->stride[1] * s->ic * lanes),
+                    .src_step = s->stride[1] * s->ic,
+                    .offsets = s->offsets + skipped,
+                    .count = (inside.end - inside.begin) * s->kernel[1] * ic,
+                    .weights = at(t, s->weights, skipped * s->oc + channel),
+                    .weight_step = s->oc,
+                    .bias = s->bias ? at(t, s->bias, channel) : NULL,
+                    .dst = at(t, dst, (x * s->oc + channel) * lanes),
+                    .dst_step = s->oc,
+                });
+        }
+    }
+}
+
+static void conv_lanes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+{
+    const int lanes = t->program->lanes;
+    src = between_padding(t, s, src, lanes);
+    for (ptrdiff_t row = 0; row < s->dst[0]; row++) {
+        char *const to = at(t, dst, row * s->dst[1] * s->oc * lanes);
+        for (ptrdiff_t group = 0; group < s->groups; group++)
+            conv_row_lanes(t, s, group, row, src, to);
+        finish(t, s, to, s->dst[1], lanes);
+    }
+}
+
+static void pad(const fc_program_thread *t, const fc_step *s, const char *src, char *dst, int width)
+{
+    const size_t pixel = (size_t)(s->ic * width * t->element), row = (size_t)s->src[1] * pixel;
+    const size_t whole = (size_t)s->dst[1] * pixel, before = (size_t)s->pad_begin[1] * pixel;
+    memset(dst, 0, (size_t)s->dst[0] * whole);
+    dst += (size_t)s->pad_begin[0] * whole + before;
+    for (ptrdiff_t i = 0; i < s->src[0]; i++, src += row, dst += whole)
+        memcpy(dst, src, row);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------- */
+
+static void softmax(const fc_program_thread *t, const fc_step *s, ptrdiff_t pixels, int width, int live,
+                    const char *src, char *dst)
+{
+    for (ptrdiff_t i = 0; i < pixels; i++) {
+        const ptrdiff_t pixel = i * s->ic * width;
+        t->pointwise->softmax_columns(s->logarithm, s->ic, width, live, at(t, src, pixel), at(t, dst, pixel));
+    }
+}
+
+static void point(const fc_program_thread *t, const fc_step *s, ptrdiff_t pixels, int width, const char *src, char *dst)
+{
+    memcpy(dst, src, (size_t)(pixels * s->ic * width * t->element));
+    finish(t, s, dst, pixels, width);
+}
+
+void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src, fc_lanes_buffer dst)
+{
+    const ptrdiff_t pixels = groups * s->dst[0] * s->dst[1];
+    const int lanes = t->program->lanes;
+    prepare_scale(t, s);
+    switch (s->kind) {
+    case FC_STEP_CONV:
+        if (src.step)
+            dense_lanes(t, s, groups, src, dst);
+        else
+            conv_lanes(t, s, src.data, dst.data);
+        break;
+    case FC_STEP_POOL:
+        fc_pool_run(&s->lanes_pool, groups, src.data, dst.data, NULL, t->pool, 1);
+        break;
+    case FC_STEP_POINT:
+        point(t, s, pixels, lanes, src.data, dst.data);
+        break;
+    case FC_STEP_SOFTMAX:
+        softmax(t, s, pixels, lanes, lanes, src.data, dst.data);
+        break;
+    case FC_STEP_PAD:
+        pad(t, s, src.data, dst.data, lanes);
+        break;
+    }
+}
+
+/* ---- one image --------------------------------------------------------------------------------------------- */
+
+/* Tiles of neighbouring pixels by vectors of output channels. */
+static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, ptrdiff_t group, ptrdiff_t row,
+                            const char *src, char *dst)
+{
+    const int lanes = t->program->lanes;
+    const ptrdiff_t ic = s->ic / s->groups, oc = s->oc / s->groups;
+    const ptrdiff_t pitch = (fc_step_is_padded(s) ? s->src[1] + s->pad_begin[1] + s->pad_end[1] : s->src[1]) * s->ic;
+    const fc_window inside = fc_step_kernel_rows(s, row);
+    const ptrdiff_t skipped = inside.begin * s->kernel[1] * ic;
+    const char *line = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * pitch + group * ic);
+    for (ptrdiff_t k = 0, vectors; k < oc; k += vectors * lanes) {
+        int most;
+        vectors = vectors_of(t, fc_divide_up(oc - k, lanes), &most);
+        const ptrdiff_t tiles = fc_divide_up(s->dst[1], most), channel = group * oc + k;
+        for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+            const ptrdiff_t begin = s->dst[1] * tile / tiles, end = s->dst[1] * (tile + 1) / tiles;
+            sum(t, t->kernels->pixels[vectors][end - begin],
+                (fc_lanes_tile){
+                    .src = at(t, line, begin * s->stride[1] * s->ic),
+                    .src_step = s->stride[1] * s->ic,
+                    .offsets = s->offsets + skipped,
+                    .count = (inside.end - inside.begin) * s->kernel[1] * ic,
+                    .weights = at(t, s->weights, skipped * s->oc + channel),
+                    .weight_step = s->oc,
+                    .bias = s->bias ? at(t, s->bias, channel) : NULL,
+                    .dst = at(t, dst, begin * s->oc + channel),
+                    .dst_step = s->oc,
+                    .live = (int)fc_min(oc - k, vectors * lanes),
+                });
+        }
+    }
+}
+
+void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+{
+    const ptrdiff_t pixels = s->dst[0] * s->dst[1];
+    prepare_scale(t, s);
+    switch (s->kind) {
+    case FC_STEP_CONV:
+        src = between_padding(t, s, src, 1);
+        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
+            for (ptrdiff_t group = 0; group < s->groups; group++)
+                conv_row_pixels(t, s, group, row, src, at(t, dst, row * s->dst[1] * s->oc));
+        finish(t, s, dst, pixels, 1);
+        break;
+    case FC_STEP_POOL:
+        fc_pool_run(&s->pixel_pool, 1, src, dst, NULL, t->pool, 1);
+        break;
+    case FC_STEP_POINT:
+        point(t, s, pixels, 1, src, dst);
+        break;
+    case FC_STEP_SOFTMAX:
+        softmax(t, s, pixels, 1, 1, src, dst);
+        break;
+    case FC_STEP_PAD:
+        pad(t, s, src, dst, 1);
+        break;
+    }
+}

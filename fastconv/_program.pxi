@@ -1,0 +1,164 @@
+# Programs: networks of planned steps that run under one call.
+
+STEPS = {
+    "conv": <int> FC_STEP_CONV, "pool": <int> FC_STEP_POOL, "point": <int> FC_STEP_POINT,
+    "softmax": <int> FC_STEP_SOFTMAX, "pad": <int> FC_STEP_PAD,
+}
+
+
+cdef void fill_two(ptrdiff_t *axes, tuple pair) except *:
+    axes[0] = pair[0]
+    axes[1] = pair[1]
+
+
+@cython.final
+cdef class Program:
+    """A planned network over images (height, width, channels); it reads the weights where the caller keeps them."""
+
+    cdef fc_program program
+    cdef fc_step *steps
+    cdef size_t steps_capacity
+    cdef void *tables
+    cdef size_t tables_capacity
+    cdef char kind              # 'f', 'd'; 0 before describe
+    cdef Py_ssize_t itemsize
+    cdef tuple read             # shapes of an image that goes in, and comes out
+    cdef tuple made
+    cdef list arrays            # whose memory the steps point to
+    cdef list facts             # (dict, key, value): what the program was made from
+
+    def __dealloc__(self):
+        fc_block_release(self.steps, self.steps_capacity)
+        fc_block_release(self.tables, self.tables_capacity)
+
+    def describe(self, *, bint double_precision, tuple read, tuple made, list steps, list facts):
+        """Plan for the current instruction set; return the status.
+
+        A step is a dict of fc_step's members, arrays being contiguous ones of the program's type.
+        """
+        if self.kind:
+            raise RuntimeError("this program is described already")
+        cdef Py_ssize_t i
+        self.read = read
+        self.made = made
+        self.arrays = []
+        self.facts = facts
+        self.itemsize = 8 if double_precision else 4
+        self.steps = <fc_step *> self.take(len(steps) * sizeof(fc_step), &self.steps_capacity)
+        memset(self.steps, 0, len(steps) * sizeof(fc_step))
+        for i in range(len(steps)):
+            self.describe_step(&self.steps[i], steps[i], c'd' if double_precision else c'f')
+        self.program.dtype = FC_F64 if double_precision else FC_F32
+        self.program.isa = <fc_isa> current_isa()
+        self.program.count = <int> len(steps)
+        self.program.steps = self.steps
+        cdef fc_status status = fc_program_plan(&self.program)
+        if status != FC_OK:
+            return <int> status
+        self.tables = self.take(self.program.table_bytes, &self.tables_capacity)
+        fc_program_bind(&self.program, self.tables)
+        self.kind = c'd' if double_precision else c'f'
+        return <int> FC_OK
+
+    cdef void *take(self, size_t nbytes, size_t *capacity) except NULL:
+        cdef void *memory = fc_block_acquire(nbytes, capacity)
+        if memory == NULL:
+            raise MemoryError(f"no memory for a program of {nbytes} bytes")
+        return memory
+
+    cdef void describe_step(self, fc_step *step, dict given, char kind) except *:
+        step.kind = <fc_step_kind> <int> given["kind"]
+        step.activation = <fc_activation> <int> given.get("activation", 0)
+        step.alpha = given.get("alpha", 0.0)
+        step.beta = given.get("beta", 0.0)
+        step.logarithm = given.get("logarithm", False)
+        step.pool = FC_POOL_MAX if given.get("maximum", False) else FC_POOL_AVERAGE
+        step.adaptive = given.get("adaptive", False)
+        step.ic = given["ic"]
+        step.oc = given["oc"]
+        step.groups = given.get("groups", 1)
+        fill_two(step.src, given["src"])
+        fill_two(step.kernel, given.get("kernel", (1, 1)))
+        fill_two(step.stride, given.get("stride", (1, 1)))
+        fill_two(step.dilation, given.get("dilation", (1, 1)))
+        fill_two(step.pad_begin, given.get("pad_begin", (0, 0)))
+        fill_two(step.pad_end, given.get("pad_end", (0, 0)))
+        step.epsilon = given.get("epsilon", 0.0)
+        cdef Py_ssize_t products = step.kernel[0] * step.kernel[1] * (step.ic // step.groups)
+        step.weights = self.address(given.get("weights"), kind, products * step.oc)
+        step.bias = self.address(given.get("bias"), kind, step.oc)
+        step.mean = self.address(given.get("mean"), kind, step.oc)
+        step.variance = self.address(given.get("variance"), kind, step.oc)
+        step.gamma = self.address(given.get("gamma"), kind, step.oc)
+        step.offset = self.address(given.get("offset"), kind, step.oc)
+
+    cdef void *address(self, object array, char kind, Py_ssize_t count) except? NULL:
+        # Of an array that lives as long as the program.
+        cdef Held held
+        cdef Py_buffer *view
+        cdef void *data
+        if array is None:
+            return NULL
+        memset(&held, 0, sizeof(held))
+        try:
+            view = hold_contiguous(&held, array, 0)
+            if view == NULL or view.format[0] != kind or view.len != count * self.itemsize:
+                raise ValueError(f"expected a contiguous array of {count} elements, got {array!r}")
+            data = view.buf
+        finally:
+            drop(&held)
+        self.arrays.append(array)
+        return data
+
+    @property
+    def chosen(self):
+        """What the program holds, by the names of csrc/fastconv.h."""
+        cdef fc_program *program = &self.program
+        return {
+            "isa": fc_isa_name(program.isa).decode(), "lanes": program.lanes, "steps": program.count,
+            "dense": program.dense, "work": program.work, "image_bytes": program.image_bytes,
+            "thread_bytes": program.thread_bytes,
+        }
+
+    cpdef bint is_current(self):
+        """Whether what the program was made from is still so, and the instruction set is that of the plan."""
+        cdef tuple fact
+        if current_isa() != <int> self.program.isa:
+            return False
+        for fact in self.facts:
+            if (<dict> fact[0]).get(fact[1]) is not fact[2]:
+                return False
+        return True
+
+    def __call__(self, x):
+        """Return the outputs of a batch; None when x is not plain, does not fit, or the program is not current."""
+        cdef Held held
+        memset(&held, 0, sizeof(held))
+        cdef Py_buffer *view
+        cdef Py_ssize_t n, i, nbytes
+        cdef void *dst = NULL
+        cdef void *workspace
+        cdef const void *src
+        cdef int count = threads()
+        try:
+            view = hold_contiguous(&held, x, 0)
+            if view == NULL or view.format[0] != self.kind or view.ndim != len(self.read) + 1:
+                return None
+            for i in range(len(self.read)):
+                if view.shape[i + 1] != <Py_ssize_t> self.read[i]:
+                    return None
+            if not self.is_current():
+                return None
+            n = view.shape[0]
+            if n and self.program.made * self.itemsize > PTRDIFF_MAX // n:
+                raise MemoryError(f"out: no memory for the outputs of {n} images")
+            nbytes = n * self.program.made * self.itemsize
+            out = new_array(&held, (n, *self.made), self.kind, nbytes, &dst)
+            if n:
+                workspace = scratch(&held, self.program.thread_bytes * <size_t> count)
+                src = view.buf
+                with nogil:
+                    fc_program_run(&self.program, n, src, dst, workspace, count)
+            return out
+        finally:
+            drop(&held)
