@@ -63,6 +63,10 @@ const char *fc_isa_name(fc_isa isa); /* "baseline", "avx2", "avx512", "neon" */
 fc_isa fc_isa_best(void);            /* the widest one available */
 bool fc_openmp(void);                /* built with OpenMP */
 int fc_max_threads(void);            /* what OpenMP would use; 1 without it */
+size_t fc_l2_bytes(void);            /* of one core's second-level cache, as far as the system tells */
+
+/* Does `rounds` rounds of multiply-adds in registers and returns their number: timed, the processor's peak. */
+double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds);
 
 /* ---- convolution ------------------------------------------------------------------------------------------ */
 

@@ -38,6 +38,8 @@ cdef extern from "fastconv.h" nogil:
     fc_isa fc_isa_best()
     bool_ fc_openmp()
     int fc_max_threads()
+    size_t fc_l2_bytes()
+    double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds)
 
     ctypedef struct fc_conv_desc:
         fc_dtype dtype

@@ -111,6 +111,14 @@ def isa_available(int isa):
     return bool(fc_isa_available(<fc_isa> isa))
 
 
+def l2_bytes():
+    return fc_l2_bytes()
+
+
+def multiply_adds(bint double_precision, int isa, ptrdiff_t rounds):
+    return fc_multiply_adds(FC_F64 if double_precision else FC_F32, <fc_isa> isa, rounds)
+
+
 cdef int default_isa = <int> fc_isa_best()
 cdef bint isa_ever_chosen = False
 cdef object isa_choice = ContextVar("fastconv_isa")

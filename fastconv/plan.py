@@ -88,7 +88,12 @@ class Conv2dPlan(_core.ConvPlan):
         return float(self.chosen["flops"]) * self._images
 
     def explain(self) -> str:
-        """Return what was chosen and why: algorithm, kernel, tile, bytes, and where the roofline's ridge is met."""
+        """Return what was chosen and why: algorithm, kernel, tile, bytes, and the roofline.
+
+        The first call measures the processor's peak and its memory, for some hundredths of a second.
+        """
+        from fastconv import _machine  # needed here alone, and it must not slow the import
+
         conv, facts = self._conv, self.chosen
         n, item = self._images, self._dtype.itemsize
         lead = self._conv.input._replace(lead=(n,))
@@ -97,6 +102,7 @@ class Conv2dPlan(_core.ConvPlan):
         moved = item * sum(map(math.prod, (src, dst, conv.weight_shape)))
         why = "as asked for" if self._asked != "auto" else "the choice for this shape"
         rows, vectors, lanes = facts["rows"], facts["vectors"], facts["lanes"]
+        roof = _machine.Roofline(self.flops, moved, self._dtype.itemsize == 8, _core.ISAS[facts["isa"]])
         ending = " + ".join(["bias"] * self._has_bias + [self._activation or ""]).strip(" +")
         return "\n".join(
             [
@@ -108,7 +114,9 @@ class Conv2dPlan(_core.ConvPlan):
                 f"tile       {rows} x {vectors * lanes} accumulators: {rows} rows of {vectors} vectors of {lanes}",
                 f"isa        {facts['isa']}",
                 f"memory     {facts['packed_bytes']:,} bytes of packed weights, {self.workspace_bytes:,} of workspace",
-                f"roofline   {self.flops:,.0f} flop / {moved:,} bytes = {self.flops / moved:.1f} flop per byte",
+                f"roofline   {self.flops:,.0f} flop / {moved:,} bytes = {self.flops / moved:.1f} flop per byte; one core: "
+                f"{roof.peak / 1e9:.0f} GFLOP/s, copies {roof.copy / 1e9:.0f} GB/s, so at least "
+                f"{round(roof.seconds * 1e6, 1):,} us, bound by {roof.bound}",
             ]
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import functional, runtime
+from fastconv import _core, _machine, functional, runtime
 
 ISAS = fastconv.available_isas()
 BIG = """import numpy as np, fastconv, os
@@ -285,3 +285,15 @@ def test_show_config(capsys):
     assert ", ".join(ISAS) in printed
     with pytest.raises(ValueError, match=r"mode: expected one of 'stdout', 'dicts', got 'yaml'"):
         fastconv.show_config("yaml")
+
+
+def test_the_machine_is_measured():
+    for name in fastconv.available_isas():
+        single = _machine.peak_rate(False, _core.ISAS[name])
+        assert 1e8 < _machine.peak_rate(True, _core.ISAS[name]) < 1e13
+        assert 1e8 < single < 1e13
+    memory = _machine.Roofline(1.0, 1e9, False, _core.get_isa())
+    assert memory.bound == "memory"
+    assert memory.seconds == pytest.approx(1e9 / memory.copy)
+    assert _machine.Roofline(1e9, 1.0, False, _core.get_isa()).bound == "arithmetic"
+    assert 1 << 18 <= _core.l2_bytes() <= 1 << 22

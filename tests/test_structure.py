@@ -99,6 +99,7 @@ ROWS = [
     {"_core"},
     {
         "_arguments",
+        "_machine",
         "_openmp",
         "_program",
         "functional",

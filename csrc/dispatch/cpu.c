@@ -1,5 +1,9 @@
 #include "fastconv.h"
 
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
 /* GCC's and clang's own detection looks at CPUID and at the register state that the system saves (XCR0). The lists
  * are those of x86-64-v2, -v3 and -v4, as far as the compilers use them for these kernels. */
 #if defined(__x86_64__) || defined(_M_X64)
@@ -41,4 +45,16 @@ fc_isa fc_isa_best(void)
         if (fc_isa_available((fc_isa)isa))
             best = (fc_isa)isa;
     return best;
+}
+
+/* Systems that do not tell, and virtual machines that tell nonsense, get the half to two megabytes of what is sold. */
+size_t fc_l2_bytes(void)
+{
+    enum { USUAL = 1 << 20, LEAST = 1 << 18, MOST = 1 << 22 };
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes >= LEAST)
+        return bytes > MOST ? MOST : (size_t)bytes;
+#endif
+    return USUAL;
 }

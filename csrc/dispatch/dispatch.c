@@ -8,3 +8,8 @@ FC_ISA_LIST(DECLARE)
 static const fc_kernels *const TABLE[FC_ISAS][FC_DTYPES] = {FC_ISA_LIST(ENTRY)};
 
 const fc_kernels *fc_kernels_for(fc_isa isa, fc_dtype dtype) { return TABLE[isa][dtype]; }
+
+double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds)
+{
+    return fc_kernels_for(isa, dtype)->multiply_adds(rounds);
+}

@@ -44,6 +44,8 @@ typedef void fc_depthwise_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, con
                                   ptrdiff_t src_step, ptrdiff_t grad_first, ptrdiff_t grad_step, void *acc,
                                   bool accumulate);
 
+typedef double fc_multiply_adds_fn(ptrdiff_t rounds); /* returns how many were done */
+
 struct fc_conv_kernels;      /* conv_kernels.h */
 struct fc_pool_kernels;      /* pool_kernels.h */
 struct fc_pointwise_kernels; /* pointwise_kernels.h */
@@ -57,6 +59,7 @@ typedef struct {
     fc_plane_fn *const (*plane)[FC_MAX_ROWS + 1];
     fc_weight_grad_fn *const (*weight_grad)[FC_MAX_ROWS + 1];
     fc_depthwise_grad_fn *const *depthwise_weight_grad;
+    fc_multiply_adds_fn *multiply_adds;
     const struct fc_conv_kernels *conv;
     const struct fc_pool_kernels *pool;
     const struct fc_pointwise_kernels *pointwise;

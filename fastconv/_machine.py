@@ -1,0 +1,90 @@
+"""What this machine can do at best, measured when somebody asks: the roof that plans and benchmarks are held against."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import numpy as np
+
+from fastconv import _core
+
+__all__ = ["Roofline", "copy_rate", "peak_rate"]
+
+RUNS = 5
+RUN_SECONDS = 1e-3
+COPY_BYTES = 1 << 25  # past the second-level cache of every processor
+
+
+@cache
+def peak_rate(double_precision: bool, isa: int) -> float:
+    """Measure the multiply-adds that one core does in registers, two operations each.
+
+    Parameters
+    ----------
+    double_precision : bool
+        float64 instead of float32.
+    isa : int
+        The engine's number of an available instruction set.
+
+    Returns
+    -------
+    float
+        Operations a second, the best of a few runs of a millisecond; measured once in a process.
+    """
+    rounds, best = 1000, 0.0
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        done = _core.multiply_adds(double_precision, isa, rounds)
+        seconds = time.perf_counter() - start
+        best = max(best, 2 * done / seconds)
+        rounds = max(1, round(rounds * RUN_SECONDS / seconds))
+    return best
+
+
+@cache
+def copy_rate() -> float:
+    """Measure a copy between arrays that do not fit in the second-level cache, on one core.
+
+    Returns
+    -------
+    float
+        Bytes a second that are read, as many again being written; measured once in a process.
+    """
+    source = np.ones(COPY_BYTES // 8)
+    target = np.zeros_like(source)
+    best = float("inf")
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, time.perf_counter() - start)
+    return COPY_BYTES / best
+
+
+class Roofline:
+    """The least time that so much work can take: arithmetic at the peak, or memory at the speed of a copy.
+
+    Parameters
+    ----------
+    flops : float
+        Operations, two for a multiply-add.
+    bytes_moved : float
+        What must be read or written once.
+    double_precision : bool
+    isa : int
+        The engine's number of the instruction set.
+
+    Examples
+    --------
+    >>> from fastconv import _core
+    >>> roof = Roofline(1e9, 1e6, False, _core.get_isa())
+    >>> roof.bound, roof.seconds > 0
+    ('arithmetic', True)
+    """
+
+    def __init__(self, flops: float, bytes_moved: float, double_precision: bool, isa: int) -> None:
+        self.peak = peak_rate(double_precision, isa)
+        self.copy = 2 * copy_rate()
+        arithmetic, memory = flops / self.peak, bytes_moved / self.copy
+        self.bound = "arithmetic" if arithmetic >= memory else "memory"
+        self.seconds = max(arithmetic, memory)
