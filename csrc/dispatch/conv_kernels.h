@@ -106,21 +106,31 @@ typedef struct {
 } fc_stretches;
 typedef void fc_copy_stretches_fn(const fc_stretches *);
 
-/* One output row of a channels-last depthwise convolution, `count` pixels, all of whose taps lie inside the input.
- * Kernel row j reads src[j], tap t of it tap_step further on, and weights[j]: packed by vectors of channels, each
- * with all_taps vectors of weights, of which weights[j] points at the row's first. */
+/* A row of input under a depthwise kernel, at its column 0, and the row of weights by which it enters each of the two
+ * output rows; NULL where it does not. */
 typedef struct {
-    const void *const *src;
-    const void *const *weights;
-    ptrdiff_t rows, taps, all_taps;
-    ptrdiff_t together; /* rows whose products make one partial sum */
-    ptrdiff_t tap_step, src_step, dst_step;
-    ptrdiff_t count, channels;
+    const void *src;
+    const void *weights[2];
+} fc_depthwise_line;
+
+/* One or two rows of channels-last depthwise outputs. Pixel p takes its tap t from the column that lies first + (p *
+ * ratio
+ * + t) * step elements behind a line's own; it exists where low <= p * ratio + t < high. Weights are packed by vectors
+ * of channels, each with all_taps vectors of weights, of which a line's point at its first. */
+typedef struct {
+    const fc_depthwise_line *lines;
+    ptrdiff_t count;
+    ptrdiff_t together; /* lines whose products make one partial sum */
+    ptrdiff_t taps, all_taps, ratio;
+    ptrdiff_t first, step, low, high;
+    int rows;
+    ptrdiff_t pixels, channels;
+    ptrdiff_t dst_step, dst_row; /* from pixel to pixel, from the first output row to the second */
     const void *bias, *residual;
-    void *dst;
+    void *dst, *partial; /* partial: 16 vectors */
     const fc_epilogue *epilogue;
-} fc_depthwise_row;
-typedef void fc_depthwise_fn(const fc_depthwise_row *);
+} fc_depthwise_rows;
+typedef void fc_depthwise_fn(const fc_depthwise_rows *);
 
 /* One tile's weights for `channels` x `taps`: packed[c0][tap][c][lane], channels in blocks of `block`; lanes from
  * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. */

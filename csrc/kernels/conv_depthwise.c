@@ -1,172 +1,260 @@
-/* Channels-last depthwise convolution: vectors run along channels. */
+/* Channels-last depthwise convolution: vectors run along channels.
+ *
+ * A block is up to 8 pixels of one or two output rows, and takes one vector of channels after the other: so memory is
+ * read in order, and an input serves all its taps in both rows while it is in a register.
+ *
+ *   sums  rows x pixels      weights  rows x taps      input  1
+ */
 #include "dispatch/conv_kernels.h"
 #include "simd.h"
 #include "vmath.h"
 
+#include <math.h>
+
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
-enum { SUMS = 8 }; /* accumulators: two multiply-adds a cycle of latency four want eight independent sums */
+enum { MOST_PIXELS = 8, MOST_TAPS = 7, ANY_PIXELS = 4 };
 
-/* A stretch of `pixels` x `vectors` accumulators: the pixels from `first` on, the lanes from channel c on. */
+#if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
+enum { REGISTERS = 32 - 1 }; /* less the input's */
+#elif defined(FC_ISA_AVX2)
+enum { REGISTERS = 16 - 1 };
+#else
+enum { REGISTERS = 16 - 2 }; /* a product needs one */
+#endif
+
+/* Pixels of a block of so many rows whose sums and weights fit the registers. */
+FC_INLINE int most_pixels(const int rows, const int taps)
+{
+    const int fitting = (REGISTERS - rows * taps) / rows;
+    return fitting < MOST_PIXELS ? fitting : MOST_PIXELS;
+}
+
+/* One block at one vector of channels, from channel c on, of which `lanes` exist. */
 typedef struct {
-    const fc_depthwise_row *row;
-    ptrdiff_t first, c;
-    int lanes; /* of the last vector that exist */
-} stretch;
+    const fc_depthwise_rows *rows;
+    ptrdiff_t pixel, c;
+    uint32_t exist; /* bit i: the block's own column i exists; of the blocks of known shape */
+    int row, lanes; /* row: the first one, or the only one */
+} block;
 
-FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool tail, int lanes)
+FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool whole, int lanes)
 {
-    return tail ? fc_load_tail(p, lanes) : fc_load(p);
+    return whole ? fc_load(p) : fc_load_tail(p, lanes);
 }
 
-/* sum[p] += sum over t < taps of src[p * ratio + t] * weight[t], in input pixels that lie tap_step apart; each input
- * is read once. */
-FC_INLINE void add_row(fc_vec sum[SUMS], const int pixels, const int taps, const int ratio, const FC_REAL *src,
-                       ptrdiff_t tap_step, const FC_REAL *weight)
+/* sum[r][p] += sum over taps t of column p * ratio + t times weights[r][t], for the rows that the line enters. */
+FC_INLINE void add_line(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2],
+                        const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *src)
 {
-    fc_vec w[SUMS];
-    FC_UNROLL for (int t = 0; t < taps; t++)
-        w[t] = fc_load(weight + t * FC_LANES);
-    FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, src += tap_step) {
-        const fc_vec x = fc_hold(fc_load(src));
-        FC_UNROLL for (int t = 0; t < taps; t++)
-            if (i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
-                sum[(i - t) / ratio] += x * w[t];
-    }
-}
-
-/* The same for any number of taps and any step, over vectors instead of pixels when there is one pixel. */
-FC_INLINE void add_any_row(fc_vec sum[SUMS], const int pixels, const int vectors, const bool tail, const stretch *s,
-                           const FC_REAL *src, const FC_REAL *weight)
-{
-    const fc_depthwise_row *row = s->row;
-    for (ptrdiff_t t = 0; t < row->taps; t++, src += row->tap_step, weight += FC_LANES) {
-        FC_UNROLL for (int v = 0; v < vectors; v++) {
-            const fc_vec w = fc_load(weight + v * row->all_taps * FC_LANES);
-            FC_UNROLL for (int p = 0; p < pixels; p++)
-                sum[v * pixels + p] += load_lanes(src + p * row->src_step + v * FC_LANES, tail, s->lanes) * w;
-        }
-    }
-}
-
-/* In a function of its own, on results that are still in L1: all activations inlined into every shape of stretch
- * were 300 KB of code. */
-static __attribute__((noinline)) void activate(const fc_epilogue *e, FC_REAL *dst, int pixels, ptrdiff_t step,
-                                               int channels)
-{
-    for (int p = 0; p < pixels; p++, dst += step)
-        for (int c = 0; c < channels; c += FC_LANES) {
-            const int lanes = fc_lanes_left(channels, c);
-            const fc_vec value = fc_load_lanes(dst + c, lanes);
-            fc_store_lanes(dst + c, fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value), lanes);
-        }
-}
-
-FC_INLINE void put(const stretch *s, const int pixels, const int vectors, const bool tail, fc_vec sum[SUMS])
-{
-    const fc_depthwise_row *row = s->row;
-    const ptrdiff_t at = s->first * row->dst_step + s->c;
-    FC_REAL *dst = (FC_REAL *)row->dst + at;
-    const FC_REAL *bias = row->bias ? (const FC_REAL *)row->bias + s->c : NULL;
-    const FC_REAL *residual = row->residual ? (const FC_REAL *)row->residual + at : NULL;
-    FC_UNROLL for (int v = 0; v < vectors; v++) {
-        const fc_vec shift = bias ? load_lanes(bias + v * FC_LANES, tail, s->lanes) : fc_zero();
-        FC_UNROLL for (int p = 0; p < pixels; p++) {
-            const ptrdiff_t lane = p * row->dst_step + v * FC_LANES;
-            fc_vec result = sum[v * pixels + p];
-            if (bias)
-                result += shift;
-            if (residual)
-                result += load_lanes(residual + lane, tail, s->lanes);
-            if (tail)
-                fc_store_tail(dst + lane, result, s->lanes);
-            else
-                fc_store(dst + lane, result);
-        }
-    }
-    if (row->epilogue->activation != FC_IDENTITY)
-        activate(row->epilogue, dst, pixels, row->dst_step, (vectors - 1) * FC_LANES + s->lanes);
-}
-
-/* dst[p][c] = activation(sum over kernel rows j and taps t of src[j][p * src_step + t * tap_step + c] *
- * weights[j][c's vector][t][lane] + bias[c] + residual[p][c]); taps and ratio (src_step / tap_step) are 0 when they
- * are not constants of the code. */
-FC_INLINE void run_stretch(const stretch *s, const int pixels, const int vectors, const int taps, const int ratio,
-                           const bool tail)
-{
-    const fc_depthwise_row *row = s->row;
-    fc_vec sum[SUMS], total[SUMS];
-    FC_UNROLL for (int i = 0; i < pixels * vectors; i++)
-        sum[i] = total[i] = fc_zero();
-    for (ptrdiff_t j = 0, cut = row->together; j < row->rows; j++) {
-        const FC_REAL *src = (const FC_REAL *)row->src[j] + s->first * row->src_step + s->c;
-        const FC_REAL *weight = (const FC_REAL *)row->weights[j] + s->c * row->all_taps;
-        if (taps > 0)
-            add_row(sum, pixels, taps, ratio, src, row->tap_step, weight);
-        else
-            add_any_row(sum, pixels, vectors, tail, s, src, weight);
-        if (--cut > 0)
+    const fc_depthwise_rows *s = b->rows;
+    ptrdiff_t at = s->first + b->pixel * ratio * s->step + b->c;
+    fc_vec w[2][MOST_TAPS];
+    FC_UNROLL for (int r = 0; r < 2; r++)
+        if (enters[r]) FC_UNROLL
+            for (int t = 0; t < taps; t++)
+                w[r][t] = fc_hold(fc_load((const FC_REAL *)weights[r] + b->c * s->all_taps + t * FC_LANES));
+    FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, at += s->step) {
+        if (!(b->exist & 1u << i))
             continue;
-        cut = row->together;
-        FC_UNROLL for (int i = 0; i < pixels * vectors; i++) {
-            total[i] += sum[i];
-            sum[i] = fc_zero();
-        }
+        const fc_vec x = fc_hold(load_lanes(src + at, !FC_FREE_TAILS, b->lanes));
+        FC_UNROLL for (int r = 0; r < 2; r++) FC_UNROLL
+            for (int t = 0; t < taps; t++)
+                if (enters[r] && i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
+                    sum[r][(i - t) / ratio] += x * w[r][t];
     }
-    FC_UNROLL for (int i = 0; i < pixels * vectors; i++)
-        sum[i] += total[i];
-    put(s, pixels, vectors, tail, sum);
 }
 
-/* All channels of `pixels` pixels; a lone pixel takes several vectors of channels at once. */
-FC_INLINE void run_block(const fc_depthwise_row *row, const int pixels, const int taps, const int ratio,
-                         ptrdiff_t first)
+/* Results with all that may happen to them, from `from` to dst; in a function of its own because it is long. */
+static __attribute__((noinline)) void finish(const block *b, int rows, int pixels, const FC_REAL *from)
 {
-    enum { WIDE = 4 };
-    stretch s = {.row = row, .first = first, .lanes = FC_LANES};
-    if (pixels == 1)
-        for (; s.c + WIDE * FC_LANES <= row->channels; s.c += WIDE * FC_LANES)
-            run_stretch(&s, 1, WIDE, 0, 0, false);
-    for (; s.c + FC_LANES <= row->channels; s.c += FC_LANES)
-        run_stretch(&s, pixels, 1, taps, ratio, false);
-    s.lanes = (int)(row->channels - s.c);
-    if (s.lanes > 0)
-        run_stretch(&s, pixels, 1, 0, 0, true);
+    const fc_depthwise_rows *s = b->rows;
+    const fc_epilogue *e = s->epilogue;
+    for (int r = b->row; r < b->row + rows; r++)
+        for (int p = 0; p < pixels; p++, from += FC_LANES) {
+            const ptrdiff_t at = r * s->dst_row + (b->pixel + p) * s->dst_step + b->c;
+            fc_vec value = fc_load(from);
+            if (s->residual)
+                value += fc_load_lanes((const FC_REAL *)s->residual + at, b->lanes);
+            value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            fc_store_lanes((FC_REAL *)s->dst + at, value, b->lanes);
+        }
 }
 
-/* Blocks of eight pixels, then what covers the rest with least work: the last block may overlap the one before it,
- * whose pixels it writes again, rather than leave lone pixels. */
-FC_INLINE void run_row(const fc_depthwise_row *row, const int taps, const int ratio)
+/* The bias, which sums start from. */
+FC_INLINE fc_vec start(const block *b, const bool whole)
 {
-    const ptrdiff_t count = row->count;
-    ptrdiff_t first = 0;
-    for (; first + 8 <= count; first += 8)
-        run_block(row, 8, taps, ratio, first);
-    if (first < count && count - first > 4 && count >= 8) {
-        run_block(row, 8, taps, ratio, count - 8);
+    const FC_REAL *bias = b->rows->bias;
+    return bias ? load_lanes(bias + b->c, whole, b->lanes) : fc_zero();
+}
+
+/* One block at one vector: dst[r][p][c] = activation(bias[c] + sum over lines and taps + residual[r][p][c]). */
+FC_INLINE void run_vector(const block *b, const int rows, const int pixels, const int taps, const int ratio)
+{
+    const fc_depthwise_rows *s = b->rows;
+    const fc_activation activation = s->epilogue->activation;
+    fc_vec sum[2][MOST_PIXELS];
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int p = 0; p < pixels; p++)
+            sum[r][p] = start(b, !FC_FREE_TAILS);
+    const bool both[2] = {true, true}, upper[2] = {true, false}, lower[2] = {false, true};
+    for (ptrdiff_t j = 0; j < s->count; j++) {
+        const fc_depthwise_line *line = &s->lines[j];
+        const FC_REAL *src = line->src;
+        if (rows == 1 && line->weights[b->row])
+            add_line(sum, &line->weights[b->row], upper, pixels, taps, ratio, b, src);
+        else if (rows == 2 && !line->weights[1])
+            add_line(sum, line->weights, upper, pixels, taps, ratio, b, src);
+        else if (rows == 2 && !line->weights[0])
+            add_line(sum, line->weights, lower, pixels, taps, ratio, b, src);
+        else if (rows == 2)
+            add_line(sum, line->weights, both, pixels, taps, ratio, b, src);
+    }
+    if (s->residual || (activation != FC_IDENTITY && activation != FC_RELU && activation != FC_RELU6)) {
+        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int p = 0; p < pixels; p++)
+                fc_store((FC_REAL *)s->partial + (r * pixels + p) * FC_LANES, sum[r][p]);
+        finish(b, rows, pixels, s->partial);
         return;
     }
-    for (; first < count && count >= 4; first += 4)
-        run_block(row, 4, taps, ratio, first + 4 <= count ? first : count - 4);
-    for (; first < count; first++)
-        run_block(row, 1, 0, 0, first);
+    if (activation != FC_IDENTITY) FC_UNROLL
+        for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int p = 0; p < pixels; p++)
+                sum[r][p] = fc_at_most(fc_at_least(sum[r][p], 0), activation == FC_RELU6 ? 6 : INFINITY);
+    FC_REAL *dst = (FC_REAL *)s->dst + b->pixel * s->dst_step + b->row * s->dst_row + b->c;
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int p = 0; p < pixels; p++)
+            if (FC_FREE_TAILS)
+                fc_store_tail(dst + r * s->dst_row + p * s->dst_step, sum[r][p], b->lanes);
+            else
+                fc_store(dst + r * s->dst_row + p * s->dst_step, sum[r][p]);
+}
+
+static block block_at(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, ptrdiff_t c)
+{
+    return (block){.rows = s, .pixel = pixel, .c = c, .row = row, .lanes = FC_LANES};
+}
+
+/* Any taps and ratio, any length of sums: one vector of `pixels` pixels of one row. */
+FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole)
+{
+    const fc_depthwise_rows *s = b->rows;
+    const ptrdiff_t column = b->pixel * s->ratio, low = s->low - column, high = s->high - column;
+    fc_vec sum[ANY_PIXELS], total[ANY_PIXELS];
+    FC_UNROLL for (int p = 0; p < pixels; p++) {
+        sum[p] = start(b, whole);
+        total[p] = fc_zero();
+    }
+    for (ptrdiff_t j = 0, cut = s->together; j < s->count; j++) {
+        const FC_REAL *src = s->lines[j].src, *weight = s->lines[j].weights[b->row];
+        for (ptrdiff_t t = 0; t < s->taps && weight; t++) {
+            const fc_vec w = fc_load(weight + b->c * s->all_taps + t * FC_LANES);
+            const ptrdiff_t at = s->first + (column + t) * s->step + b->c;
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                if (p * s->ratio + t >= low && p * s->ratio + t < high)
+                    sum[p] += load_lanes(src + at + p * s->ratio * s->step, whole, b->lanes) * w;
+        }
+        if (--cut > 0)
+            continue;
+        cut = s->together;
+        FC_UNROLL for (int p = 0; p < pixels; p++) {
+            total[p] += sum[p];
+            sum[p] = fc_zero();
+        }
+    }
+    FC_UNROLL for (int p = 0; p < pixels; p++)
+        fc_store((FC_REAL *)s->partial + p * FC_LANES, total[p] + sum[p]);
+    finish(b, 1, pixels, s->partial);
+}
+
+static __attribute__((noinline)) void run_any(const fc_depthwise_rows *s, ptrdiff_t pixel, ptrdiff_t pixels,
+                                              ptrdiff_t c)
+{
+    const ptrdiff_t end = pixel + pixels;
+    while (pixel < end) {
+        const bool several = end - pixel >= ANY_PIXELS;
+        for (int row = 0; row < s->rows; row++) {
+            block b = block_at(s, row, pixel, c);
+            for (; b.c < s->channels; b.c += FC_LANES) {
+                b.lanes = fc_lanes_left(s->channels, b.c);
+                if (several && b.lanes == FC_LANES)
+                    run_any_vector(&b, ANY_PIXELS, true);
+                else if (several)
+                    run_any_vector(&b, ANY_PIXELS, false);
+                else if (b.lanes == FC_LANES)
+                    run_any_vector(&b, 1, true);
+                else
+                    run_any_vector(&b, 1, false);
+            }
+        }
+        pixel += several ? ANY_PIXELS : 1;
+    }
+}
+
+/* All whole vectors of one block. */
+FC_INLINE void run_block(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, const int rows, const int pixels,
+                         const int taps, const int ratio)
+{
+    const ptrdiff_t end = FC_FREE_TAILS ? s->channels : s->channels / FC_LANES * FC_LANES;
+    block b = block_at(s, row, pixel, 0);
+    for (int i = 0; i < (pixels - 1) * ratio + taps; i++)
+        if (pixel * ratio + i >= s->low && pixel * ratio + i < s->high)
+            b.exist |= 1u << i;
+    for (; b.c < end; b.c += FC_LANES) {
+        b.lanes = fc_lanes_left(s->channels, b.c);
+        run_vector(&b, rows, pixels, taps, ratio);
+    }
+}
+
+/* Two rows at once where enough pixels of both fit the registers, else one after the other; blocks of equal size, or
+ * one pixel less. */
+FC_INLINE void run_rows(const fc_depthwise_rows *s, const int rows, const int taps, const int ratio)
+{
+    const int most = most_pixels(rows, taps);
+    const ptrdiff_t blocks = (s->pixels + most - 1) / most, each = s->pixels / blocks, longer = s->pixels % blocks;
+    ptrdiff_t pixel = 0;
+    for (ptrdiff_t i = 0; i < blocks; i++) {
+        const ptrdiff_t pixels = each + (i < longer);
+        for (int row = 0; row < s->rows; row += rows)
+            switch (pixels) {
+#define CASE(p)                                                                                                        \
+    case p:                                                                                                            \
+        if (p <= most)                                                                                                 \
+            run_block(s, row, pixel, rows, p, taps, ratio);                                                            \
+        break;
+                CASE(1)
+                CASE(2)
+                CASE(3)
+                CASE(4)
+                CASE(5)
+                CASE(6)
+                CASE(7)
+                CASE(8)
+            }
+        if (!FC_FREE_TAILS && s->channels % FC_LANES)
+            run_any(s, pixel, pixels, s->channels / FC_LANES * FC_LANES);
+        pixel += pixels;
+    }
 }
 
 fc_depthwise_fn FC_NAME(conv_depthwise);
 
-void FC_NAME(conv_depthwise)(const fc_depthwise_row *row)
+void FC_NAME(conv_depthwise)(const fc_depthwise_rows *s)
 {
-    const bool dense = row->src_step == row->tap_step, halved = row->src_step == 2 * row->tap_step;
-    if (dense && row->taps == 3)
-        run_row(row, 3, 1);
-    else if (dense && row->taps == 5)
-        run_row(row, 5, 1);
-    else if (dense && row->taps == 7)
-        run_row(row, 7, 1);
-    else if (halved && row->taps == 3)
-        run_row(row, 3, 2);
-    else if (halved && row->taps == 5)
-        run_row(row, 5, 2);
-    else
-        run_row(row, 0, 0);
+    const bool paired = s->rows == 2, short_sums = s->count <= s->together;
+#define SHAPE(ratio_, taps_, pairs)                                                                                    \
+    if (short_sums && s->ratio == ratio_ && s->taps == taps_) {                                                        \
+        if (pairs && paired && most_pixels(2, taps_) >= 4)                                                             \
+            run_rows(s, 2, taps_, ratio_);                                                                             \
+        else                                                                                                           \
+            run_rows(s, 1, taps_, ratio_);                                                                             \
+        return;                                                                                                        \
+    }
+    SHAPE(1, 2, false)
+    SHAPE(1, 3, true)
+    SHAPE(1, 5, true)
+    SHAPE(1, 7, false)
+    SHAPE(2, 3, true)
+    SHAPE(2, 5, false)
+    run_any(s, 0, s->pixels, 0);
 }

@@ -10,6 +10,7 @@
 #ifndef FC_SIMD_H
 #define FC_SIMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -183,6 +184,13 @@ FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm256_fmadd_ps
 #elif defined(FC_ISA_AVX2)
 #define FC_FUSED
 FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm256_fmadd_pd(a, b, c); }
+#endif
+
+/* Whether access to some lanes of a vector costs no more than to all of them. */
+#ifdef FC_ISA_AVX512
+#define FC_FREE_TAILS true
+#else
+#define FC_FREE_TAILS false
 #endif
 
 /* The first `count` lanes (0 … FC_LANES) of p; the others are zero and not read. */

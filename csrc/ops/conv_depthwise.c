@@ -1,24 +1,29 @@
-/* The depthwise family, channels-last: one output row at a time, its inner pixels (all taps inside the input) in one
- * stretch, border pixels one by one with the taps that they have. Rows follow each other within a block of channels
- * that is narrow enough for the input rows of a kernel to stay in L1. */
+/* The depthwise family, channels-last: two output rows at a time, so that the rows of input that both read are loaded
+ * once. Borders are the kernel's business: it is told which columns exist, and rows that do not are left out.
+ *
+ * With a stride s and a dilation d of greatest common divisor g, positions that lie d / g apart form a convolution of
+ * stride s / g without dilation, along either axis: such rows make pairs, and such pixels a row of their own. */
 #include "conv.h"
 #include "parallel.h"
 
 typedef struct {
-    const void **src, **weights; /* by kernel row */
+    fc_depthwise_line *lines;
+    void *partial;
 } workspace;
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
 {
-    const ptrdiff_t rows = plan->desc.kernel[0] * plan->desc.kernel[1];
-    at->src = fc_carve(arena, rows, sizeof(void *));
-    at->weights = fc_carve(arena, rows, sizeof(void *));
+    const ptrdiff_t *kernel = plan->desc.kernel;
+    at->lines = fc_carve(arena, fc_saturate(2 * kernel[0], kernel[1]), sizeof(fc_depthwise_line));
+    at->partial = fc_carve(arena, 2 * plan->rows * plan->lanes, fc_element(&plan->desc));
 }
 
 fc_status fc_plan_depthwise(fc_conv_plan *plan)
 {
-    plan->vectors = plan->rows = 1;
-    plan->tile[0] = plan->tile[1] = 1;
+    plan->vectors = 1;
+    plan->rows = 8;
+    plan->tile[0] = 1;
+    plan->tile[1] = 2;
     plan->tile[2] = 8;
     fc_arena arena = {.fits = true};
     workspace at;
@@ -26,129 +31,161 @@ fc_status fc_plan_depthwise(fc_conv_plan *plan)
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
 }
 
+/* One axis cut into classes of positions `apart` from each other; taps are `ratio` steps apart from one to the next. */
+typedef struct {
+    ptrdiff_t apart, ratio;
+} classes;
+
+static classes classes_of(const fc_axis *axis)
+{
+    if (axis->taps < 2) /* no dilation: one step is whatever the stride is */
+        return (classes){1, 1};
+    ptrdiff_t a = axis->src_step, b = axis->offset_step;
+    while (b != 0) {
+        const ptrdiff_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return (classes){axis->offset_step / a, axis->src_step / a};
+}
+
 typedef struct {
     const fc_conv_call *call;
     const fc_phase *phase;
     const char *packed;
     workspace at;
-    ptrdiff_t image, place[2]; /* of the output row, in the phase's own grid */
+    classes rows, columns;
+    ptrdiff_t image, place[2]; /* of the first output row, in the phase's own grid */
     ptrdiff_t channel, channels;
-} output_row;
+} row_pair;
 
-enum { ROWS_BYTES = 48 * 1024, LEAST_VECTORS = 8 };
-
-/* Channels of one block: equal parts, in whole vectors, whose rows under one kernel fit ROWS_BYTES. Never narrow ones:
- * pieces of a vector or two of each pixel defeat the prefetcher (112 x 112 x 32 took 252 us in halves, 134 whole). */
-static ptrdiff_t channels_at_once(const fc_conv_call *call, const fc_phase *phase)
-{
-    const fc_axis *axis = phase->axis;
-    const double rows = (double)axis[2].src * (double)(axis[0].taps * axis[1].taps) * (double)call->element;
-    const double fitting = ROWS_BYTES / (rows * call->plan->lanes + 1);
-    const ptrdiff_t vectors = fc_divide_up(call->channels.src_channels, call->plan->lanes);
-    const ptrdiff_t most = fitting < LEAST_VECTORS ? LEAST_VECTORS : fitting < 1e6 ? (ptrdiff_t)fitting : vectors;
-    return fc_divide_up(vectors, fc_divide_up(vectors, most)) * call->plan->lanes;
-}
-
-/* Fills in the kernel rows that lie inside the input, at their tap `first`, for pixel `pixel`; returns their number. */
-static ptrdiff_t kernel_rows(output_row *s, ptrdiff_t first, ptrdiff_t pixel)
+/* Lists the rows of input under both output rows, or the one; returns their number. */
+static ptrdiff_t list_lines(const row_pair *s, int rows)
 {
     const fc_conv_call *call = s->call;
     const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t channels = call->channels.src_channels;
-    const ptrdiff_t column = pixel * axis[2].src_step + axis[2].offset_first + first * axis[2].offset_step;
+    const ptrdiff_t channels = call->channels.src_channels, pitch = axis[2].taps * call->plan->lanes;
+    const ptrdiff_t taps = axis[1].taps, later = fc_min(s->rows.ratio, taps);
     ptrdiff_t count = 0;
     for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
         const ptrdiff_t depth = s->place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
         if (depth < 0 || depth >= axis[0].src)
             continue;
-        for (ptrdiff_t h = 0; h < axis[1].taps; h++) {
-            const ptrdiff_t row = s->place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
+        const ptrdiff_t weights = s->channel * s->phase->taps + d * taps * pitch;
+        for (ptrdiff_t h = 0; h < taps + (rows - 1) * later; h++) {
+            /* past the first row's taps, those of the second */
+            const bool second = h >= taps;
+            const ptrdiff_t y = s->place[1] + (second ? s->rows.apart : 0), tap = second ? h - later : h;
+            const ptrdiff_t row = y * axis[1].src_step + axis[1].offset_first + tap * axis[1].offset_step;
             if (row < 0 || row >= axis[1].src)
                 continue;
-            const ptrdiff_t position = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src + column;
-            const ptrdiff_t tap = (d * axis[1].taps + h) * axis[2].taps + first;
-            s->at.src[count] = call->src + (size_t)(position * channels + s->channel) * call->element;
-            const ptrdiff_t weights = s->channel * s->phase->taps + tap * call->plan->lanes;
-            s->at.weights[count++] = s->packed + (size_t)weights * call->element;
+            const ptrdiff_t at = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src * channels;
+            const char *const first = s->packed + (size_t)(weights + h * pitch) * call->element;
+            const char *const last = s->packed + (size_t)(weights + (h - later) * pitch) * call->element;
+            s->at.lines[count++] = (fc_depthwise_line){
+                .src = call->src + (size_t)(at + s->channel) * call->element,
+                .weights = {second ? NULL : first, rows == 2 && h >= later ? last : NULL},
+            };
         }
     }
     return count;
 }
 
-/* Pixels [begin, end) of the row, which all have the same taps [first, last) along the row. */
-static void run_stretch(output_row *s, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t first, ptrdiff_t last)
+/* The pixels first, first + apart, … of the rows. */
+static void run_pixels(const row_pair *s, int rows, ptrdiff_t lines, ptrdiff_t first)
 {
     const fc_conv_call *call = s->call;
     const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t channels = call->channels.src_channels;
+    const ptrdiff_t channels = call->channels.src_channels, row = axis[2].dst * channels;
+    const ptrdiff_t column = first * axis[2].src_step + axis[2].offset_first;
+    const ptrdiff_t unit = axis[2].taps < 2 ? axis[2].src_step : axis[2].offset_step;
     ptrdiff_t at = s->image;
     at = at * axis[0].dst + axis[0].dst_first + s->place[0] * axis[0].dst_step;
     at = at * axis[1].dst + axis[1].dst_first + s->place[1] * axis[1].dst_step;
-    at = at * axis[2].dst + axis[2].dst_first + begin * axis[2].dst_step;
+    at = at * axis[2].dst + axis[2].dst_first + first * axis[2].dst_step;
     const size_t bytes = (size_t)(at * channels + s->channel) * call->element;
-    call->kernels->conv->depthwise(&(fc_depthwise_row){
-        .src = s->at.src,
-        .weights = s->at.weights,
-        .rows = last > first ? kernel_rows(s, first, begin) : 0,
-        .taps = last - first,
-        .all_taps = s->phase->taps,
+    call->kernels->conv->depthwise(&(fc_depthwise_rows){
+        .lines = s->at.lines,
+        .count = axis[2].taps > 0 ? lines : 0,
         .together = fc_max_extent(FC_SUM_LENGTH / fc_max_extent(axis[2].taps, 1), 1),
-        .tap_step = axis[2].offset_step * channels,
-        .src_step = axis[2].src_step * channels,
-        .dst_step = axis[2].dst_step * channels,
-        .count = end - begin,
+        .taps = axis[2].taps,
+        .all_taps = s->phase->taps,
+        .ratio = s->columns.ratio,
+        .first = column * channels,
+        .step = unit * channels,
+        .low = column < 0 ? fc_divide_up(-column, unit) : 0,
+        .high = column < axis[2].src ? fc_divide_up(axis[2].src - column, unit) : 0,
+        .rows = rows,
+        .pixels = fc_divide_up(axis[2].count - first, s->columns.apart),
         .channels = s->channels,
+        .dst_step = s->columns.apart * axis[2].dst_step * channels,
+        .dst_row = s->rows.apart * axis[1].dst_step * row,
         .bias = call->bias ? call->bias + (size_t)s->channel * call->element : NULL,
         .residual = call->residual ? call->residual + bytes : NULL,
         .dst = call->dst + bytes,
+        .partial = s->at.partial,
         .epilogue = &call->epilogue,
     });
 }
 
-static void run_row(output_row *s)
+/* Pairs of rows of one class, class by class, then the rows that are left over; `pair` is the number of one. */
+static int find_pair(const fc_axis *axis, const classes *rows, ptrdiff_t pair, ptrdiff_t *first)
 {
-    const fc_axis *axis = &s->phase->axis[2];
-    fc_window inner = {0, axis->count};
-    if (axis->taps > 0) {
-        const fc_window a = fc_valid(axis, axis->offset_first);
-        const fc_window b = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
-        inner.begin = fc_max_extent(a.begin, b.begin);
-        inner.end = fc_max_extent(fc_min(a.end, b.end), inner.begin);
-    }
-    for (ptrdiff_t pixel = 0; pixel < axis->count; pixel++) {
-        if (pixel == inner.begin && inner.end > inner.begin) {
-            run_stretch(s, inner.begin, inner.end, 0, axis->taps);
-            pixel = inner.end - 1;
-        } else {
-            const fc_window taps = fc_taps_inside(axis, pixel);
-            run_stretch(s, pixel, pixel + 1, taps.begin, taps.end);
-        }
-    }
+    const ptrdiff_t apart = rows->apart;
+    *first = pair / apart * 2 * apart + pair % apart;
+    return *first + apart < axis->count ? 2 : 1;
+}
+
+static ptrdiff_t pairs_of(const fc_axis *axis, const classes *rows)
+{
+    const ptrdiff_t both = 2 * rows->apart;
+    return axis->count / both * rows->apart + fc_min(axis->count % both, rows->apart);
+}
+
+static void run_unit(row_pair *s, ptrdiff_t pair)
+{
+    const int rows = find_pair(&s->phase->axis[1], &s->rows, pair, &s->place[1]);
+    const ptrdiff_t lines = list_lines(s, rows);
+    for (ptrdiff_t first = 0; first < fc_min(s->columns.apart, s->phase->axis[2].count); first++)
+        run_pixels(s, rows, lines, first);
+}
+
+/* Few rows are shared among threads by parts of the channels, whole vectors each. */
+static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t units, int threads)
+{
+    enum { ENOUGH = 8 };
+    if (units >= (ptrdiff_t)threads * ENOUGH)
+        return 1;
+    return fc_min(threads, fc_divide_up(call->channels.src_channels, call->plan->lanes));
 }
 
 void fc_conv_depthwise(const void *context, int thread, int threads)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t phases = fc_phases(&plan->desc);
+    const ptrdiff_t phases = fc_phases(&plan->desc), channels = call->channels.src_channels;
     fc_arena arena = fc_thread_arena(call, thread);
-    output_row s = {.call = call, .packed = call->packed};
+    row_pair s = {.call = call, .packed = call->packed};
     lay_out(plan, &arena, &s.at);
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         s.phase = &phase;
-        const ptrdiff_t rows = phase.axis[0].count * phase.axis[1].count, channels = call->channels.src_channels;
-        const ptrdiff_t together = channels_at_once(call, &phase), blocks = fc_divide_up(channels, together);
+        s.rows = classes_of(&phase.axis[1]);
+        s.columns = classes_of(&phase.axis[2]);
+        const ptrdiff_t pairs = pairs_of(&phase.axis[1], &s.rows), rows = phase.axis[0].count * pairs;
+        const ptrdiff_t vectors = fc_divide_up(channels, plan->lanes),
+                        parts = channel_parts(call, call->n * rows, threads);
         ptrdiff_t begin, end;
-        fc_share(call->n * blocks * rows, thread, threads, &begin, &end);
+        fc_share(call->n * parts * rows, thread, threads, &begin, &end);
         for (ptrdiff_t unit = begin; unit < end; unit++) {
-            s.place[1] = unit % phase.axis[1].count;
-            s.place[0] = unit % rows / phase.axis[1].count;
-            s.channel = unit / rows % blocks * together;
-            s.channels = fc_min(together, channels - s.channel);
-            s.image = unit / rows / blocks;
-            run_row(&s);
+            ptrdiff_t first, last;
+            fc_share(vectors, (int)(unit / rows % parts), (int)parts, &first, &last);
+            s.channel = first * plan->lanes;
+            s.channels = fc_min(last * plan->lanes, channels) - s.channel;
+            s.image = unit / rows / parts;
+            s.place[0] = unit % rows / pairs;
+            run_unit(&s, unit % pairs);
         }
         s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;
     }
