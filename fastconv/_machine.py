@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured when somebody asks: the roof that plans and benchmarks are held against."""
+"""What this machine does at best, measured when somebody asks: the roof for plans and benchmarks."""
 
 from __future__ import annotations
 

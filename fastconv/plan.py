@@ -114,8 +114,8 @@ class Conv2dPlan(_core.ConvPlan):
                 f"tile       {rows} x {vectors * lanes} accumulators: {rows} rows of {vectors} vectors of {lanes}",
                 f"isa        {facts['isa']}",
                 f"memory     {facts['packed_bytes']:,} bytes of packed weights, {self.workspace_bytes:,} of workspace",
-                f"roofline   {self.flops:,.0f} flop / {moved:,} bytes = {self.flops / moved:.1f} flop per byte; one core: "
-                f"{roof.peak / 1e9:.0f} GFLOP/s, copies {roof.copy / 1e9:.0f} GB/s, so at least "
+                f"roofline   {self.flops:,.0f} flop / {moved:,} bytes = {self.flops / moved:.1f} flop per byte; "
+                f"one core: {roof.peak / 1e9:.0f} GFLOP/s, copies {roof.copy / 1e9:.0f} GB/s, so at least "
                 f"{round(roof.seconds * 1e6, 1):,} us, bound by {roof.bound}",
             ]
         )

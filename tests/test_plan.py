@@ -83,7 +83,8 @@ def test_what_a_plan_tells():
     assert plan.algorithm in ("direct", "im2col")
     assert plan.workspace_bytes >= 0
     text = plan.explain()
-    for part in ("(10, 1, 28, 28) -> (10, 6, 28, 28)", plan.algorithm, plan.isa, "float32", "tanh", "GFLOP/s", "at least"):
+    shapes = "(10, 1, 28, 28) -> (10, 6, 28, 28)"
+    for part in (shapes, plan.algorithm, plan.isa, "float32", "tanh", "GFLOP/s", "at least"):
         assert part in text
     assert "(10, 1, 28, 28)" in repr(plan)
     for algorithm in ("direct", "im2col"):
