@@ -1,0 +1,28 @@
+"""Convolution forward on a hundred random shapes, so that nothing is tuned to a list: plans and peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .contender import Contender
+from .layers import Layer
+from .random_layers import random_layers
+from .test_conv import contenders, right
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = [
+        pytest.param(case, contender, id=f"{case.name}-{contender.id}")
+        for case in random_layers()
+        for contender in contenders(case)
+        if contender.implementation != "fastconv-functional"
+    ]
+    metafunc.parametrize(("case", "contender"), cases)
+
+
+def test_random(case: Layer, contender: Contender, threads: int, measure: Any) -> None:
+    call = contender.make(case, threads)
+    right(case).check(call.read(call.run()), contender.bound)
+    measure(call, case.name, case.title, case.headline, **{"GFLOP/s": case.flops / 1e9})
