@@ -126,15 +126,26 @@ size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads)
 
 /* ---- packing ---------------------------------------------------------------------------------------------- */
 
+/* Lanes of the tile of output channels that begins at `first`: the last one is as narrow as the tiles there are allow.
+ */
+ptrdiff_t fc_tile_width(const fc_conv_plan *plan, ptrdiff_t oc, ptrdiff_t first)
+{
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    int vectors = (int)fc_min(fc_divide_up(oc - first, plan->lanes), plan->vectors);
+    while (kernels->max_rows[vectors] < plan->rows && vectors < plan->vectors)
+        vectors++;
+    return (ptrdiff_t)vectors * plan->lanes;
+}
+
 /* Lanes of packed weights for every product of a group: whole vectors where output channels are lanes, exactly the
  * output channels where they are rows. */
 ptrdiff_t fc_packed_width(const fc_conv_plan *plan)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t lanes = plan->lanes * plan->vectors;
+    const ptrdiff_t lanes = plan->lanes * plan->vectors, whole = channels.oc / lanes * lanes;
     switch (plan->family) {
     case FC_FAMILY_CHANNEL:
-        return fc_divide_up(channels.oc, lanes) * lanes;
+        return whole + (whole < channels.oc ? fc_tile_width(plan, channels.oc, whole) : 0);
     case FC_FAMILY_DEPTHWISE:
         return fc_divide_up(channels.groups, lanes) * lanes;
     default:
@@ -228,7 +239,7 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
                     .channels = fc_min(together, channels.ic - c),
                     .block = block,
                     .live = end - begin,
-                    .width = rows ? end - begin : width,
+                    .width = rows ? end - begin : fc_tile_width(plan, oc, begin),
                     .dst = packed,
                 };
                 kernels->conv->pack(&tile);

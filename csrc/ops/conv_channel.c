@@ -86,7 +86,14 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
 }
 
-/* The tile whose work for one position is least: multiply-adds and loads run side by side, padded lanes count. */
+/* A tile's work for one position and product: multiply-adds and loads run side by side. */
+static double position_cost(int rows, int vectors)
+{
+    const double fma = (double)rows * vectors, loads = (double)rows + vectors;
+    return (fma > loads ? fma : loads) / rows;
+}
+
+/* The tile whose work is least, with the narrower one that ends the output channels. */
 static void choose_tile(fc_conv_plan *plan)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
@@ -96,8 +103,11 @@ static void choose_tile(fc_conv_plan *plan)
         const int rows = kernels->max_rows[v];
         if (rows == 0)
             continue;
-        const double fma = rows * v, loads = rows + v, tiles = (double)fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
-        const double cost = (fma > loads ? fma : loads) / rows * tiles;
+        const fc_conv_plan candidate = {.desc = plan->desc, .vectors = v, .rows = rows, .lanes = plan->lanes};
+        const ptrdiff_t width = (ptrdiff_t)v * plan->lanes, whole = oc / width;
+        double cost = (double)whole * position_cost(rows, v);
+        if (whole * width < oc)
+            cost += position_cost(rows, (int)(fc_tile_width(&candidate, oc, whole * width) / plan->lanes));
         if (plan->vectors == 0 || cost < least) {
             plan->vectors = v;
             plan->rows = rows;
@@ -378,10 +388,10 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
 {
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, length = products(plan, s->phase->taps);
-    const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
-    const char *weights = s->packed + (size_t)((group * tiles + oc_tile) * length * width) * call->element;
-    const ptrdiff_t channel = group * call->channels.oc + oc_tile * width; /* the tile's first, in the whole of dst */
+    const ptrdiff_t first = oc_tile * plan->vectors * plan->lanes, length = products(plan, s->phase->taps);
+    const ptrdiff_t width = fc_tile_width(plan, call->channels.oc, first);
+    const char *weights = s->packed + (size_t)((group * fc_packed_width(plan) + first) * length) * call->element;
+    const ptrdiff_t channel = group * call->channels.oc + first; /* the tile's first, in the whole of dst */
     const bool last = plan->desc.layout == FC_CHANNELS_LAST;
     const ptrdiff_t channel_step = last ? 1 : s->phase->axis[0].dst * s->phase->axis[1].dst * s->phase->axis[2].dst;
     const size_t dst_at = (size_t)(channel * channel_step) * call->element;
@@ -390,7 +400,7 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
-        fc_channel_fn *const kernel = call->kernels->channel[plan->vectors][rows];
+        fc_channel_fn *const kernel = call->kernels->channel[width / plan->lanes][rows];
         if (length == 0)
             memset(s->at->acc, 0, (size_t)(rows * width) * call->element);
         else
@@ -400,7 +410,7 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
             .acc = s->at->acc,
             .rows = (int)rows,
             .stride = (int)width,
-            .live = (int)fc_min(width, call->channels.oc - oc_tile * width),
+            .live = (int)fc_min(width, call->channels.oc - first),
             .offsets = s->at->offsets + begin,
             .channel_step = channel_step,
             .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
