@@ -18,12 +18,28 @@ FC_INLINE void copy_piece(const FC_REAL *src, int live, int width, FC_REAL *dst)
         dst[c] = 0;
 }
 
+/* The same in whole vectors: what they write past the piece, the next pixel writes again. */
+FC_INLINE void copy_loosely(const FC_REAL *src, int live, FC_REAL *dst)
+{
+    for (int c = 0; c < live; c += FC_LANES)
+        fc_store(dst + c, fc_load(src + c));
+}
+
+/* Leading pixels that whole vectors may read and write without leaving the stretch. */
+static ptrdiff_t loose_pixels(const fc_gather *s)
+{
+    const ptrdiff_t over = (s->piece + FC_LANES - 1) / FC_LANES * FC_LANES - s->piece;
+    const ptrdiff_t behind = over / s->pixel_step + 1, past = over / s->width + 1;
+    const ptrdiff_t kept = behind > past ? behind : past;
+    return s->piece == s->width && over < FC_LANES / 2 && s->pixels > kept ? s->pixels - kept : 0;
+}
+
 /* The channels of a pixel are neighbours: it is read at once, in the order of memory, and dealt out to the panels. */
 static void gather_rows(const fc_gather *s)
 {
     const FC_REAL *src = s->src;
     FC_REAL *dst = s->dst;
-    const ptrdiff_t whole = s->channels / s->piece;
+    const ptrdiff_t whole = s->channels / s->piece, loose = loose_pixels(s);
     const int rest = (int)(s->channels - whole * s->piece);
     if (s->piece == s->width && s->pixel_step == s->width && s->channels == s->width) {
         memcpy(dst, src, (size_t)(s->pixels * s->width) * sizeof *dst);
@@ -32,8 +48,12 @@ static void gather_rows(const fc_gather *s)
     for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->width) {
         const FC_REAL *from = src;
         FC_REAL *to = dst;
-        for (ptrdiff_t q = 0; q < whole; q++, from += s->piece, to += s->panel_step)
-            copy_piece(from, s->piece, s->width, to);
+        if (p < loose)
+            for (ptrdiff_t q = 0; q < whole; q++, from += s->piece, to += s->panel_step)
+                copy_loosely(from, s->piece, to);
+        else
+            for (ptrdiff_t q = 0; q < whole; q++, from += s->piece, to += s->panel_step)
+                copy_piece(from, s->piece, s->width, to);
         if (rest > 0)
             copy_piece(from, rest, s->width, to);
     }

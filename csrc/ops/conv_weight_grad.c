@@ -101,7 +101,8 @@ static void choose_tile(fc_conv_plan *plan)
         for (int joined = 0; joined <= can_join; joined++) {
             const ptrdiff_t rows = joined ? ic * inner : ic, tiles = fc_divide_up(rows, kernels->max_rows[v]);
             const ptrdiff_t each = fc_divide_up(rows, tiles);
-            const double cost = cost_of(each, joined ? tiles : tiles * inner, v, lane_tiles);
+            const double gather = 8 * (double)(joined ? 1 : tiles) / (double)(desc->kernel[0] * desc->kernel[1]);
+            const double cost = cost_of(each, joined ? tiles : tiles * inner, v, lane_tiles) + gather;
             if (plan->vectors == 0 || cost < least) {
                 plan->vectors = v;
                 plan->rows = (int)each;
@@ -347,12 +348,13 @@ typedef struct {
     char *acc;
 } item;
 
-static item item_at(const weight_grad_call *s, ptrdiff_t index)
+/* By pointer: a copy would wait for the stores of the item before. */
+static void find_item(const weight_grad_call *s, ptrdiff_t index, item *one)
 {
     const shape *shape = &s->shape;
     const ptrdiff_t tiles = shape->joined ? shape->taps * shape->parts : 1, tile = index % tiles;
     const ptrdiff_t number = index / tiles, panel = number / s->blocks, group = panel / shape->lane_tiles;
-    item one = {
+    *one = (item){
         .panel = panel,
         .group = s->first_group + group,
         .lane = (panel - group * shape->lane_tiles) * shape->width,
@@ -361,13 +363,12 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
         .acc = s->at.acc + (size_t)(index * item_rows(s->plan, shape) * shape->width) * s->element,
         .taps = shape->taps,
     };
-    one.end = fc_min(shape->deep, shape->ic - one.channel);
+    one->end = fc_min(shape->deep, shape->ic - one->channel);
     if (shape->joined) {
-        one.tap = tile / shape->parts;
-        one.taps = 1;
-        fc_share(shape->ic * shape->inner, (int)(tile % shape->parts), (int)shape->parts, &one.begin, &one.end);
+        one->tap = tile / shape->parts;
+        one->taps = 1;
+        fc_share(shape->ic * shape->inner, (int)(tile % shape->parts), (int)shape->parts, &one->begin, &one->end);
     }
-    return one;
 }
 
 /* Where rows [begin, end) of an item, seen through tap `tap`, have their weights. */
@@ -454,13 +455,15 @@ static void sum_region(const void *context, int thread, int threads)
     lay_out_thread(s->plan, shape, &arena, &at);
     ptrdiff_t begin, end;
     fc_share(items_of(shape, s->groups, s->blocks), thread, threads, &begin, &end);
-    const ptrdiff_t panels = end > begin ? item_at(s, end - 1).panel + 1 : 0;
+    item one;
+    find_item(s, fc_max_extent(end - 1, 0), &one);
+    const ptrdiff_t panels = one.panel + 1;
     for (ptrdiff_t piece = 0; piece < pieces; piece++) {
         ptrdiff_t first, last, staged = 0, next = 0; /* panels [staged, next) are there */
         fc_share(runs, (int)piece, (int)pieces, &first, &last);
         const ptrdiff_t size = (last - first) * s->box[2] * shape->width;
         for (ptrdiff_t i = begin; i < end; i++) {
-            const item one = item_at(s, i);
+            find_item(s, i, &one);
             char *const acc = single ? at.acc : one.acc;
             if (one.panel >= next) {
                 staged = one.panel;
