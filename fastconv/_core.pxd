@@ -60,6 +60,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t dst[3]
 
     ctypedef struct fc_conv_plan:
+        fc_conv_desc given
         fc_conv_desc desc
         fc_algorithm algorithm
         fc_family family

@@ -439,7 +439,7 @@ cdef class ConvPlan:
         cdef fc_status status = fc_conv_plan_make(&desc, &self.plan)
         if status != FC_OK:
             return <int> status
-        cdef fc_conv_desc *made = &self.plan.desc
+        cdef fc_conv_desc *made = &self.plan.given
         self.axes = <int> len(src)
         tail_shape(self.read, desc.layout, ic, made.src, self.axes)
         tail_shape(self.written, desc.layout, oc, made.dst, self.axes)
@@ -467,14 +467,14 @@ cdef class ConvPlan:
             "thread_bytes": plan.workspace_bytes,
             "shared_bytes": plan.shared_bytes,
             "flops": plan.flops,
-            "src": last_axes(plan.desc.src, self.axes),
-            "dst": last_axes(plan.desc.dst, self.axes),
+            "src": last_axes(plan.given.src, self.axes),
+            "dst": last_axes(plan.given.dst, self.axes),
         }
 
     @property
     def dst(self):
         """The forward convolution's spatial output extents."""
-        return last_axes(self.plan.desc.dst, self.axes)
+        return last_axes(self.plan.given.dst, self.axes)
 
     def workspace(self, Py_ssize_t n, int count):
         """Bytes of workspace of a run over n images on `count` threads."""
@@ -582,14 +582,14 @@ cdef class ConvPlan:
         return view.format[0] == self.kind and fits_tail(view, tail, self.axes)
 
     cdef bint fits_bias(self, const Py_buffer *view) noexcept nogil:
-        cdef const fc_conv_desc *desc = &self.plan.desc
+        cdef const fc_conv_desc *desc = &self.plan.given
         cdef ptrdiff_t channels = desc.ic if desc.direction == FC_BACKWARD_INPUT else desc.oc
         return view.format[0] == self.kind and view.ndim == 1 and view.shape[0] == channels
 
     cdef bint fits_weight(self, const Py_buffer *view, ptrdiff_t *strides) noexcept nogil:
         # Fills in the element strides in the order output channel, input channel, depth, height, width.
         # Weights with two axes (out, in) serve a 1 x 1 kernel in either layout.
-        cdef const fc_conv_desc *desc = &self.plan.desc
+        cdef const fc_conv_desc *desc = &self.plan.given
         cdef bint last = desc.layout == FC_CHANNELS_LAST
         cdef int i, spatial, axes = self.axes
         cdef int output_axis = axes + 1 if last else 0
@@ -776,7 +776,7 @@ def linear(x, weight, bias, tuple options, out, make):
             found = make()
             keep(key, found)
         plan = found
-        if not plan.fits_weight(wv, strides) or xv.format[0] != plan.kind or xv.shape[xv.ndim - 1] != plan.plan.desc.ic:
+        if not plan.fits_weight(wv, strides) or xv.format[0] != plan.kind or xv.shape[xv.ndim - 1] != plan.plan.given.ic:
             return None
         if bias is not None:
             bv = hold_contiguous(&held, bias, 0)

@@ -153,6 +153,8 @@ static void transpose(const void *from, ptrdiff_t src_channel, ptrdiff_t src_ste
             dst[p * dst_pixel + i] = src[i * src_channel + p * src_step];
 }
 
+fc_gather_fn FC_NAME(gather);
+
 /* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
 static void pack(const fc_pack_tile *s)
 {
@@ -161,6 +163,21 @@ static void pack(const fc_pack_tile *s)
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t end = first + s->block < s->channels ? first + s->block : s->channels;
         for (ptrdiff_t t = 0; t < s->taps; t++) {
+            if (s->channel_step == 1 && s->lane_step != 1 && end - first > 1) {
+                FC_NAME(gather)
+                (&(fc_gather){
+                    .src = src + s->taps_at[t] + first,
+                    .pixel_step = 1,
+                    .channel_step = s->lane_step,
+                    .pixels = end - first,
+                    .channels = s->live,
+                    .piece = (int)s->width,
+                    .width = (int)s->width,
+                    .dst = dst,
+                });
+                dst += (end - first) * s->width;
+                continue;
+            }
             for (ptrdiff_t c = first; c < end; c++, dst += s->width) {
                 const FC_REAL *weight = src + s->taps_at[t] + c * s->channel_step;
                 if (s->lane_step == 1)
@@ -178,7 +195,6 @@ static void pack(const fc_pack_tile *s)
 fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
 fc_depthwise_fn FC_NAME(conv_depthwise);
-fc_gather_fn FC_NAME(gather);
 fc_store_columns_fn FC_NAME(store_columns);
 
 const struct fc_conv_kernels FC_NAME(conv) = {

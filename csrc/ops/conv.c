@@ -97,6 +97,9 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
         return FC_UNSUPPORTED;
     plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
     plan->flops = flops_of(&plan->desc);
+    fc_fold(plan);
+    if (fc_is_folded(plan) && desc->direction == FC_BACKWARD_INPUT) /* for the bias of all of them */
+        plan->shared_bytes = ((size_t)plan->desc.ic * fc_element(desc) + 127) / 128 * 128;
     if (desc->direction == FC_BACKWARD_WEIGHT) {
         plan->algorithm = FC_DIRECT;
         plan->family = FC_FAMILY_WEIGHT_GRAD;
@@ -253,11 +256,16 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
 void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed)
 {
     const ptrdiff_t phases = fc_phases(&plan->desc);
+    ptrdiff_t folded[2 + FC_SPATIAL];
+    if (!fc_fold_strides(plan, strides, folded)) {
+        fc_pack_unfolded(plan, weights, strides, packed);
+        return;
+    }
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         if (phase.taps > 0)
-            packed = pack_phase(plan, &phase, weights, strides, packed);
+            packed = pack_phase(plan, &phase, weights, folded, packed);
     }
 }
 
@@ -267,6 +275,9 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
                       const void *residual, void *dst, void *workspace, int threads)
 {
     const fc_conv_desc *desc = &plan->desc;
+    const bool unfolded = bias && fc_is_folded(plan) && desc->direction == FC_BACKWARD_INPUT;
+    if (unfolded)
+        fc_unfold_bias(plan, bias, workspace);
     const fc_conv_call call = {
         .plan = plan,
         .kernels = fc_kernels_for(desc->isa, desc->dtype),
@@ -275,7 +286,7 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
         .n = n,
         .src = src,
         .packed = packed,
-        .bias = bias,
+        .bias = unfolded ? workspace : bias,
         .residual = residual,
         .dst = dst,
         .workspace = workspace,

@@ -45,6 +45,17 @@ bool fc_reserve_packed(fc_conv_plan *plan);
 /* One input and one output channel a group. */
 bool fc_is_depthwise(const fc_conv_desc *desc);
 
+/* plan->given and plan->desc, which may be another convolution that comes to the same. */
+void fc_fold(fc_conv_plan *plan);
+bool fc_is_folded(const fc_conv_plan *plan);
+
+/* The weights' strides as plan->desc has them; false when no strides can say it. Then fc_input_at tells where the
+ * weights of an input channel lie, and fc_pack_unfolded packs one by one. */
+bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff_t folded[2 + FC_SPATIAL]);
+ptrdiff_t fc_input_at(const fc_conv_plan *plan, ptrdiff_t index, const ptrdiff_t *strides);
+void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded); /* of a backward-input run */
+
 /* fc_conv_weight_grad for depthwise convolution. */
 fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
                             const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads);

@@ -55,6 +55,7 @@ typedef struct {
     const ptrdiff_t *strides;
     workspace at;
     fc_phase phase;
+    bool uniform;                                       /* strides say where weights lie */
     bool columns;                                       /* a channel's rows of dweights are neighbours */
     ptrdiff_t span[FC_SPATIAL];                         /* of the staged input of one image */
     ptrdiff_t first_group, groups, first_block, blocks; /* of this pass */
@@ -374,6 +375,10 @@ static void find_item(const weight_grad_call *s, ptrdiff_t index, item *one)
 /* Where rows [begin, end) of an item, seen through tap `tap`, have their weights. */
 static void weights_at(const weight_grad_call *s, const item *one, ptrdiff_t tap, ptrdiff_t *at)
 {
+    for (ptrdiff_t r = one->begin; r < one->end && !s->uniform; r++)
+        *at++ = fc_input_at(s->plan, one->channel + r, s->strides);
+    if (!s->uniform)
+        return;
     ptrdiff_t inner = one->begin / s->shape.deep, channel = one->begin % s->shape.deep;
     for (ptrdiff_t r = one->begin; r < one->end; r++) {
         *at++ = s->at.tap_to[tap] + inner * s->strides[4] + (one->channel + channel) * s->strides[1];
@@ -559,11 +564,13 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
         .src = src,
         .grad = grad,
         .dweights = dweights,
-        .strides = strides,
         .thread_memory = (char *)memory + plan->shared_bytes,
     };
+    ptrdiff_t folded[2 + FC_SPATIAL];
+    s.uniform = fc_fold_strides(plan, strides, folded);
+    s.strides = s.uniform ? folded : strides;
     cut_passes(plan, &s.shape);
-    s.columns = leaves_as_columns(&s);
+    s.columns = s.uniform && leaves_as_columns(&s);
     fc_arena arena = {memory, 0, true};
     lay_out(plan, &s.shape, &arena, &s.at);
     fc_phase_at(&s.shape.desc, 0, &s.phase);
