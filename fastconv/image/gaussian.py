@@ -1,0 +1,261 @@
+"""The Gaussian and its derivatives."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastconv._arguments import integer, wrong
+from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
+from fastconv.image import _frame
+from fastconv.image._passes import Window, converted
+from fastconv.image.linear import _correlated
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastconv._arguments.arrays import Array
+
+# A narrower bell is one value.
+_NARROWEST = 1e-15
+
+
+def gaussian_filter1d(
+    input: ArrayLike,
+    sigma: float,
+    axis: int = -1,
+    order: int = 0,
+    output: Any = None,
+    mode: str = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | None = None,
+) -> Array:
+    """Blur along one axis by a Gaussian, or by a derivative of one.
+
+    Parameters
+    ----------
+    input : array_like
+    sigma : float
+        Standard deviation, in places.
+    axis : int
+    order : int
+        0 for the Gaussian itself, else that derivative of it.
+    output, mode, cval
+        As in `correlate`.
+    truncate : float
+        The bell is cut off after so many standard deviations.
+    radius : int, optional
+        Or after so many places.
+
+    Returns
+    -------
+    ndarray of the input's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `correlate`, and for a negative order or radius.
+
+    Examples
+    --------
+    >>> from fastconv import image
+    >>> image.gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
+    array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
+    """
+    source = picture(input)
+    (along,) = axes_of(axis, source.ndim, "axis")
+    bell = _bell(sigma, order, truncate, radius)
+    window = Window(along, len(bell) // 2, len(bell) // 2, border_mode(mode))
+    return _frame.run(source, output, [partial(_correlated, bell, [window], real_number("cval", cval))])
+
+
+def gaussian_filter(
+    input: ArrayLike,
+    sigma: Any,
+    order: Any = 0,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: Any = None,
+    axes: Any = None,
+) -> Array:
+    """Blur by a Gaussian, or take derivatives of the blurred image.
+
+    Parameters
+    ----------
+    input : array_like
+    sigma : float or sequence of float
+        Standard deviations along the axes, in places.
+    order : int or sequence of int
+        0 for the Gaussian itself, else that derivative of it.
+    output, cval, axes
+        As in `correlate`.
+    mode : str or sequence of str
+        As in `correlate`, one for all axes or one for each.
+    truncate : float
+        The bell is cut off after so many standard deviations.
+    radius : int or sequence of int, optional
+        Or after so many places.
+
+    Returns
+    -------
+    ndarray of the input's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `correlate`, and for a negative order or radius.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import image
+    >>> image.gaussian_filter(np.eye(3), 1).round(4)
+    array([[0.5024, 0.3292, 0.1684],
+           [0.3292, 0.3417, 0.3292],
+           [0.1684, 0.3292, 0.5024]])
+    """
+    source = picture(input)
+    chosen = axes_of(axes, source.ndim)
+    listed = [per_axis(name, value, len(chosen)) for name, value in
+              (("sigma", sigma), ("order", order), ("mode", mode), ("radius", radius))]  # fmt: skip
+    beyond, passes = real_number("cval", cval), []
+    for axis, width, derivative, one, places in zip(chosen, *listed, strict=True):
+        border = border_mode(one)
+        bell = _bell(width, derivative, truncate, places)
+        if width > _NARROWEST:
+            passes.append(partial(_correlated, bell, [Window(axis, len(bell) // 2, len(bell) // 2, border)], beyond))
+    return _frame.run(source, output, passes)
+
+
+def gaussian_laplace(
+    input: ArrayLike,
+    sigma: Any,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Any = None,
+    **kwargs: Any,
+) -> Array:
+    """Take the Laplacian of a blurred image: the sum of the Gaussian's second derivatives.
+
+    Parameters
+    ----------
+    input, sigma, output, mode, cval, axes
+        As in `gaussian_filter`.
+    **kwargs
+        ``truncate`` and ``radius`` of `gaussian_filter`.
+
+    Returns
+    -------
+    ndarray of the input's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gaussian_filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import image
+    >>> image.gaussian_laplace(np.eye(3), 1).round(2)
+    array([[-0.38,  0.04,  0.35],
+           [ 0.04, -0.07,  0.04],
+           [ 0.35,  0.04, -0.38]])
+    """
+    return _of_derivatives(input, sigma, output, mode, cval, axes, kwargs, 2)
+
+
+def gaussian_gradient_magnitude(
+    input: ArrayLike,
+    sigma: Any,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: float = 0.0,
+    *,
+    axes: Any = None,
+    **kwargs: Any,
+) -> Array:
+    """Take the length of the gradient of a blurred image.
+
+    Parameters
+    ----------
+    input, sigma, output, mode, cval, axes
+        As in `gaussian_filter`.
+    **kwargs
+        ``truncate`` and ``radius`` of `gaussian_filter`.
+
+    Returns
+    -------
+    ndarray of the input's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `gaussian_filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import image
+    >>> image.gaussian_gradient_magnitude(np.eye(3), 1).round(2)
+    array([[0.15, 0.2 , 0.13],
+           [0.2 , 0.  , 0.2 ],
+           [0.13, 0.2 , 0.15]])
+    """
+    return _of_derivatives(input, sigma, output, mode, cval, axes, kwargs, 1)
+
+
+def _of_derivatives(
+    input: Any, sigma: Any, output: Any, mode: Any, cval: Any, axes: Any, options: dict[str, Any], order: int
+) -> Array:
+    """Add second derivatives along the axes, or the squares of first ones under a root, in the type of the result."""
+    source = picture(input)
+    chosen = axes_of(axes, source.ndim)
+    dtype, target = filter_output(output, source)
+    total: Any = None
+    for place in range(len(chosen)):
+        orders = [order if other == place else 0 for other in range(len(chosen))]
+        part = gaussian_filter(source, sigma, orders, dtype, mode, cval, axes=chosen, **options)
+        if order == 1:
+            part *= part
+        total = part if total is None else np.add(total, part, out=total)
+    if total is None:
+        total = np.zeros(source.shape, dtype)
+    elif order == 1:
+        total = converted(np.sqrt(total), dtype)
+    if target is None:
+        return np.asarray(total)
+    np.copyto(target, total)
+    return target
+
+
+def _bell(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
+    """Return the weights for `correlate1d`: the Gaussian, or its derivative by Hermite's recurrence, reversed."""
+    width, derivative = real_number("sigma", sigma), integer("order", order, 0)
+    if not width >= 0:
+        wrong("sigma", "a number of at least 0", sigma)
+    places = int(real_number("truncate", truncate) * width + 0.5) if radius is None else integer("radius", radius, 0)
+    if width <= _NARROWEST and not places:
+        return np.ones(1)
+    if width == 0:
+        wrong("sigma", "a number above 0 where a radius is given", sigma)
+    if places < 0:
+        wrong("truncate", "a number of at least 0", truncate)
+    x = np.arange(-places, places + 1, dtype=np.float64)
+    bell: Array = np.exp(-0.5 * (x / width) ** 2)
+    bell /= bell.sum()
+    # The derivative of q·bell is (q' - q·x / width²)·bell.
+    factor = np.polynomial.Polynomial([1.0])
+    slope = np.polynomial.Polynomial([0.0, -1 / width**2])
+    for _ in range(derivative):
+        factor = factor.deriv() + factor * slope
+    return np.asarray((factor(x) * bell)[::-1])
