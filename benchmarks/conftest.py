@@ -16,7 +16,7 @@ from .contender import Call, Contender
 
 # A contender's idle threads may spin on the cores of the next one for a while.
 PAUSE_SECONDS = 0.03
-PACKAGES = ["fastconv", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "opencv-python-headless"]
+PACKAGES = ["fastconv", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "opencv-python-headless", "scipy"]
 MOST_THREADS = fastconv.get_num_threads()
 
 Measure = Callable[..., None]

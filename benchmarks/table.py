@@ -22,6 +22,7 @@ NAMES = {
     "openvino": "OpenVINO",
     "opencv": "OpenCV",
     "opencv-python-headless": "OpenCV",
+    "scipy": "SciPy",
     "numpy": "NumPy",
 }
 # What a user gets without asking for an algorithm, and with nothing packed or allocated again for each call.
