@@ -28,8 +28,17 @@ FC_INLINE void map(const fc_activation kind, FC_REAL alpha, FC_REAL beta, ptrdif
 FC_INLINE fc_vec gelu_slope(fc_vec x)
 {
     const fc_vec a = fc_at_most(fc_abs(x), FC_NORMAL_MOST);
-    const fc_vec density = fc_exp_scaled(fc_normal_exponent(a), a) / FC_SQRT_2PI;
-    return fc_normal(x) + fc_copy_sign(density, x);
+    const fc_vec power = fc_exp_scaled(fc_normal_exponent(a), fc_splat(1));
+    const fc_vec below = power * (fc_normal_ratio(a, fc_splat(1)) - a * FC_NORMAL_PEAK); /* of -a */
+    return fc_select(x < 0, below, 1 - below);
+}
+
+/* s + x s (1 - s), s = sigmoid(x): both s and 1 - s are one of e / (1 + e) and 1 / (1 + e) where e = exp(-|x|). */
+FC_INLINE fc_vec silu_slope(fc_vec x)
+{
+    const fc_vec e = fc_exp_scaled((fc_pair){-fc_abs(x), fc_zero()}, fc_splat(1));
+    const fc_vec larger = fc_quotient(fc_splat(1), 1 + e), smaller = e * larger;
+    return fc_select(x < 0, smaller, larger) + x * (larger * smaller);
 }
 
 /* s + x s (1 - s) v'(x), where s = sigmoid(v(x)) and gelu's tanh form is x s. */
@@ -65,10 +74,8 @@ FC_INLINE fc_vec slope(const fc_activation kind, FC_REAL alpha, FC_REAL beta, fc
         return fc_select((saved > 0) & (saved < 1), one / 6, zero);
     case FC_HARD_SWISH:
         return fc_select(saved <= -3, zero, fc_select(saved >= 3, one, saved / 3 + (FC_REAL)0.5));
-    case FC_SILU: {
-        const fc_vec s = fc_sigmoid(saved);
-        return s * (1 + saved * fc_sigmoid(-saved));
-    }
+    case FC_SILU:
+        return silu_slope(saved);
     case FC_GELU:
         return gelu_slope(saved);
     case FC_GELU_TANH:

@@ -17,6 +17,8 @@
 
 #if defined(FC_ISA_AVX512) || defined(FC_ISA_AVX2)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #define FC_PASTE_(dtype, name, isa) fc_##dtype##_##name##_##isa
@@ -70,22 +72,33 @@ FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
     return (fc_vec)((mask & (fc_mask)yes) | (~mask & (fc_mask)no));
 }
 
-/* The larger; NaN when either is NaN. A chain of maxima is shortest when b carries what came before. */
-FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b)
-{
+/* x where it is smaller (fc_lesser) or larger than the other: the other's lanes where neither is, NaN or equal zeros.
+ */
 #if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
-    fc_vec larger = _mm512_max_ps(a, b); /* b when either is NaN */
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm512_min_ps(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm512_max_ps(x, other); }
 #elif defined(FC_ISA_AVX512)
-    fc_vec larger = _mm512_max_pd(a, b);
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm512_min_pd(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm512_max_pd(x, other); }
 #elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
-    fc_vec larger = _mm256_max_ps(a, b);
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm256_min_ps(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm256_max_ps(x, other); }
 #elif defined(FC_ISA_AVX2)
-    fc_vec larger = _mm256_max_pd(a, b);
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm256_min_pd(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm256_max_pd(x, other); }
+#elif defined(__SSE2__) && FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm_min_ps(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm_max_ps(x, other); }
+#elif defined(__SSE2__)
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return _mm_min_pd(x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return _mm_max_pd(x, other); }
 #else
-    fc_vec larger = fc_select(a > b, a, b);
+FC_INLINE fc_vec fc_lesser(fc_vec x, fc_vec other) { return fc_select(x < other, x, other); }
+FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return fc_select(x > other, x, other); }
 #endif
-    return fc_select(a != a, a, larger);
-}
+
+/* The larger; NaN when either is NaN. A chain of maxima is shortest when b carries what came before. */
+FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b) { return fc_select(a != a, a, fc_greater(a, b)); }
 
 /* Lanes 0, 2, 4 … of a, then of b; fc_odd: lanes 1, 3, 5 … */
 #if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
@@ -191,6 +204,19 @@ FC_INLINE fc_vec fc_fused(fc_vec a, fc_vec b, fc_vec c) { return _mm256_fmadd_pd
 #define FC_FREE_TAILS true
 #else
 #define FC_FREE_TAILS false
+#endif
+
+/* v * 2^n of an integer n, rounded once (FC_SCALES), and 1 / v with an error of 2^-14 (FC_ESTIMATES). */
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+#define FC_SCALES
+#define FC_ESTIMATES
+FC_INLINE fc_vec fc_scale(fc_vec v, fc_vec n) { return _mm512_scalef_ps(v, n); }
+FC_INLINE fc_vec fc_estimate(fc_vec v) { return _mm512_rcp14_ps(v); }
+#elif defined(FC_ISA_AVX512)
+#define FC_SCALES
+#define FC_ESTIMATES
+FC_INLINE fc_vec fc_scale(fc_vec v, fc_vec n) { return _mm512_scalef_pd(v, n); }
+FC_INLINE fc_vec fc_estimate(fc_vec v) { return _mm512_rcp14_pd(v); }
 #endif
 
 /* The first `count` lanes (0 … FC_LANES) of p; the others are zero and not read. */

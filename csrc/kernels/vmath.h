@@ -21,6 +21,7 @@ enum { FC_MANTISSA_BITS = 23, FC_EXPONENT_BIAS = 127, FC_ERROR_BITS = 12 };
 #define FC_EXPM1_LEAST (-40.0f) /* expm1 rounds to -1 below */
 #define FC_EXPM1_MOST 88.8f
 #define FC_TANH_MOST 10.0f                           /* tanh rounds to 1 above */
+#define FC_SIGMOID_MOST 20.0f                        /* sigmoid rounds to 1 above */
 #define FC_NORMAL_FIRST_LOW (-1.265223388671875e-8f) /* what FC_NORMAL_TERMS[0] loses by rounding */
 #define FC_NORMAL_MOST 14.5f                         /* x * Phi(-x) underflows to zero above */
 #define FC_CUBIC_FIRST 1.5957691669464111f           /* 2 sqrt(2 / pi), and what it loses by rounding */
@@ -31,6 +32,9 @@ enum { FC_MANTISSA_BITS = 23, FC_EXPONENT_BIAS = 127, FC_ERROR_BITS = 12 };
 /* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2 */
 static const FC_REAL FC_EXP_TERMS[] = {5.000000061e-1f, 1.666654359e-1f, 4.166627947e-2f, 8.366603366e-3f,
                                        1.394679608e-3f};
+/* (2^f - 1) / f for |f| <= 1/2 */
+static const FC_REAL FC_EXP2_TERMS[] = {6.9314718814e-1f, 2.4022649773e-1f, 5.5503564716e-2f,
+                                        9.6182390847e-3f, 1.3391234804e-3f, 1.5403600418e-4f};
 /* (log((1 + s) / (1 - s)) - 2 s) / s^3 as a polynomial in s^2 for |s| <= 0.1716 */
 static const FC_REAL FC_LOG_TERMS[] = {6.666677741e-1f, 3.997730489e-1f, 2.988014252e-1f};
 /* Phi(-a) exp(a^2 / 2) (a + 4) as a polynomial in t = (a - 4) / (a + 4) for 0 <= a <= FC_NORMAL_MOST */
@@ -47,7 +51,7 @@ enum { FC_MANTISSA_BITS = 52, FC_EXPONENT_BIAS = 1023, FC_ERROR_BITS = 27 };
 #define FC_EXP_MOST 720.0
 #define FC_EXPM1_LEAST (-60.0)
 #define FC_EXPM1_MOST 709.9
-#define FC_TANH_MOST 20.0
+#define FC_SIGMOID_MOST 45.0
 #define FC_NORMAL_FIRST_LOW (-2.314241074e-17)
 #define FC_NORMAL_MOST 39.0
 #define FC_CUBIC_FIRST 1.5957691216057308115
@@ -74,7 +78,7 @@ static const FC_REAL FC_NORMAL_TERMS[] = {
 enum { FC_NORMAL_COUNT = sizeof FC_NORMAL_TERMS / sizeof FC_NORMAL_TERMS[0] };
 
 #define FC_LOG2_E ((FC_REAL)1.44269504088896340736)
-#define FC_SQRT_2PI ((FC_REAL)2.50662827463100050242)
+#define FC_NORMAL_PEAK ((FC_REAL)0.39894228040143267794) /* 1 / sqrt(2 pi) */
 #define FC_SELU_SCALE ((FC_REAL)1.0507009873554804934193349852946)
 #define FC_SELU_BELOW ((FC_REAL)1.7580993408473768599402175208123) /* scale * alpha */
 
@@ -88,8 +92,22 @@ FC_INLINE fc_vec fc_abs(fc_vec x) { return (fc_vec)((fc_mask)x & ~(fc_mask)fc_sp
 FC_INLINE fc_vec fc_copy_sign(fc_vec x, fc_vec sign) { return fc_select((fc_mask)fc_splat((FC_REAL)-0.0), sign, x); }
 
 /* The smaller and the larger of x and a bound; NaN stays NaN, and equal zeros stay x. */
-FC_INLINE fc_vec fc_at_most(fc_vec x, FC_REAL bound) { return fc_select(x > bound, fc_splat(bound), x); }
-FC_INLINE fc_vec fc_at_least(fc_vec x, FC_REAL bound) { return fc_select(x < bound, fc_splat(bound), x); }
+FC_INLINE fc_vec fc_at_most(fc_vec x, FC_REAL bound) { return fc_lesser(fc_splat(bound), x); }
+FC_INLINE fc_vec fc_at_least(fc_vec x, FC_REAL bound) { return fc_greater(fc_splat(bound), x); }
+
+/* a / b within an ulp, of normal b far from overflow; a division takes 16 cycles a vector, its estimate 2. */
+FC_INLINE fc_vec fc_quotient(fc_vec a, fc_vec b)
+{
+#ifdef FC_ESTIMATES
+    fc_vec estimate = fc_estimate(b);
+    if (FC_REAL_BITS == 64)
+        estimate += estimate * (1 - b * estimate);
+    fc_vec quotient = a * estimate;
+    return quotient + estimate * (a - b * quotient);
+#else
+    return a / b;
+#endif
+}
 
 FC_INLINE fc_vec fc_polynomial(fc_vec x, const FC_REAL *terms, int count)
 {
@@ -129,6 +147,11 @@ FC_INLINE fc_pair fc_exponent(fc_vec high, fc_vec low)
 
 /* ---- exponentials ------------------------------------------------------------------------------------------ */
 
+/* exp(x) as mantissa * 2^power with an integer power. */
+typedef struct {
+    fc_vec mantissa, power;
+} fc_parts;
+
 /* x = n ln 2 + r with an integer n and |r| <= ln 2 / 2. */
 FC_INLINE fc_vec fc_reduce(fc_vec x, fc_vec *n)
 {
@@ -136,53 +159,78 @@ FC_INLINE fc_vec fc_reduce(fc_vec x, fc_vec *n)
     return (x - *n * FC_LN2_HIGH) - *n * FC_LN2_LOW;
 }
 
-/* 2^n of an integer n in the range of normal exponents. */
-FC_INLINE fc_vec fc_power_of_two(fc_vec n)
+/* exp(r) - 1 of |r| <= ln 2 / 2 */
+FC_INLINE fc_vec fc_exp_near(fc_vec r) { return r + r * (r * FC_POLYNOMIAL(r, FC_EXP_TERMS)); }
+
+/* Of FC_EXP_LEAST <= x.high <= FC_EXP_MOST or so; x.low is an ulp of x.high. */
+FC_INLINE fc_parts fc_exp_parts(fc_pair x)
 {
-    fc_mask integer = (fc_mask)(n + FC_ROUNDER) - (fc_mask)fc_splat(FC_ROUNDER);
-    return (fc_vec)((integer + FC_EXPONENT_BIAS) << FC_MANTISSA_BITS);
+    fc_vec n, r = fc_reduce(x.high, &n) + x.low;
+    return (fc_parts){fc_exp_near(r) + 1, n};
 }
 
-/* factor * exp(x.high + x.low), rounded into the subnormals once; |factor| <= 110, |x.low| an ulp of x.high. */
+/* 2^n of an integer n, given as the integer that its lanes hold, in the range of normal exponents. */
+FC_INLINE fc_vec fc_power_of_two(fc_mask n) { return (fc_vec)((n + FC_EXPONENT_BIAS) << FC_MANTISSA_BITS); }
+
+FC_INLINE fc_mask fc_integer(fc_vec n) { return (fc_mask)(n + FC_ROUNDER) - (fc_mask)fc_splat(FC_ROUNDER); }
+
+/* v * 2^n of an integer |n| below twice the largest exponent, rounded into the subnormals once. */
+FC_INLINE fc_vec fc_scaled(fc_vec v, fc_vec n)
+{
+#ifdef FC_SCALES
+    return fc_scale(v, n);
+#else
+    fc_mask whole = fc_integer(n), half = whole >> 1;
+    return v * fc_power_of_two(half) * fc_power_of_two(whole - half);
+#endif
+}
+
+/* x within the arguments for which exp, also times a factor of 110, neither underflows to zero nor overflows. */
+FC_INLINE fc_vec fc_exp_range(fc_vec x, FC_REAL most) { return fc_at_most(fc_at_least(x, FC_EXP_LEAST), most); }
+
+/* factor * exp(x.high + x.low), rounded once; |factor| <= 110, |x.low| an ulp of x.high. */
 FC_INLINE fc_vec fc_exp_scaled(fc_pair x, fc_vec factor)
 {
-    fc_vec n, r = fc_reduce(fc_at_most(fc_at_least(x.high, FC_EXP_LEAST), FC_EXP_MOST), &n) + x.low;
-    fc_vec near = r + r * r * FC_POLYNOMIAL(r, FC_EXP_TERMS);
-    fc_vec half = (n * (FC_REAL)0.5 + FC_ROUNDER) - FC_ROUNDER;
-    return (factor + factor * near) * fc_power_of_two(half) * fc_power_of_two(n - half);
+    fc_parts e = fc_exp_parts((fc_pair){fc_exp_range(x.high, FC_EXP_MOST), x.low});
+    return fc_scaled(factor * e.mantissa, e.power);
 }
 
 FC_INLINE fc_vec fc_exp(fc_vec x) { return fc_exp_scaled((fc_pair){x, fc_zero()}, fc_splat(1)); }
 
+/* exp(x) - 1 of x <= 0 */
 FC_INLINE fc_vec fc_expm1(fc_vec x)
 {
-    fc_vec n, r = fc_reduce(fc_at_most(fc_at_least(x, FC_EXPM1_LEAST), FC_EXPM1_MOST), &n);
-    fc_vec near = r + r * (r * FC_POLYNOMIAL(r, FC_EXP_TERMS));
-    fc_vec half = fc_power_of_two(n - 1); /* 2^n / 2: n may be one more than the largest exponent */
-    fc_vec far = 2 * (half * near + (half - (FC_REAL)0.5));
-    return fc_copy_sign(fc_select(n == 0, near, far), x);
+    fc_vec n, r = fc_reduce(fc_at_least(x, FC_EXPM1_LEAST), &n), scale = fc_power_of_two(fc_integer(n));
+    return fc_copy_sign(scale * fc_exp_near(r) + (scale - 1), x);
 }
 
+/* (t - 1) / (t + 1) of t = exp(-2 |x|). In float32 t = 2^n 2^f without an exact reduction: what f lacks matters to t
+ * alone, where |x| is large and t small. */
 FC_INLINE fc_vec fc_tanh(fc_vec x)
 {
-    fc_vec twice = fc_expm1(2 * fc_at_most(fc_abs(x), FC_TANH_MOST));
-    return fc_copy_sign(twice / (twice + 2), x);
+#if FC_REAL_BITS == 32
+    fc_vec a = fc_at_most(fc_abs(x), FC_TANH_MOST), to_power = fc_splat(-2 * FC_LOG2_E);
+    fc_vec shifted = a * to_power + FC_ROUNDER, f = a * to_power - (shifted - FC_ROUNDER);
+    fc_vec scale = (fc_vec)(((fc_mask)shifted << FC_MANTISSA_BITS) + (fc_mask)fc_splat(1)), part = scale * f;
+    fc_vec terms = FC_POLYNOMIAL(f, FC_EXP2_TERMS);
+    fc_vec y = fc_quotient(part * terms + (scale - 1), part * terms + (scale + 1));
+#else
+    fc_vec less = fc_expm1(-2 * fc_abs(x)), y = fc_quotient(less, less + 2);
+#endif
+    return fc_copy_sign(y, x);
 }
 
-/* 1 / (1 + exp(-x)), from exp(-|x|) so that neither tail overflows or loses digits. */
-FC_INLINE fc_vec fc_sigmoid(fc_vec x)
-{
-    fc_vec e = fc_exp(-fc_abs(x));
-    return fc_select(x < 0, e, fc_splat(1)) / (1 + e);
-}
-
-/* factor * sigmoid(x.high + x.low) with the product rounded once; |factor| <= 110. */
+/* factor * sigmoid(x.high + x.low) = factor * e / (1 + e) with the product rounded once; |factor| <= 110. */
 FC_INLINE fc_vec fc_sigmoid_scaled(fc_pair x, fc_vec factor)
 {
-    fc_mask negative = x.high < 0;
-    fc_pair minus = {-fc_abs(x.high), fc_select(negative, x.low, -x.low)};
-    fc_vec e = fc_exp_scaled(minus, fc_splat(1));
-    return fc_select(negative, fc_exp_scaled(minus, factor), factor) / (1 + e);
+    fc_parts e = fc_exp_parts((fc_pair){fc_exp_range(x.high, FC_SIGMOID_MOST), x.low});
+    return fc_quotient(fc_scaled(factor * e.mantissa, e.power), 1 + fc_scaled(e.mantissa, e.power));
+}
+
+FC_INLINE fc_vec fc_sigmoid(fc_vec x)
+{
+    fc_vec e = fc_exp_scaled((fc_pair){fc_at_most(x, FC_SIGMOID_MOST), fc_zero()}, fc_splat(1));
+    return fc_quotient(e, 1 + e);
 }
 
 /* ---- logarithm --------------------------------------------------------------------------------------------- */
@@ -196,8 +244,8 @@ FC_INLINE fc_vec fc_log1p(fc_vec x)
     fc_bits shift = exponent - FC_EXPONENT_BIAS;
     fc_vec k = (fc_vec)(shift + (fc_bits)fc_splat(FC_ROUNDER)) - FC_ROUNDER;
     fc_vec f = fc_select(k == 0, x, (fc_vec)(bits - (shift << FC_MANTISSA_BITS)) - 1);
-    fc_vec lost = fc_select(k == 0, fc_zero(), u.low / u.high);
-    fc_vec s = f / (2 + f), z = s * s, half = f * f * (FC_REAL)0.5;
+    fc_vec lost = fc_select(k == 0, fc_zero(), fc_quotient(u.low, u.high));
+    fc_vec s = fc_quotient(f, 2 + f), z = s * s, half = f * f * (FC_REAL)0.5;
     fc_vec log = half - s * (half + z * FC_POLYNOMIAL(z, FC_LOG_TERMS));
     return k * FC_LN2_HIGH - ((log - (k * FC_LN2_LOW + lost)) - f);
 }
@@ -211,48 +259,40 @@ FC_INLINE fc_pair fc_normal_exponent(fc_vec a)
     return (fc_pair){sum * (FC_REAL)-0.5, (low - (sum - high)) * (FC_REAL)-0.5};
 }
 
-/* Phi(-a) exp(a^2 / 2), the normal distribution's tail without its exponential, of 0 <= a <= FC_NORMAL_MOST.
+/* factor * Phi(-a) exp(a^2 / 2), the normal distribution's tail without its exponential, of 0 <= a <= FC_NORMAL_MOST.
  * scale = 1 / (a + 4) and the polynomial's last step are carried as pairs, or their roundings would add up to 3 ulp. */
-FC_INLINE fc_vec fc_normal_ratio(fc_vec a)
+FC_INLINE fc_vec fc_normal_ratio(fc_vec a, fc_vec factor)
 {
     fc_pair sum = fc_sum_pair(a, fc_splat(4));
-    fc_vec scale = 1 / sum.high;
+    fc_vec scale = fc_quotient(fc_splat(1), sum.high);
     fc_pair one = fc_product_pair(sum.high, scale);
     fc_vec scale_low = scale * ((1 - one.high) - one.low - sum.low * scale);
     fc_vec t = (2 * a * scale - 1) + 2 * a * scale_low;
     fc_pair rest = fc_product_pair(t, fc_polynomial(t, FC_NORMAL_TERMS + 1, FC_NORMAL_COUNT - 1));
     fc_vec high = rest.high + FC_NORMAL_TERMS[0], low = rest.high - (high - FC_NORMAL_TERMS[0]);
     fc_pair ratio = fc_product_pair(high, scale);
-    return ratio.high + (ratio.low + (high * scale_low + (low + (rest.low + FC_NORMAL_FIRST_LOW)) * scale));
-}
-
-/* Phi(x) */
-FC_INLINE fc_vec fc_normal(fc_vec x)
-{
-    fc_vec a = fc_at_most(fc_abs(x), FC_NORMAL_MOST);
-    fc_vec tail = fc_exp_scaled(fc_normal_exponent(a), fc_normal_ratio(a));
-    return fc_select(x < 0, tail, 1 - tail);
+    fc_vec more = ratio.low + (high * scale_low + (low + (rest.low + FC_NORMAL_FIRST_LOW)) * scale);
+    return factor * (ratio.high + more);
 }
 
 /* ---- activations ------------------------------------------------------------------------------------------- */
 
 FC_INLINE fc_vec fc_hard_sigmoid(fc_vec x) { return fc_at_most(fc_at_least(x + 3, 0), 6) / 6; }
 
-/* x sigmoid(x); far below, where the result is zero, x * 0 keeps an infinity from passing as a number. */
+/* x sigmoid(x); x * 0 keeps an infinity from passing as a number where the result is zero. */
 FC_INLINE fc_vec fc_silu(fc_vec x)
 {
-    fc_vec within = fc_at_least(x, FC_EXP_LEAST);
-    fc_vec y = fc_sigmoid_scaled((fc_pair){within, fc_zero()}, within);
-    return fc_select(x < FC_EXP_LEAST, x * 0, y);
+    fc_vec within = fc_exp_range(x, FC_SIGMOID_MOST);
+    fc_vec y = fc_sigmoid_scaled((fc_pair){within, fc_zero()}, within) + fc_at_most(x, 0) * 0;
+    return fc_copy_sign(fc_select(x > FC_SIGMOID_MOST, x, y), x);
 }
 
+/* x Phi(x) = max(x, 0) - |x| Phi(-|x|) */
 FC_INLINE fc_vec fc_gelu(fc_vec x)
 {
-    fc_vec a = fc_at_most(fc_abs(x), FC_NORMAL_MOST), ratio = fc_normal_ratio(a);
-    fc_pair exponent = fc_normal_exponent(a);
-    fc_vec below = fc_exp_scaled(exponent, -a * ratio);
-    fc_vec above = x * (1 - fc_exp_scaled(exponent, ratio));
-    return fc_select(x < 0, fc_select(x < -FC_NORMAL_MOST, x * 0, below), above);
+    fc_vec a = fc_at_most(fc_abs(x), FC_NORMAL_MOST),
+           tail = fc_exp_scaled(fc_normal_exponent(a), fc_normal_ratio(a, a));
+    return (fc_at_least(x, 0) + fc_at_most(x, 0) * 0) - tail;
 }
 
 /* 2 sqrt(2 / pi) (x + 0.044715 x^3), the argument of gelu's tanh form, of |x| <= FC_CUBIC_MOST. */
@@ -270,7 +310,7 @@ FC_INLINE fc_vec fc_gelu_tanh(fc_vec x)
 {
     fc_vec within = fc_at_most(fc_at_least(x, -FC_CUBIC_MOST), FC_CUBIC_MOST);
     fc_vec y = fc_sigmoid_scaled(fc_gelu_cubic(within), within);
-    return fc_select(x < -FC_CUBIC_MOST, x * 0, fc_select(x > FC_CUBIC_MOST, x, y));
+    return fc_copy_sign(fc_select(x < -FC_CUBIC_MOST, x * 0, fc_select(x > FC_CUBIC_MOST, x, y)), x);
 }
 
 /* log(1 + exp(beta x)) / beta, and x itself where beta x exceeds the threshold. */
@@ -296,9 +336,9 @@ FC_INLINE fc_vec fc_activate(fc_activation kind, FC_REAL alpha, FC_REAL beta, fc
     case FC_LEAKY_RELU:
         return fc_select(x > 0, x, x * alpha);
     case FC_ELU:
-        return fc_select(x > 0, x, alpha * fc_expm1(x));
+        return fc_select(x > 0, x, alpha * fc_expm1(fc_at_most(x, 0)));
     case FC_SELU:
-        return fc_select(x > 0, x * FC_SELU_SCALE, fc_expm1(x) * FC_SELU_BELOW);
+        return fc_select(x > 0, x * FC_SELU_SCALE, fc_expm1(fc_at_most(x, 0)) * FC_SELU_BELOW);
     case FC_TANH:
         return fc_tanh(x);
     case FC_SIGMOID:
