@@ -11,8 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import runtime
-
-from .contender import Call, Contender
+from fastconv.bench.contender import Call, Contender
 
 # A contender's idle threads may spin on the cores of the next one for a while.
 PAUSE_SECONDS = 0.03

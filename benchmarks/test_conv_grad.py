@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from fastconv import grad
-
-from . import exact, peers
-from .contender import (
+from fastconv.bench import exact, peers
+from fastconv.bench.contender import (
     Array,
     Call,
     Contender,
@@ -20,7 +19,7 @@ from .contender import (
     weight_from_layout,
     weight_to_layout,
 )
-from .layers import TRAINED, Layer
+from fastconv.bench.layers import TRAINED, Layer
 
 
 @lru_cache(1)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from fastconv import models, optimizers
-
-from . import exact, lenet, peers
-from .contender import Array, Call, Contender, to_layout
+from fastconv.bench import exact, lenet, peers
+from fastconv.bench.contender import Array, Call, Contender, to_layout
 
 PREDICTED = (1, 64, 1024)
 TRAINED = (32, 128)

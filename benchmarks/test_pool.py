@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from fastconv import functional
-
-from . import exact, peers
-from .contender import Array, Call, Contender, from_layout, to_layout
-from .layers import POOLS, Pool
+from fastconv.bench import exact, peers
+from fastconv.bench.contender import Array, Call, Contender, from_layout, to_layout
+from fastconv.bench.layers import POOLS, Pool
 
 
 @lru_cache(1)

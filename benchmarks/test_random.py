@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from .contender import Contender
-from .layers import Layer
-from .random_layers import random_layers
-from .test_conv import contenders, right
+from fastconv.bench.contender import Contender
+from fastconv.bench.conv import contenders, right
+from fastconv.bench.layers import Layer
+from fastconv.bench.random_layers import random_layers
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -64,6 +64,8 @@ def copy_rate() -> float:
 class Roofline:
     """The least time that so much work can take: arithmetic at the peak, or memory at the speed of a copy.
 
+    What fits in the second-level cache may stay there, and is not held to memory's speed.
+
     Parameters
     ----------
     flops : float
@@ -71,20 +73,20 @@ class Roofline:
     bytes_moved : float
         What must be read or written once.
     double_precision : bool
-    isa : int
-        The engine's number of the instruction set.
+    isa : int, optional
+        The engine's number of the instruction set; that of here and now by default.
 
     Examples
     --------
-    >>> from fastconv import _core
-    >>> roof = Roofline(1e9, 1e6, False, _core.get_isa())
+    >>> roof = Roofline(1e9, 1e6, False)
     >>> roof.bound, roof.seconds > 0
     ('arithmetic', True)
     """
 
-    def __init__(self, flops: float, bytes_moved: float, double_precision: bool, isa: int) -> None:
-        self.peak = peak_rate(double_precision, isa)
+    def __init__(self, flops: float, bytes_moved: float, double_precision: bool, isa: int | None = None) -> None:
+        self.peak = peak_rate(double_precision, _core.get_isa() if isa is None else isa)
         self.copy = 2 * copy_rate()
-        arithmetic, memory = flops / self.peak, bytes_moved / self.copy
+        arithmetic = flops / self.peak
+        memory = bytes_moved / self.copy if bytes_moved > _core.l2_bytes() else 0.0
         self.bound = "arithmetic" if arithmetic >= memory else "memory"
         self.seconds = max(arithmetic, memory)

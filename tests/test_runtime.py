@@ -292,8 +292,8 @@ def test_the_machine_is_measured():
         single = _machine.peak_rate(False, _core.ISAS[name])
         assert 1e8 < _machine.peak_rate(True, _core.ISAS[name]) < 1e13
         assert 1e8 < single < 1e13
-    memory = _machine.Roofline(1.0, 1e9, False, _core.get_isa())
+    memory = _machine.Roofline(1.0, 1e9, False)
     assert memory.bound == "memory"
     assert memory.seconds == pytest.approx(1e9 / memory.copy)
-    assert _machine.Roofline(1e9, 1.0, False, _core.get_isa()).bound == "arithmetic"
+    assert _machine.Roofline(1e9, 1.0, False).bound == "arithmetic"
     assert 1 << 18 <= _core.l2_bytes() <= 1 << 22

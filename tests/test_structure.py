@@ -109,7 +109,7 @@ ROWS = [
         "runtime",
     },
     KERAS_FACE | {"_registry"},
-    {"__main__", "cli", "pictures"},
+    {"__main__", "bench", "cli", "pictures"},
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 

@@ -68,6 +68,10 @@ def _run(options: argparse.Namespace) -> None:
         from fastconv.cli.predict import predict
 
         predict(options)
+    elif options.command == "bench":
+        from fastconv.cli.bench import bench
+
+        bench(options)
     else:
         from fastconv.cli.info import info
 
@@ -87,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_train(commands.add_parser("train", help="train LeNet-5, save it and draw what it learned"))
     _add_predict(commands.add_parser("predict", help="read the digit in each picture"))
+    _add_bench(commands.add_parser("bench", help="time convolutions here, beside the peers that are installed"))
     commands.add_parser("info", help="show version, instruction sets, threads and NumPy")
     return parser
 
@@ -124,6 +129,18 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", default=f"{DEFAULT_OUTPUT}/{MODEL_FILE}",
         help="the model that 'fastconv train' saved (default %(default)s)")  # fmt: skip
     add("--threads", metavar="N", type=_whole(1, MOST_THREADS), default=None, help="default: every processor core")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--threads", metavar="N", type=_whole(1, MOST_THREADS), nargs="+", default=[1],
+        help="numbers of threads, one table each (default 1)")  # fmt: skip
+    add("--only", metavar="WORD,…", default=None, help="layers whose name holds one of the words")
+    add("--random", metavar="N", type=_whole(0, 1000), default=0, help="random layers besides (default 0)")
+    add("--rounds", metavar="N", type=_whole(1, 1000), default=5, help="turns of each contender (default 5)")
+    add("--alone", action="store_true", help="without the peers")
+    add("--output", metavar="DIR", default="fastconv-bench", help="folder for the results (default %(default)s)")
+    add("--no-pictures", action="store_true", help="draw nothing, which needs no matplotlib")
 
 
 class _whole:  # noqa: N801 - argparse prints its name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layers import Layer
+from fastconv.bench.layers import Layer
 
 COUNT, SEED = 100, 2026
 MOST_FLOPS, LEAST_FLOPS = 1.5e9, 1e6

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .exact import Array, generator
+from fastconv.bench.exact import Array, generator
 
 SHAPES = [(5, 5, 1, 6), (5, 5, 6, 16), (5, 5, 16, 120), (120, 84), (84, 10)]
 EXTENTS = [28, 10, 1, 1, 1]
@@ -35,11 +35,13 @@ def windows(x: Array) -> Array:
 
 def halved(x: Array) -> Array:
     n, h, w, c = x.shape
-    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+    mean: Array = x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+    return mean
 
 
 def conv_tanh(x: Array, w: Array, b: Array) -> Array:
-    return np.tanh(np.einsum("nhwcij,ijck->nhwk", windows(x), w, optimize=True) + b)
+    result: Array = np.tanh(np.einsum("nhwcij,ijck->nhwk", windows(x), w, optimize=True) + b)
+    return result
 
 
 def conv_backward(x: Array, y: Array, w: Array, g: Array) -> tuple[Array, Array, Array]:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from .layers import Layer, Pool
+from fastconv.bench.layers import Layer, Pool
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 96

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .contender import Array, Call, installed, to_layout
-from .layers import Layer
+from fastconv.bench.contender import Array, Call, installed, to_layout
+from fastconv.bench.layers import Layer
 
 TORCH = installed("torch")
 ONNXRUNTIME = installed("onnx", "onnxruntime")
