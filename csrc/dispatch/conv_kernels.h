@@ -68,6 +68,23 @@ typedef struct {
 } fc_panel;
 typedef void fc_copy_panel_fn(const fc_panel *);
 
+enum { FC_FILTER_ROWS = 4 };
+
+/* Rows of outputs of a filter of one channel: dst[r * dst_pitch + j] = activation(bias + residual + sum over kernel rows
+ * k and taps t of weights[k][t] * src[k + r][j + t]) for r < rows <= FC_FILTER_ROWS and j < columns. */
+typedef struct {
+    const void *const *src; /* kernel_rows + rows - 1 rows of columns + taps - 1 elements */
+    int rows;
+    ptrdiff_t columns, kernel_rows, taps;
+    ptrdiff_t parts; /* of the kernel's rows, each of at least `rows` of them, that make partial sums */
+    const void *weights;
+    const void *bias, *residual; /* bias: one element; residual: addressed as dst; either may be NULL */
+    void *dst;
+    ptrdiff_t dst_pitch;
+    const fc_epilogue *epilogue;
+} fc_filter;
+typedef void fc_filter_fn(const fc_filter *);
+
 /* dst[p][c] = src[c][p * src_step] for c < channels and p < pixels. */
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
@@ -148,6 +165,7 @@ struct fc_conv_kernels {
     fc_store_plane_fn *store_plane;
     fc_copy_rectangle_fn *copy_rectangle;
     fc_copy_panel_fn *copy_panel;
+    fc_filter_fn *filter;
     fc_copy_stretches_fn *copy_stretches;
     fc_transpose_fn *transpose;
     fc_gather_fn *gather;

@@ -194,6 +194,7 @@ static void pack(const fc_pack_tile *s)
 
 fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
+fc_filter_fn FC_NAME(conv_filter);
 fc_depthwise_fn FC_NAME(conv_depthwise);
 fc_store_columns_fn FC_NAME(store_columns);
 
@@ -202,6 +203,7 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .store_plane = store_plane,
     .copy_rectangle = FC_NAME(copy_rectangle),
     .copy_panel = FC_NAME(copy_panel),
+    .filter = FC_NAME(conv_filter),
     .copy_stretches = copy_stretches,
     .transpose = transpose,
     .gather = FC_NAME(gather),

@@ -63,12 +63,19 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
 /* Family loops: a thread's whole share of a run, and the plans that size them. */
 void fc_conv_channel(const void *call, int thread, int threads);
 void fc_conv_plane(const void *call, int thread, int threads);
+void fc_conv_filter(const void *call, int thread, int threads);
 void fc_conv_depthwise(const void *call, int thread, int threads);
 fc_status fc_plan_channel(fc_conv_plan *plan);
 fc_status fc_plan_plane(fc_conv_plan *plan);
+fc_status fc_plan_filter(fc_conv_plan *plan);
 fc_status fc_plan_depthwise(fc_conv_plan *plan);
 fc_status fc_plan_weight_grad(fc_conv_plan *plan);
 fc_status fc_plan_depthwise_grad(fc_conv_plan *plan);
+
+/* Whether the loops of filters serve a descriptor, and their own form of packed weights. */
+bool fc_filter_serves(const fc_conv_desc *desc);
+void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
+                    void *packed);
 
 /* Members of a buffer, carved off one after the other, each 64-byte aligned. Without a base only `used` counts, which
  * is how a plan learns the size; false `fits` says that it overflowed. */
