@@ -35,6 +35,10 @@ typedef enum { FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD } fc_algorithm;
 /* FC_ONCE: weights are packed for a single run, so that packing counts; FC_MANY: they are packed once for many. */
 typedef enum { FC_MANY, FC_ONCE } fc_reuse;
 
+/* FC_HIGH: algorithms that transform their input are allowed; FC_HIGHEST: every output is the sum of its own products.
+ * An algorithm that is asked for by name wins over it. */
+typedef enum { FC_HIGH, FC_HIGHEST } fc_precision;
+
 /* Activations y = f(x). `alpha` and `beta` are the parameters named beside each; others ignore them.
  * "from y" and "from x" say which of the two fc_activation_grad expects as `saved`. */
 typedef enum {
@@ -81,6 +85,7 @@ typedef struct {
     fc_direction direction;
     fc_algorithm algorithm;
     fc_reuse reuse;
+    fc_precision precision;
     fc_activation activation; /* of what a run writes, forward or backward-input */
     double alpha, beta;       /* the activation's parameters */
     ptrdiff_t ic, oc, groups;
@@ -89,7 +94,13 @@ typedef struct {
     ptrdiff_t dst[FC_SPATIAL]; /* filled in by fc_conv_extents and fc_conv_plan_make */
 } fc_conv_desc;
 
-typedef enum { FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD } fc_family;
+typedef enum {
+    FC_FAMILY_CHANNEL,
+    FC_FAMILY_PLANE,
+    FC_FAMILY_DEPTHWISE,
+    FC_FAMILY_WEIGHT_GRAD,
+    FC_FAMILY_FILTER
+} fc_family;
 
 /* Where a plane's register tile reads its products: in a band of rows that all taps share, in one with a copy for each
  * column of the kernel, or in panels that hold them in the tile's order. */

@@ -23,13 +23,15 @@ cdef extern from "fastconv.h" nogil:
         FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD
     ctypedef enum fc_reuse:
         FC_MANY, FC_ONCE
+    ctypedef enum fc_precision:
+        FC_HIGH, FC_HIGHEST
     ctypedef enum fc_activation:
         FC_IDENTITY, FC_RELU, FC_RELU6, FC_LEAKY_RELU, FC_ELU, FC_SELU, FC_TANH, FC_SIGMOID, FC_HARD_SIGMOID
         FC_HARD_SWISH, FC_SILU, FC_GELU, FC_GELU_TANH, FC_SOFTPLUS, FC_EXP
     ctypedef enum fc_direction:
         FC_FORWARD, FC_BACKWARD_INPUT, FC_BACKWARD_WEIGHT
     ctypedef enum fc_family:
-        FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD
+        FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD, FC_FAMILY_FILTER
     ctypedef enum fc_pool_kind:
         FC_POOL_MAX, FC_POOL_AVERAGE
 
@@ -48,6 +50,7 @@ cdef extern from "fastconv.h" nogil:
         fc_direction direction
         fc_algorithm algorithm
         fc_reuse reuse
+        fc_precision precision
         fc_activation activation
         double alpha, beta
         ptrdiff_t ic, oc, groups

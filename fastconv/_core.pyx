@@ -46,7 +46,7 @@ ALGORITHMS = {
 }
 FAMILIES = {
     <int> FC_FAMILY_CHANNEL: "channel", <int> FC_FAMILY_PLANE: "plane", <int> FC_FAMILY_DEPTHWISE: "depthwise",
-    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient",
+    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient", <int> FC_FAMILY_FILTER: "filter",
 }
 ACTIVATIONS = {
     "linear": <int> FC_IDENTITY, "relu": <int> FC_RELU, "relu6": <int> FC_RELU6, "leaky_relu": <int> FC_LEAKY_RELU,
@@ -424,6 +424,7 @@ cdef class ConvPlan:
         desc.direction = <fc_direction> direction
         desc.algorithm = <fc_algorithm> algorithm
         desc.reuse = <fc_reuse> reuse
+        desc.precision = FC_HIGH
         desc.activation = <fc_activation> activation
         desc.alpha = alpha
         desc.beta = beta

@@ -19,6 +19,7 @@ __all__ = ["Conv2dPlan", "plan_conv2d"]
 REASONS = {
     "channel": "vectors run along output channels, a pixel's value is broadcast: for many channels",
     "plane": "vectors run along pixels, a weight is broadcast: for few channels and for NCHW",
+    "filter": "vectors run along pixels, of several rows of outputs that share their input: for one channel",
     "depthwise": "every channel has filters of its own: groups == channels",
 }
 

@@ -70,8 +70,8 @@ typedef void fc_copy_panel_fn(const fc_panel *);
 
 enum { FC_FILTER_ROWS = 4 };
 
-/* Rows of outputs of a filter of one channel: dst[r * dst_pitch + j] = activation(bias + residual + sum over kernel rows
- * k and taps t of weights[k][t] * src[k + r][j + t]) for r < rows <= FC_FILTER_ROWS and j < columns. */
+/* Rows of outputs of a filter of one channel: dst[r * dst_pitch + j] = activation(bias + residual + sum over kernel
+ * rows k and taps t of weights[k][t] * src[k + r][j + t]) for r < rows <= FC_FILTER_ROWS and j < columns. */
 typedef struct {
     const void *const *src; /* kernel_rows + rows - 1 rows of columns + taps - 1 elements */
     int rows;
@@ -166,6 +166,7 @@ struct fc_conv_kernels {
     fc_copy_rectangle_fn *copy_rectangle;
     fc_copy_panel_fn *copy_panel;
     fc_filter_fn *filter;
+    int filter_vectors; /* of one tile of it */
     fc_copy_stretches_fn *copy_stretches;
     fc_transpose_fn *transpose;
     fc_gather_fn *gather;

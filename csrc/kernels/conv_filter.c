@@ -1,24 +1,15 @@
 /* Filters of one channel: each loaded pixel serves several rows of outputs. */
 #include "dispatch/conv_kernels.h"
-#include "simd.h"
+#include "tiles.h"
 #include "vmath.h"
 
-#define FC_UNROLL _Pragma("GCC unroll 8")
-
-/* Vectors of a tile: FC_FILTER_ROWS x VECTORS sums, VECTORS pixels and one weight fit the registers. */
-#if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
-enum { VECTORS = 4 };
-#else
-enum { VECTORS = 2 };
-#endif
-
-/* sum[r] += weights[t] * src[t …] for the rows lo <= r < hi of a tile and the taps t of one row of the kernel, which for
- * row r is `weights` less r rows. With `lanes` below a vector's, nothing past them is read. */
-FC_INLINE void add_row(const int lo, const int hi, const int vectors, fc_vec sum[FC_FILTER_ROWS][VECTORS],
+/* sum[r] += weights[t] * src[t …] for the rows lo <= r < hi of a tile and the taps t of one row of the kernel, which
+ * for row r is `weights` less r rows. With `lanes` below a vector's, nothing past them is read. */
+FC_INLINE void add_row(const int lo, const int hi, const int vectors, fc_vec sum[FC_FILTER_ROWS][FC_FILTER_VECTORS],
                        const FC_REAL *src, ptrdiff_t taps, const FC_REAL *weights, int lanes)
 {
     for (ptrdiff_t t = 0; t < taps; t++) {
-        fc_vec x[VECTORS];
+        fc_vec x[FC_FILTER_VECTORS];
         FC_UNROLL for (int v = 0; v < vectors; v++)
             x[v] = vectors > 1 ? fc_load(src + t + v * FC_LANES) : fc_load_lanes(src + t, lanes);
         FC_UNROLL for (int r = lo; r < hi; r++) {
@@ -31,7 +22,7 @@ FC_INLINE void add_row(const int lo, const int hi, const int vectors, fc_vec sum
 
 /* The products of `count` kernel rows from `first` on: input row i meets output row r with kernel row i - r. */
 FC_INLINE void add_rows(const int rows, const int vectors, const fc_filter *s, ptrdiff_t column, ptrdiff_t first,
-                        ptrdiff_t count, fc_vec sum[FC_FILTER_ROWS][VECTORS], int lanes)
+                        ptrdiff_t count, fc_vec sum[FC_FILTER_ROWS][FC_FILTER_VECTORS], int lanes)
 {
     const FC_REAL *weights = (const FC_REAL *)s->weights + first * s->taps;
     const void *const *src = s->src + first;
@@ -48,7 +39,7 @@ FC_INLINE void add_rows(const int rows, const int vectors, const fc_filter *s, p
 
 FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdiff_t column, int lanes)
 {
-    fc_vec sum[FC_FILTER_ROWS][VECTORS], total[FC_FILTER_ROWS][VECTORS];
+    fc_vec sum[FC_FILTER_ROWS][FC_FILTER_VECTORS], total[FC_FILTER_ROWS][FC_FILTER_VECTORS];
     const fc_vec bias = fc_splat(s->bias ? *(const FC_REAL *)s->bias : (FC_REAL)-0.0);
     for (ptrdiff_t part = 0; part < s->parts; part++) {
         const ptrdiff_t first = s->kernel_rows * part / s->parts, end = s->kernel_rows * (part + 1) / s->parts;
@@ -69,8 +60,8 @@ FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdi
             if (s->residual)
                 value += fc_load_lanes((const FC_REAL *)s->residual + at, lanes);
             if (s->epilogue->activation != FC_IDENTITY)
-                value = fc_activate(s->epilogue->activation, (FC_REAL)s->epilogue->alpha,
-                                    (FC_REAL)s->epilogue->beta, value);
+                value = fc_activate(s->epilogue->activation, (FC_REAL)s->epilogue->alpha, (FC_REAL)s->epilogue->beta,
+                                    value);
             fc_store_lanes((FC_REAL *)s->dst + at, value, lanes);
         }
 }
@@ -78,8 +69,8 @@ FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdi
 FC_INLINE void filter(const int rows, const fc_filter *s)
 {
     ptrdiff_t column = 0;
-    for (; column + VECTORS * FC_LANES <= s->columns; column += VECTORS * FC_LANES)
-        tile(rows, VECTORS, s, column, FC_LANES);
+    for (; column + FC_FILTER_VECTORS * FC_LANES <= s->columns; column += FC_FILTER_VECTORS * FC_LANES)
+        tile(rows, FC_FILTER_VECTORS, s, column, FC_LANES);
     for (; column < s->columns; column += FC_LANES)
         tile(rows, 1, s, column, fc_lanes_left(s->columns, column));
 }

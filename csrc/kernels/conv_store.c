@@ -1,6 +1,6 @@
 /* What carries finished accumulators to the result: bias, residual and activation on the way. */
 #include "dispatch/conv_kernels.h"
-#include "simd.h"
+#include "tiles.h"
 #include "vmath.h"
 
 FC_INLINE fc_vec finish(const fc_epilogue *epilogue, fc_vec value)
@@ -204,6 +204,7 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .copy_rectangle = FC_NAME(copy_rectangle),
     .copy_panel = FC_NAME(copy_panel),
     .filter = FC_NAME(conv_filter),
+    .filter_vectors = FC_FILTER_VECTORS,
     .copy_stretches = copy_stretches,
     .transpose = transpose,
     .gather = FC_NAME(gather),

@@ -39,6 +39,13 @@
 #define FC_TILES(X) FC_ROWS_8(X, 1) FC_ROWS_4(X, 2) FC_ROWS_3(X, 3) FC_ROWS_2(X, 4) FC_ROWS_1(X, 8)
 #endif
 
+/* Vectors of a filter's tile: FC_FILTER_ROWS x vectors sums, as many pixels and one weight fit the registers. */
+#if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
+enum { FC_FILTER_VECTORS = 4 };
+#else
+enum { FC_FILTER_VECTORS = 2 };
+#endif
+
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
 /* Registers hold the sums in any order that the compiler likes; acc is where they become rows of memory. */

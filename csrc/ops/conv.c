@@ -58,6 +58,12 @@ static ptrdiff_t positions(const fc_conv_desc *desc)
     return extent[0] * extent[1] * extent[2];
 }
 
+/* An image of one channel, going in and coming out, lies the same way in both layouts. */
+static bool channels_first(const fc_conv_desc *desc)
+{
+    return desc->layout == FC_CHANNELS_FIRST || (desc->ic == 1 && desc->oc == 1);
+}
+
 /* im2col pays where direct cannot fill its vectors or its sums: channels-last with few input channels (a tap brings
  * only a few products between two reloads of the pointers), channels-first with planes of few pixels. */
 static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
@@ -65,7 +71,7 @@ static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
     const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
     if (fc_is_depthwise(desc) || taps == 1)
         return FC_DIRECT;
-    if (desc->layout == FC_CHANNELS_LAST)
+    if (!channels_first(desc))
         return channels.ic < 8 ? FC_IM2COL : FC_DIRECT;
     return positions(desc) < 16 && channels.oc >= 8 ? FC_IM2COL : FC_DIRECT;
 }
@@ -74,8 +80,8 @@ static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
 {
     if (algorithm == FC_IM2COL)
         return FC_FAMILY_CHANNEL;
-    if (desc->layout == FC_CHANNELS_FIRST)
-        return FC_FAMILY_PLANE;
+    if (channels_first(desc))
+        return fc_filter_serves(desc) ? FC_FAMILY_FILTER : FC_FAMILY_PLANE;
     return fc_is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;
 }
 
@@ -106,10 +112,12 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
         return fc_is_depthwise(&plan->desc) ? fc_plan_depthwise_grad(plan) : fc_plan_weight_grad(plan);
     }
     plan->algorithm = desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(desc)) : desc->algorithm;
-    plan->family = family_of(desc, plan->algorithm);
+    plan->family = family_of(&plan->desc, plan->algorithm);
     switch (plan->family) {
     case FC_FAMILY_PLANE:
         return fc_plan_plane(plan);
+    case FC_FAMILY_FILTER:
+        return fc_plan_filter(plan);
     case FC_FAMILY_DEPTHWISE:
         return fc_plan_depthwise(plan);
     default:
@@ -256,6 +264,10 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
 void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed)
 {
     const ptrdiff_t phases = fc_phases(&plan->desc);
+    if (plan->family == FC_FAMILY_FILTER) {
+        fc_pack_filter(plan, weights, strides, packed);
+        return;
+    }
     ptrdiff_t folded[2 + FC_SPATIAL];
     if (!fc_fold_strides(plan, strides, folded)) {
         fc_pack_unfolded(plan, weights, strides, packed);
@@ -295,6 +307,7 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
     if (n == 0 || positions(desc) == 0)
         return FC_OK;
     fc_body *const body = plan->family == FC_FAMILY_PLANE       ? fc_conv_plane
+                          : plan->family == FC_FAMILY_FILTER    ? fc_conv_filter
                           : plan->family == FC_FAMILY_DEPTHWISE ? fc_conv_depthwise
                                                                 : fc_conv_channel;
     fc_parallel(fc_threads_for(plan->flops / 2 * (double)n, threads), body, &call);

@@ -16,14 +16,16 @@
 #include <math.h>
 #include <string.h>
 
-/* A filter of fewer taps is no faster in two passes. */
-enum { LEAST_SEPARABLE = 20 };
+/* A filter of fewer taps is no faster in two passes; with more output channels than MOST_CHANNELS for each input
+ * channel the plane family's tiles share more loads; groups, of which each pays for its edges, are worth it where
+ * images are wide. */
+enum { LEAST_SEPARABLE = 20, MOST_CHANNELS = 2, WIDE = 64 };
 
 typedef struct {
-    char *edge;        /* rows of padded input under some columns */
-    char *lines;       /* what the first of two passes leaves, padded left and right */
-    char *zeros;       /* a row of the image */
-    const void **rows; /* of input, under the unit */
+    char *edge;                   /* rows of padded input under some columns */
+    char *lines;                  /* what the first of two passes leaves, padded left and right */
+    char *zeros;                  /* a row of the image */
+    const void **rows;            /* of input, under the unit */
     ptrdiff_t edge_columns, line; /* elements of a row of either */
 } workspace;
 
@@ -31,7 +33,7 @@ typedef struct {
     const fc_conv_call *call;
     fc_phase phase;
     workspace at;
-    fc_window inner; /* the columns that are computed from the image itself */
+    fc_window inner;                        /* the columns that are computed from the image itself */
     ptrdiff_t image, channel, first, count; /* rows first … first + count */
 } unit;
 
@@ -48,7 +50,9 @@ bool fc_filter_serves(const fc_conv_desc *desc)
     for (int a = 1; a < FC_SPATIAL; a++)
         if (axis[a].src_step != 1 || axis[a].dst_step != 1 || axis[a].offset_step != 1 || axis[a].taps < 1)
             return false;
-    return phase.taps > 1 && axis[2].taps <= FC_SUM_LENGTH;
+    if (channels.groups > 1 && (phase.taps < LEAST_SEPARABLE || axis[2].count < WIDE))
+        return false;
+    return channels.oc <= MOST_CHANNELS && phase.taps > 1 && axis[2].taps <= FC_SUM_LENGTH;
 }
 
 static ptrdiff_t packed_channel(const fc_phase *phase)
@@ -95,7 +99,7 @@ fc_status fc_plan_filter(fc_conv_plan *plan)
     const ptrdiff_t kernel_rows = phase.axis[1].taps;
     /* each partial sum has at least as many kernel rows as a tile has rows */
     plan->rows = (int)fc_min(FC_FILTER_ROWS, kernel_rows / parts_of(&phase));
-    plan->vectors = 1;
+    plan->vectors = fc_kernels_for(plan->desc.isa, plan->desc.dtype)->conv->filter_vectors;
     plan->tile[0] = 1;
     plan->tile[1] = plan->rows;
     plan->tile[2] = phase.axis[2].count;
@@ -125,27 +129,43 @@ static void put(fc_dtype dtype, void *p, ptrdiff_t i, double value)
         ((double *)p)[i] = value;
 }
 
-/* Whether weights = column x row, each product within a few roundings of its weight; then both are filled in, scaled so
- * that the column's largest element is 1: the first pass cannot overflow where the sum would not. */
-static bool separate(fc_dtype dtype, const void *weights, ptrdiff_t rows, ptrdiff_t columns, void *column, void *row)
+/* column = weights' column through `pivot`, over the pivot; row = weights' row through it. Whether every product of the
+ * two is its weight, give or take `rounding` of it; false where something is not a number. */
+static bool separate_at(fc_dtype dtype, const void *weights, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t pivot,
+                        double rounding, void *column, void *row)
 {
-    const double rounding = 8 * (dtype == FC_F32 ? 0x1p-23 : 0x1p-52);
-    ptrdiff_t pivot = 0;
-    for (ptrdiff_t i = 1; i < rows * columns; i++)
-        if (fabs(get(dtype, weights, i)) > fabs(get(dtype, weights, pivot)))
-            pivot = i;
-    const double largest = get(dtype, weights, pivot);
+    const double value = get(dtype, weights, pivot);
     for (ptrdiff_t i = 0; i < rows; i++)
-        put(dtype, column, i, get(dtype, weights, i * columns + pivot % columns) / largest);
+        put(dtype, column, i, get(dtype, weights, i * columns + pivot % columns) / value);
     for (ptrdiff_t j = 0; j < columns; j++)
         put(dtype, row, j, get(dtype, weights, pivot / columns * columns + j));
     for (ptrdiff_t i = 0; i < rows * columns; i++) {
         const double weight = get(dtype, weights, i);
         const double product = get(dtype, column, i / columns) * get(dtype, row, i % columns);
-        if (!(fabs(product - weight) <= rounding * fabs(weight))) /* nor where one is not a number */
+        if (!(fabs(product - weight) <= rounding * fabs(weight)))
             return false;
     }
     return true;
+}
+
+/* Whether weights = column x row, each product within a few roundings of its weight. Small integers are best taken
+ * apart at the least of them, which divides the others if anything does and so leaves integers; otherwise at the
+ * largest: the column is at most 1 then, and the first pass cannot overflow where the sum would not. */
+static bool separate(fc_dtype dtype, const void *weights, ptrdiff_t rows, ptrdiff_t columns, void *column, void *row)
+{
+    const double rounding = 8 * (dtype == FC_F32 ? 0x1p-23 : 0x1p-52), small = 0x1p12;
+    ptrdiff_t largest = 0, least = 0;
+    for (ptrdiff_t i = 1; i < rows * columns; i++) {
+        const double size = fabs(get(dtype, weights, i));
+        if (size > fabs(get(dtype, weights, largest)))
+            largest = i;
+        if (size > 0 && (size < fabs(get(dtype, weights, least)) || get(dtype, weights, least) == 0))
+            least = i;
+    }
+    const double ratio = fabs(get(dtype, weights, largest) / get(dtype, weights, least));
+    if (ratio <= small && separate_at(dtype, weights, rows, columns, least, 0, column, row))
+        return true;
+    return separate_at(dtype, weights, rows, columns, largest, rounding, column, row);
 }
 
 void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
@@ -157,8 +177,8 @@ void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
     const ptrdiff_t rows = phase.axis[1].taps, columns = phase.axis[2].taps;
-    const bool may_separate = rows > 1 && columns > 1 && phase.taps >= LEAST_SEPARABLE &&
-                              desc->algorithm == FC_AUTO && desc->precision != FC_HIGHEST;
+    const bool may_separate = rows > 1 && columns > 1 && phase.taps >= LEAST_SEPARABLE && desc->algorithm == FC_AUTO &&
+                              desc->precision != FC_HIGHEST;
     const bool backward = desc->direction == FC_BACKWARD_INPUT;
     for (ptrdiff_t c = 0; c < channels.dst_channels; c++) {
         char *const column = (char *)packed + element, *const row = column + (size_t)rows * element;
