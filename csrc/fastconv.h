@@ -228,10 +228,12 @@ typedef struct {
     const void *weights, *bias;                   /* bias may be NULL */
     const void *mean, *variance, *gamma, *offset; /* (oc); gamma and offset may be NULL */
     double epsilon;                               /* added to the variance */
+    void *grad_weights, *grad_bias;               /* what training writes; NULL: not wanted */
     /* Filled in by fc_program_plan. */
     ptrdiff_t dst[2];
     int vectors;        /* of a lanes tile of a spatial convolution */
     ptrdiff_t products; /* of one output */
+    ptrdiff_t kept;     /* elements of an image that training keeps before this step's results */
     const ptrdiff_t *offsets;
     fc_pool_plan lanes_pool, pixel_pool;
 } fc_step;
@@ -259,6 +261,24 @@ void fc_program_bind(fc_program *program, void *tables);
 /* n images, (read) elements each, to (made) elements each; workspace: thread_bytes for each of the threads. Neither n
  * nor the threads change a bit of the results. */
 void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads);
+
+/* What a batch's last softmax is trained towards: classes (n), or distributions (n, classes). Each image's
+ * cross-entropy counts `share` times, or `share` times its weight. */
+typedef struct {
+    const int64_t *classes;              /* in 0 … classes - 1; NULL: distributions */
+    const void *distributions, *weights; /* weights (n) may be NULL */
+    double share;
+} fc_truth;
+
+/* Whether a program can be trained: it ends with dense steps and a softmax, and every activation's gradient follows
+ * from its result. The workspace of a training step; SIZE_MAX when that overflows. */
+bool fc_program_trains(const fc_program *program);
+size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int threads);
+
+/* The outputs of n images to dst, and the gradients of their cross-entropy to every step's grad_weights and grad_bias.
+ * Returns the cross-entropy. The threads change no bit. */
+double fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
+                        void *workspace, int threads);
 
 /* ---- reusable blocks of memory ---------------------------------------------------------------------------- */
 

@@ -145,6 +145,8 @@ cdef extern from "fastconv.h" nogil:
         const void *gamma
         const void *offset
         double epsilon
+        void *grad_weights
+        void *grad_bias
         ptrdiff_t dst[2]
 
     ctypedef struct fc_program:
@@ -163,6 +165,16 @@ cdef extern from "fastconv.h" nogil:
 
     fc_status fc_program_plan(fc_program *program)
     void fc_program_bind(fc_program *program, void *tables)
+    ctypedef struct fc_truth:
+        const int64_t *classes
+        const void *distributions
+        const void *weights
+        double share
+
+    bool_ fc_program_trains(const fc_program *program)
+    size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int threads)
+    double fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
+                            void *workspace, int threads)
     void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace,
                         int threads)
 

@@ -91,6 +91,8 @@ cdef class Program:
         step.variance = self.address(given.get("variance"), kind, step.oc)
         step.gamma = self.address(given.get("gamma"), kind, step.oc)
         step.offset = self.address(given.get("offset"), kind, step.oc)
+        step.grad_weights = self.address(given.get("grad_weights"), kind, products * step.oc)
+        step.grad_bias = self.address(given.get("grad_bias"), kind, step.oc)
 
     cdef void *address(self, object array, char kind, Py_ssize_t count) except? NULL:
         # Of an array that lives as long as the program.
@@ -130,35 +132,98 @@ cdef class Program:
                 return False
         return True
 
+    @property
+    def trains(self):
+        """Whether `train` can serve the steps."""
+        return bool(fc_program_trains(&self.program))
+
+    def training_bytes(self, Py_ssize_t n, int count):
+        """Return the bytes of workspace of `train` for n images on `count` threads."""
+        return fc_program_train_workspace(&self.program, n, count)
+
+    cdef Py_buffer *hold_images(self, Held *held, object x) except? NULL:
+        # A batch that fits a current program, or NULL.
+        cdef Py_buffer *view = hold_contiguous(held, x, 0)
+        cdef Py_ssize_t i
+        if view == NULL or view.format[0] != self.kind or view.ndim != len(self.read) + 1:
+            return NULL
+        for i in range(len(self.read)):
+            if view.shape[i + 1] != <Py_ssize_t> self.read[i]:
+                return NULL
+        return view if self.is_current() else NULL
+
+    cdef object new_outputs(self, Held *held, Py_ssize_t n, void **dst):
+        if n and self.program.made * self.itemsize > PTRDIFF_MAX // n:
+            raise MemoryError(f"out: no memory for the outputs of {n} images")
+        return new_array(held, (n, *self.made), self.kind, n * self.program.made * self.itemsize, dst)
+
     def __call__(self, x):
         """Return the outputs of a batch; None when x is not plain, does not fit, or the program is not current."""
         cdef Held held
         memset(&held, 0, sizeof(held))
         cdef Py_buffer *view
-        cdef Py_ssize_t n, i, nbytes
+        cdef Py_ssize_t n
         cdef void *dst = NULL
         cdef void *workspace
         cdef const void *src
         cdef int count = threads()
         try:
-            view = hold_contiguous(&held, x, 0)
-            if view == NULL or view.format[0] != self.kind or view.ndim != len(self.read) + 1:
-                return None
-            for i in range(len(self.read)):
-                if view.shape[i + 1] != <Py_ssize_t> self.read[i]:
-                    return None
-            if not self.is_current():
+            view = self.hold_images(&held, x)
+            if view == NULL:
                 return None
             n = view.shape[0]
-            if n and self.program.made * self.itemsize > PTRDIFF_MAX // n:
-                raise MemoryError(f"out: no memory for the outputs of {n} images")
-            nbytes = n * self.program.made * self.itemsize
-            out = new_array(&held, (n, *self.made), self.kind, nbytes, &dst)
+            out = self.new_outputs(&held, n, &dst)
             if n:
                 workspace = scratch(&held, self.program.thread_bytes * <size_t> count)
                 src = view.buf
                 with nogil:
                     fc_program_run(&self.program, n, src, dst, workspace, count)
             return out
+        finally:
+            drop(&held)
+
+    def train(self, x, truth, weights, double share):
+        """Fill all gradients of a batch's cross-entropy; return it, and the outputs. None as in a call.
+
+        `truth` is (n,) classes, which must be in range, or (n, classes); `weights` (n,) or None.
+        """
+        cdef Held held
+        memset(&held, 0, sizeof(held))
+        cdef Py_buffer *view
+        cdef Py_buffer *other
+        cdef Py_ssize_t n
+        cdef void *dst = NULL
+        cdef void *workspace
+        cdef const void *src
+        cdef fc_truth wanted
+        cdef double loss = 0
+        cdef int count = threads()
+        try:
+            view = self.hold_images(&held, x)
+            other = hold_contiguous(&held, truth, 0)
+            if view == NULL or other == NULL or not self.trains:
+                return None
+            n = view.shape[0]
+            if other.ndim < 1 or other.shape[0] != n or other.len != (
+                n * 8 if other.ndim == 1 else n * self.program.made * self.itemsize
+            ) or is_real(other) == (other.ndim == 1) or (other.ndim > 1 and other.format[0] != self.kind):
+                return None
+            memset(&wanted, 0, sizeof(wanted))
+            wanted.share = share
+            if other.ndim == 1:
+                wanted.classes = <const int64_t *> other.buf
+            else:
+                wanted.distributions = other.buf
+            if weights is not None:
+                other = hold_contiguous(&held, weights, 0)
+                if other == NULL or other.format[0] != self.kind or other.ndim != 1 or other.shape[0] != n:
+                    return None
+                wanted.weights = other.buf
+            out = self.new_outputs(&held, n, &dst)
+            workspace = scratch(&held, fc_program_train_workspace(&self.program, n, count))
+            src = view.buf
+            with nogil:
+                loss = fc_program_train(&self.program, n, src, &wanted, dst, workspace, count)
+            return loss, out
         finally:
             drop(&held)

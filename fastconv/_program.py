@@ -23,6 +23,8 @@ class Steps:
     shape : tuple of int
         Of one image that goes in.
     double_precision : bool
+    training : bool
+        The program is to be trained: convolutions are given the arrays of their gradients.
 
     Attributes
     ----------
@@ -41,8 +43,9 @@ class Steps:
     array([0., 2.], dtype=float32)
     """
 
-    def __init__(self, shape: tuple[int, ...], double_precision: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], double_precision: bool, training: bool = False) -> None:
         self.shape = shape
+        self.training = training
         self.facts: list[tuple[dict[str, Any], str, object]] = []
         self._read = shape
         self._double_precision = double_precision
@@ -63,8 +66,9 @@ class Steps:
         dilation: tuple[int, int] = (1, 1),
         padding: Sides = ((0, 0), (0, 0)),
         groups: int = 1,
+        gradients: tuple[Any, Any] = (None, None),
     ) -> None:
-        """Add a convolution; `kernel` is (height, width, channels / groups, filters)."""
+        """Add a convolution; `kernel` is (height, width, channels / groups, filters), and so is its gradient."""
         self._add(
             "conv",
             kernel.shape[3],
@@ -74,6 +78,8 @@ class Steps:
             stride=strides,
             dilation=dilation,
             groups=groups,
+            grad_weights=gradients[0],
+            grad_bias=gradients[1],
             **_sides(padding),
         )
 
@@ -122,6 +128,8 @@ class Steps:
             facts=self.facts,
         )
         if status != _core.OK or program.chosen["image_bytes"] > _CACHE_BYTES:
+            return None
+        if self.training and not program.trains:
             return None
         return program
 

@@ -30,10 +30,21 @@ typedef struct {
 } fc_lanes_tile;
 typedef void fc_lanes_fn(const fc_lanes_tile *);
 
-/* A tile of weight gradients: acc[r][k] += sum over i < count of src[i * src_step + offsets[r]] * grad[i * grad_step +
- * k], all vectors of images; steps and offsets in elements of one image. */
-typedef void fc_lanes_grad_fn(const void *src, ptrdiff_t src_step, const ptrdiff_t *offsets, const void *grad,
-                              ptrdiff_t grad_step, ptrdiff_t count, void *acc);
+/* A tile of weight gradients of a convolution: acc[r][k] += sum over `height` x `width` pixels of src[offsets[r]] *
+ * grad[k], all vectors of images; from pixel to pixel and from row to row src and grad go on by their steps. Steps and
+ * offsets are in elements of one image. */
+typedef struct {
+    const void *src, *grad;
+    const ptrdiff_t *offsets;
+    ptrdiff_t height, width, src_row, src_step, grad_row, grad_step;
+    void *acc; /* rows x columns vectors */
+} fc_lanes_grad;
+typedef void fc_lanes_grad_fn(const fc_lanes_grad *);
+
+/* A tile of weight gradients of a dense layer: dst[r * dst_step + k] += sum over the lanes of src[r] * grad[lane *
+ * grad_step + k], r a feature (a vector of images), k output channels, of which `live` exist. */
+typedef void fc_lanes_outer_fn(const void *src, const void *grad, ptrdiff_t grad_step, int live, void *dst,
+                               ptrdiff_t dst_step);
 
 enum { FC_GRAD_ROWS = 6, FC_GRAD_COLUMNS = 4 };
 
@@ -42,13 +53,15 @@ struct fc_lanes_kernels {
     fc_lanes_fn *lanes[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     fc_lanes_fn *pixels[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     fc_lanes_grad_fn *grad[FC_GRAD_ROWS + 1][FC_GRAD_COLUMNS + 1]; /* [rows][columns] */
+    fc_lanes_outer_fn *outer[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     /* dst[e][lane] = src[lane * step + e] for e < count and lane < live; the other lanes are zero; and back. */
     void (*gather)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
     void (*scatter)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
     /* x[p][c] = x[p][c] * factor[c] + shift[c] for `width` neighbours (1: pixels, lanes: images) of each channel. */
     void (*affine)(void *x, ptrdiff_t pixels, ptrdiff_t channels, int width, const void *factor, const void *shift);
-    /* out[i] += sum over the lanes of acc[i] */
+    /* out[i] = sum over the lanes of acc[i] */
     void (*sum_lanes)(const void *acc, ptrdiff_t count, void *out);
+    void (*add)(ptrdiff_t count, const void *src, void *dst); /* dst[i] += src[i] */
 };
 
 #endif

@@ -33,14 +33,17 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const fc_lanes_tile
     const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights;
     const ptrdiff_t *offsets = s->offsets, step = s->src_step, weight_step = s->weight_step;
     const int last = s->live - (vectors - 1) * FC_LANES; /* lanes of the last vector */
+    const FC_REAL *triple[FC_MAX_ROWS / 3 + 1];          /* three rows each: an address holds a base and twice a step */
+    FC_UNROLL for (int r = 0; r < rows; r += 3)
+        triple[r / 3] = src + r * step;
     FC_CLEAR_TILE(sum);
     for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
-        const FC_REAL *at = src + offsets[i];
+        const ptrdiff_t offset = offsets[i];
         fc_vec weight[FC_MAX_VECTORS];
         FC_UNROLL for (int v = 0; v < vectors; v++)
             weight[v] = v + 1 < vectors ? fc_load(weights + v * FC_LANES) : fc_load_lanes(weights + v * FC_LANES, last);
         FC_UNROLL for (int r = 0; r < rows; r++) {
-            const fc_vec x = fc_splat(at[r * step]);
+            const fc_vec x = fc_splat((triple[r / 3] + offset)[r % 3 * step]);
             FC_UNROLL for (int v = 0; v < vectors; v++)
                 sum[r][v] += x * weight[v];
         }
@@ -67,25 +70,27 @@ FC_TILES(DEFINE)
 
 /* ---- weight gradients -------------------------------------------------------------------------------------- */
 
-FC_INLINE void grad_tile(const int rows, const int columns, const FC_REAL *FC_RESTRICT src, ptrdiff_t src_step,
-                         const ptrdiff_t *offsets, const FC_REAL *FC_RESTRICT grad, ptrdiff_t grad_step,
-                         ptrdiff_t count, FC_REAL *acc)
+FC_INLINE void grad_tile(const int rows, const int columns, const fc_lanes_grad *s)
 {
+    FC_REAL *acc = s->acc;
     fc_vec sum[FC_GRAD_ROWS][FC_GRAD_COLUMNS];
-    const FC_REAL *at[FC_GRAD_ROWS];
-    FC_UNROLL for (int r = 0; r < rows; r++) {
-        at[r] = src + offsets[r] * FC_LANES;
-        FC_UNROLL for (int k = 0; k < columns; k++)
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int k = 0; k < columns; k++)
             sum[r][k] = fc_load(acc + (r * columns + k) * FC_LANES);
-    }
-    for (ptrdiff_t i = 0, p = 0; i < count; i++, p += src_step * FC_LANES, grad += grad_step * FC_LANES) {
-        fc_vec g[FC_GRAD_COLUMNS];
-        FC_UNROLL for (int k = 0; k < columns; k++)
-            g[k] = fc_load(grad + k * FC_LANES);
-        FC_UNROLL for (int r = 0; r < rows; r++) {
-            const fc_vec x = fc_load(at[r] + p);
+    const ptrdiff_t src_step = s->src_step * FC_LANES, grad_step = s->grad_step * FC_LANES;
+    for (ptrdiff_t h = 0; h < s->height; h++) {
+        const FC_REAL *grad = (const FC_REAL *)s->grad + h * s->grad_row * FC_LANES, *at[FC_GRAD_ROWS];
+        FC_UNROLL for (int r = 0; r < rows; r++)
+            at[r] = (const FC_REAL *)s->src + (h * s->src_row + s->offsets[r]) * FC_LANES;
+        for (ptrdiff_t w = 0, p = 0; w < s->width; w++, p += src_step, grad += grad_step) {
+            fc_vec g[FC_GRAD_COLUMNS];
             FC_UNROLL for (int k = 0; k < columns; k++)
-                sum[r][k] += x * g[k];
+                g[k] = fc_load(grad + k * FC_LANES);
+            FC_UNROLL for (int r = 0; r < rows; r++) {
+                const fc_vec x = fc_load(at[r] + p);
+                FC_UNROLL for (int k = 0; k < columns; k++)
+                    sum[r][k] += x * g[k];
+            }
         }
     }
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
@@ -94,11 +99,7 @@ FC_INLINE void grad_tile(const int rows, const int columns, const FC_REAL *FC_RE
 }
 
 #define DEFINE_GRAD(r, k)                                                                                              \
-    static void grad_##r##_##k(const void *src, ptrdiff_t src_step, const ptrdiff_t *offsets, const void *grad,        \
-                               ptrdiff_t grad_step, ptrdiff_t count, void *acc)                                        \
-    {                                                                                                                  \
-        grad_tile(r, k, src, src_step, offsets, grad, grad_step, count, acc);                                          \
-    }
+    static void grad_##r##_##k(const fc_lanes_grad *s) { grad_tile(r, k, s); }
 #define GRAD_COLUMNS(X, r) X(r, 1) X(r, 2) X(r, 3) X(r, 4)
 #define GRAD_TILES(X)                                                                                                  \
     GRAD_COLUMNS(X, 1) GRAD_COLUMNS(X, 2) GRAD_COLUMNS(X, 3) GRAD_COLUMNS(X, 4) GRAD_COLUMNS(X, 5) GRAD_COLUMNS(X, 6)
@@ -106,13 +107,57 @@ GRAD_TILES(DEFINE_GRAD)
 
 #define GRAD_ENTRY(r, k) [r][k] = grad_##r##_##k,
 
-/* out[i] += sum over the lanes of acc[i] */
+FC_INLINE void outer_tile(const int vectors, const int rows, const FC_REAL *FC_RESTRICT src,
+                          const FC_REAL *FC_RESTRICT grad, ptrdiff_t grad_step, int live, FC_REAL *dst,
+                          ptrdiff_t dst_step)
+{
+    const int last = live - (vectors - 1) * FC_LANES;
+    FC_CLEAR_TILE(sum);
+    for (int lane = 0; lane < FC_LANES; lane++, grad += grad_step) {
+        fc_vec g[FC_MAX_VECTORS];
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            g[v] = fc_load(grad + v * FC_LANES);
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            const fc_vec x = fc_splat(src[r * FC_LANES + lane]);
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] += x * g[v];
+        }
+    }
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const int count = v + 1 < vectors ? FC_LANES : last;
+            FC_REAL *at = dst + r * dst_step + v * FC_LANES;
+            fc_store_lanes(at, fc_load_lanes(at, count) + sum[r][v], count);
+        }
+}
+
+#define DEFINE_OUTER(v, r)                                                                                             \
+    static void outer_##v##_##r(const void *src, const void *grad, ptrdiff_t grad_step, int live, void *dst,           \
+                                ptrdiff_t dst_step)                                                                    \
+    {                                                                                                                  \
+        outer_tile(v, r, src, grad, grad_step, live, dst, dst_step);                                                   \
+    }
+FC_TILES(DEFINE_OUTER)
+
+#define OUTER_ENTRY(v, r) [v][r] = outer_##v##_##r,
+
+/* out[i] = sum over the lanes of acc[i] */
 static void sum_lanes(const void *from, ptrdiff_t count, void *to)
 {
     const FC_REAL *acc = from;
     FC_REAL *out = to;
     for (ptrdiff_t i = 0; i < count; i++, acc += FC_LANES)
-        out[i] += fc_sum_lanes(fc_load(acc));
+        out[i] = fc_sum_lanes(fc_load(acc));
+}
+
+static void add(ptrdiff_t count, const void *from, void *to)
+{
+    const FC_REAL *src = from;
+    FC_REAL *dst = to;
+    for (ptrdiff_t i = 0; i < count; i += FC_LANES) {
+        const int lanes = fc_lanes_left(count, i);
+        fc_store_lanes(dst + i, fc_load_lanes(dst + i, lanes) + fc_load_lanes(src + i, lanes), lanes);
+    }
 }
 
 /* ---- images to lanes and back ------------------------------------------------------------------------------ */
@@ -196,8 +241,10 @@ const struct fc_lanes_kernels FC_NAME(lanes) = {
     .lanes = {FC_TILES(LANES_ENTRY)},
     .pixels = {FC_TILES(PIXELS_ENTRY)},
     .grad = {GRAD_TILES(GRAD_ENTRY)},
+    .outer = {FC_TILES(OUTER_ENTRY)},
     .gather = gather,
     .scatter = scatter,
     .affine = affine,
     .sum_lanes = sum_lanes,
+    .add = add,
 };

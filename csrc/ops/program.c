@@ -40,7 +40,7 @@ fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row)
 
 /* The vectors of neighbouring pixels in a tile whose work is least: multiply-adds and loads run side by side, and a sum
  * takes some cycles. */
-static int choose_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
+int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
 {
     static const int COUNTS[] = {1, 2, 3, 4};
     double least = 0;
@@ -53,7 +53,7 @@ static int choose_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t wid
         const double fma = (double)rows * v, loads = (double)rows + v + 2, latency = 8;
         const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
         const double cost = step * (double)tiles * (double)fc_divide_up(width, v);
-        if (i == 0 || cost < least) {
+        if (i == 0 || cost <= least) { /* fewer, longer tiles among equals */
             least = cost;
             best = v;
         }
@@ -88,7 +88,7 @@ static fc_status plan_conv(const fc_program *p, fc_step *s)
     s->dst[0] = desc.dst[1];
     s->dst[1] = desc.dst[2];
     s->products = s->kernel[0] * s->kernel[1] * (s->ic / s->groups);
-    s->vectors = choose_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1]);
+    s->vectors = fc_tile_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1]);
     return FC_OK;
 }
 
@@ -224,6 +224,7 @@ fc_status fc_program_plan(fc_program *p)
         const fc_status status = plan_step(p, s);
         if (status != FC_OK)
             return status;
+        s->kept = i > 0 ? (s - 1)->kept + fc_step_made(s - 1) : fc_step_read(s);
         if (i > 0 && fc_step_made(s - 1) != fc_step_read(s))
             return FC_BAD_SHAPE;
         if (fc_step_made(s) > PTRDIFF_MAX / 4096 || fc_step_padded(s) > PTRDIFF_MAX / 4096)

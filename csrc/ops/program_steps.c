@@ -63,16 +63,16 @@ static void finish(const fc_program_thread *t, const fc_step *s, char *x, ptrdif
         t->pointwise->activation(s->activation, s->alpha, s->beta, pixels * s->oc * width, x, x);
 }
 
-/* All products of a tile, in partial sums. */
-static void sum(const fc_program_thread *t, fc_lanes_fn *kernel, fc_lanes_tile tile)
+void fc_lanes_sum(const fc_program_thread *t, fc_lanes_fn *kernel, const fc_lanes_tile *whole)
 {
-    ptrdiff_t left = tile.count;
-    if (left == 0)
-        kernel(&tile);
-    while (left > 0) {
+    if (whole->count <= FC_PROGRAM_SUM) {
+        kernel(whole);
+        return;
+    }
+    fc_lanes_tile tile = *whole;
+    for (ptrdiff_t left = whole->count; left > 0; left -= tile.count) {
         tile.count = fc_min(left, FC_PROGRAM_SUM);
         kernel(&tile);
-        left -= tile.count;
         tile.offsets += tile.count;
         tile.weights = (const char *)tile.weights + tile.count * tile.weight_step * t->element;
         tile.accumulate = true;
@@ -103,18 +103,18 @@ static void dense_lanes(const fc_program_thread *t, const fc_step *s, int groups
         const ptrdiff_t tiles = fc_divide_up(s->oc, most);
         for (ptrdiff_t tile = 0; tile < tiles; tile++) {
             const ptrdiff_t begin = s->oc * tile / tiles, end = s->oc * (tile + 1) / tiles;
-            sum(t, t->kernels->lanes[vectors][end - begin],
-                (fc_lanes_tile){
-                    .src = at(t, src.data, g * src.step * lanes),
-                    .src_step = src.step,
-                    .offsets = s->offsets,
-                    .count = s->products,
-                    .weights = at(t, s->weights, begin),
-                    .weight_step = s->oc,
-                    .bias = s->bias ? at(t, s->bias, begin) : NULL,
-                    .dst = at(t, dst.data, (g * dst.step + begin) * lanes),
-                    .dst_step = dst.step,
-                });
+            fc_lanes_sum(t, t->kernels->lanes[vectors][end - begin],
+                         &(fc_lanes_tile){
+                             .src = at(t, src.data, g * src.step * lanes),
+                             .src_step = src.step,
+                             .offsets = s->offsets,
+                             .count = s->products,
+                             .weights = at(t, s->weights, begin),
+                             .weight_step = s->oc,
+                             .bias = s->bias ? at(t, s->bias, begin) : NULL,
+                             .dst = at(t, dst.data, (g * dst.step + begin) * lanes),
+                             .dst_step = dst.step,
+                         });
         }
     }
     finish(t, s, dst.data, groups, lanes);
@@ -130,23 +130,26 @@ static void conv_row_lanes(const fc_program_thread *t, const fc_step *s, ptrdiff
     const fc_window inside = fc_step_kernel_rows(s, row);
     const ptrdiff_t skipped = inside.begin * s->kernel[1] * ic;
     const char *line = at(t, src, ((row * s->stride[0] - s->pad_begin[0]) * pitch + group * ic) * lanes);
-    const ptrdiff_t tiles = fc_divide_up(oc, t->max_rows[s->vectors]);
-    for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-        const ptrdiff_t begin = oc * tile / tiles, end = oc * (tile + 1) / tiles, channel = group * oc + begin;
-        for (ptrdiff_t x = 0, vectors; x < s->dst[1]; x += vectors) {
-            vectors = fc_min(s->vectors, s->dst[1] - x);
-            sum(t, t->kernels->lanes[vectors][end - begin],
-                (fc_lanes_tile){
-                    .src = at(t, line, x * s->stride[1] * s->ic * lanes),
-                    .src_step = s->stride[1] * s->ic,
-                    .offsets = s->offsets + skipped,
-                    .count = (inside.end - inside.begin) * s->kernel[1] * ic,
-                    .weights = at(t, s->weights, skipped * s->oc + channel),
-                    .weight_step = s->oc,
-                    .bias = s->bias ? at(t, s->bias, channel) : NULL,
-                    .dst = at(t, dst, (x * s->oc + channel) * lanes),
-                    .dst_step = s->oc,
-                });
+    const ptrdiff_t tiles = fc_divide_up(oc, t->max_rows[s->vectors]), width = s->dst[1];
+    const ptrdiff_t src_step = s->stride[1] * s->ic * lanes * t->element, dst_step = s->oc * lanes * t->element;
+    for (ptrdiff_t k = 0; k < tiles; k++) {
+        const ptrdiff_t begin = oc * k / tiles, end = oc * (k + 1) / tiles, channel = group * oc + begin;
+        char *const to = at(t, dst, channel * lanes);
+        fc_lanes_tile tile = {
+            .src_step = s->stride[1] * s->ic,
+            .offsets = s->offsets + skipped,
+            .count = (inside.end - inside.begin) * s->kernel[1] * ic,
+            .weights = at(t, s->weights, skipped * s->oc + channel),
+            .weight_step = s->oc,
+            .bias = s->bias ? at(t, s->bias, channel) : NULL,
+            .dst_step = s->oc,
+        };
+        for (ptrdiff_t x = 0, vectors = s->vectors; x < width; x += vectors) {
+            if (vectors > width - x)
+                vectors = width - x;
+            tile.src = line + x * src_step;
+            tile.dst = to + x * dst_step;
+            fc_lanes_sum(t, t->kernels->lanes[vectors][end - begin], &tile);
         }
     }
 }
@@ -235,19 +238,19 @@ static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, ptrdif
         const ptrdiff_t tiles = fc_divide_up(s->dst[1], most), channel = group * oc + k;
         for (ptrdiff_t tile = 0; tile < tiles; tile++) {
             const ptrdiff_t begin = s->dst[1] * tile / tiles, end = s->dst[1] * (tile + 1) / tiles;
-            sum(t, t->kernels->pixels[vectors][end - begin],
-                (fc_lanes_tile){
-                    .src = at(t, line, begin * s->stride[1] * s->ic),
-                    .src_step = s->stride[1] * s->ic,
-                    .offsets = s->offsets + skipped,
-                    .count = (inside.end - inside.begin) * s->kernel[1] * ic,
-                    .weights = at(t, s->weights, skipped * s->oc + channel),
-                    .weight_step = s->oc,
-                    .bias = s->bias ? at(t, s->bias, channel) : NULL,
-                    .dst = at(t, dst, begin * s->oc + channel),
-                    .dst_step = s->oc,
-                    .live = (int)fc_min(oc - k, vectors * lanes),
-                });
+            fc_lanes_sum(t, t->kernels->pixels[vectors][end - begin],
+                         &(fc_lanes_tile){
+                             .src = at(t, line, begin * s->stride[1] * s->ic),
+                             .src_step = s->stride[1] * s->ic,
+                             .offsets = s->offsets + skipped,
+                             .count = (inside.end - inside.begin) * s->kernel[1] * ic,
+                             .weights = at(t, s->weights, skipped * s->oc + channel),
+                             .weight_step = s->oc,
+                             .bias = s->bias ? at(t, s->bias, channel) : NULL,
+                             .dst = at(t, dst, begin * s->oc + channel),
+                             .dst_step = s->oc,
+                             .live = (int)fc_min(oc - k, vectors * lanes),
+                         });
         }
     }
 }

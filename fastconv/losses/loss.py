@@ -100,9 +100,9 @@ class Loss:
         """Return the loss of a batch, from targets as `prepare` returned them."""
         values = self.call(y_true, y_pred)
         if sample_weight is None:
-            return float(values.sum()) * self._share(values, None)
+            return float(values.sum()) * self.share(values, None)
         weights = _weights(sample_weight, values)
-        return float((values * weights).sum()) * self._share(values, weights)
+        return float((values * weights).sum()) * self.share(values, weights)
 
     def value_and_gradient(
         self,
@@ -132,7 +132,7 @@ class Loss:
         values = self.call(y_true, y_pred)
         gradient = (self.gradient_before_activation if before_activation else self.gradient)(y_true, y_pred)
         weights = None if sample_weight is None else _weights(sample_weight, values)
-        share = self._share(values, weights)
+        share = self.share(values, weights)
         if weights is None:
             gradient *= share
             return float(values.sum()) * share, gradient
@@ -140,8 +140,8 @@ class Loss:
         gradient *= scale.reshape(scale.shape + (1,) * (gradient.ndim - scale.ndim)).astype(gradient.dtype, copy=False)
         return float((values * weights).sum()) * share, gradient
 
-    def _share(self, values: NDArray[Any], weights: NDArray[Any] | None) -> float:
-        """Return what the weighted sum of the samples' values is multiplied by."""
+    def share(self, values: NDArray[Any], weights: NDArray[Any] | None) -> float:
+        """Return what the weighted sum of as many samples' values is multiplied by."""
         if self.reduction == "sum":
             return 1.0
         if self.reduction == "mean_with_sample_weight" and weights is not None:

@@ -35,6 +35,11 @@ class Chain:
         """Return the one program of the engine that predicts from images of a shape, or None if it takes more."""
         return self._runs[0].program(shape) if len(self._runs) == 1 and isinstance(self._runs[0], CompiledRun) else None
 
+    def training_program(self, shape: tuple[int, ...]) -> Any:
+        """Return the one program of the engine that trains on images of a shape, or None if it takes more."""
+        run = self._runs[0] if len(self._runs) == 1 else None
+        return run.training_program(shape) if isinstance(run, CompiledRun) else None
+
     def forward_whole(self, inputs: Array) -> Array | None:
         """Return the outputs for inputs of any number, in little memory beside them; None where that takes batches."""
         program = self.program(inputs.shape[1:])

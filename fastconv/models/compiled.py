@@ -10,6 +10,7 @@ import numpy as np
 from fastconv._program import Sides, Steps
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
+from fastconv.layers.variable import Variable
 
 # Shapes of images for which a run keeps its programs.
 _KEPT_SHAPES = 8
@@ -58,7 +59,8 @@ def _convolution(steps: Steps, layer: Any) -> bool:
     kernel = layer._kernel_variable.value.reshape(layer._engine_shape)
     border = _border(layer, shape, layer.kernel_size, layer.dilation_rate)
     bias = None if layer.bias is None else layer.bias.value
-    steps.convolution(kernel, bias, layer.strides, layer.dilation_rate, border, layer._groups)
+    gradients = _gradients(steps, layer, layer._kernel_variable, kernel.shape)
+    steps.convolution(kernel, bias, layer.strides, layer.dilation_rate, border, layer._groups, gradients)
     steps.shape = _made(layer, shape)
     _note(steps, layer, "activation", "strides", "padding", "dilation_rate", "bias")
     return _activate(steps, layer.activation)
@@ -69,10 +71,18 @@ def _dense(steps: Steps, layer: Any) -> bool:
         return False
     features, units = layer.kernel.shape
     bias = None if layer.bias is None else layer.bias.value
-    steps.convolution(layer.kernel.value.reshape(1, 1, features, units), bias)
+    shape = (1, 1, features, units)
+    steps.convolution(layer.kernel.value.reshape(shape), bias, gradients=_gradients(steps, layer, layer.kernel, shape))
     steps.shape = (*steps.shape[:-1], units)
     _note(steps, layer, "activation", "bias")
     return _activate(steps, layer.activation)
+
+
+def _gradients(steps: Steps, layer: Any, kernel: Variable, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return the arrays for the gradients of kernel and bias, where training wants them."""
+    if not steps.training or not layer.trainable:
+        return None, None
+    return kernel.gradient.reshape(shape), None if layer.bias is None else layer.bias.gradient
 
 
 def _can_activate(activation: Any) -> bool:
@@ -140,8 +150,8 @@ def _padding(steps: Steps, layer: Any) -> bool:
     return True
 
 
-def _nothing(steps: Steps, layer: Any) -> bool:
-    return True
+def _dropout(steps: Steps, layer: Any) -> bool:
+    return not steps.training or layer.rate == 0
 
 
 def _made(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -157,7 +167,7 @@ _ADDERS: dict[str, Adder] = {
     "conv2d.Conv2D": _convolution,
     "dense.Dense": _dense,
     "depthwise_conv2d.DepthwiseConv2D": _convolution,
-    "dropout.Dropout": _nothing,
+    "dropout.Dropout": _dropout,
     "elu.ELU": _activation,
     "flatten.Flatten": _reshape,
     "global_average_pooling2d.GlobalAveragePooling2D": _global_pool(maximum=False),
@@ -230,6 +240,11 @@ class CompiledRun:
                 return self.run(inputs)
             values = part(np.ascontiguousarray(values, self.layers[0].dtype)) if outputs is None else outputs
         return values
+
+    def training_program(self, shape: tuple[int, ...]) -> Any:
+        """Return a program that trains all layers on images of a shape, or None."""
+        steps = Steps(shape, self.layers[0].dtype == np.float64, training=True)
+        return steps.program() if all(_add(steps, layer) for layer in self.layers) and len(steps) else None
 
     def _parts(self, shape: tuple[int, ...]) -> list[Any]:
         parts = self._programs.get(shape)

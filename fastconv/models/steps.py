@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
+from fastconv.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastconv.models.chain import Chain
 from fastconv.models.graph import Graph
 from fastconv.models.objective import Objective
@@ -82,16 +87,45 @@ class Training(Evaluation):
         # Softmax and cross-entropy, sigmoid and binary cross-entropy: their joint gradient never divides by a
         # probability.
         self.fused = self.loss.fused_activation is not None and self.loss.fused_activation == last.last_activation
+        # The loss that programs know, over their last softmax.
+        self.sparse = type(self.loss) is SparseCategoricalCrossentropy
+        known = type(self.loss) is CategoricalCrossentropy or (
+            self.sparse and getattr(self.loss, "ignore_class", None) is None
+        )
+        self.entropy = self.fused and known and self.loss.reduction not in ("none", None)
+        self._programs: dict[tuple[int, ...], Any] = {}
 
     def run(self, inputs: Array, targets: Array, truth: Array, weights: Array | None) -> None:
         """Run a batch, change the weights, and add the batch to the objective."""
-        outputs = self.chain.forward(inputs, training=True)
-        value, gradient = self.loss.value_and_gradient(truth, outputs, weights, before_activation=self.fused)
+        value, outputs, gradient = self._run_program(inputs, truth, weights) or self._run_layers(inputs, truth, weights)
         value += self.penalty()
         self.objective.add(value, targets, outputs, weights)
         if self.lowest is None:
             return
-        self.chain.backward(gradient, self.lowest, self.fused)
+        if gradient is not None:
+            self.chain.backward(gradient, self.lowest, self.fused)
         for variable, regularizer in self.penalised:
             variable.gradient[...] += regularizer.gradient(variable.value)
         self.optimizer.apply([variable.gradient for variable in self.variables], self.variables)
+
+    def _run_layers(self, inputs: Array, truth: Array, weights: Array | None) -> tuple[float, Any, Any]:
+        """Return a batch's loss, its outputs, and the gradient with which the way back begins."""
+        outputs = self.chain.forward(inputs, training=True)
+        value, gradient = self.loss.value_and_gradient(truth, outputs, weights, before_activation=self.fused)
+        return value, outputs, gradient
+
+    def _run_program(self, inputs: Array, truth: Array, weights: Array | None) -> tuple[float, Any, Any] | None:
+        """Do the way forth and back in one call of the engine, where it can; None otherwise."""
+        if not self.entropy or self.lowest is None:
+            return None
+        shape = inputs.shape[1:]
+        if shape not in self._programs:
+            self._programs[shape] = self.chain.training_program(shape) if isinstance(self.chain, Chain) else None
+        program = self._programs[shape]
+        if program is None or truth.ndim != (1 if self.sparse else 2):
+            return None
+        scale = None if weights is None else np.ascontiguousarray(weights, inputs.dtype)
+        done = program.train(inputs, truth, scale, self.loss.share(truth if self.sparse else truth[:, 0], scale))
+        if done is None and not program.is_current():
+            self._programs.clear()
+        return None if done is None else (*done, None)
