@@ -99,8 +99,16 @@ typedef enum {
     FC_FAMILY_PLANE,
     FC_FAMILY_DEPTHWISE,
     FC_FAMILY_WEIGHT_GRAD,
-    FC_FAMILY_FILTER
+    FC_FAMILY_FILTER,
+    FC_FAMILY_WINOGRAD
 } fc_family;
+
+/* Winograd's form F(m x m, 3 x 3), and its blocks: tiles of m x m outputs, input channels that are transformed
+ * together, output channels that share them. */
+typedef struct {
+    int m;
+    ptrdiff_t tiles, ic, oc;
+} fc_winograd_blocks;
 
 /* Where a plane's register tile reads its products: in a band of rows that all taps share, in one with a copy for each
  * column of the kernel, or in panels that hold them in the tile's order. */
@@ -122,10 +130,11 @@ typedef struct {
     ptrdiff_t block;            /* input channels that are added at once */
     ptrdiff_t band;             /* elements of a band of so many channels */
     ptrdiff_t panels;           /* register tiles along a unit's positions */
-    size_t packed_bytes;        /* of packed weights, 64-byte aligned */
-    size_t workspace_bytes;     /* of one thread's workspace, a multiple of 128 */
-    size_t shared_bytes;        /* of workspace besides, shared by all threads */
-    double flops;               /* of one image: two per multiply-add */
+    fc_winograd_blocks winograd;
+    size_t packed_bytes;    /* of packed weights, 64-byte aligned */
+    size_t workspace_bytes; /* of one thread's workspace, a multiple of 128 */
+    size_t shared_bytes;    /* of workspace besides, shared by all threads */
+    double flops;           /* of one image: two per multiply-add */
 } fc_conv_plan;
 
 fc_status fc_conv_extents(fc_conv_desc *desc);

@@ -32,6 +32,7 @@ cdef extern from "fastconv.h" nogil:
         FC_FORWARD, FC_BACKWARD_INPUT, FC_BACKWARD_WEIGHT
     ctypedef enum fc_family:
         FC_FAMILY_CHANNEL, FC_FAMILY_PLANE, FC_FAMILY_DEPTHWISE, FC_FAMILY_WEIGHT_GRAD, FC_FAMILY_FILTER
+        FC_FAMILY_WINOGRAD
     ctypedef enum fc_pool_kind:
         FC_POOL_MAX, FC_POOL_AVERAGE
 

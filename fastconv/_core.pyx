@@ -46,7 +46,7 @@ ALGORITHMS = {
 }
 FAMILIES = {
     <int> FC_FAMILY_CHANNEL: "channel", <int> FC_FAMILY_PLANE: "plane", <int> FC_FAMILY_DEPTHWISE: "depthwise",
-    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient", <int> FC_FAMILY_FILTER: "filter",
+    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient", <int> FC_FAMILY_FILTER: "filter", <int> FC_FAMILY_WINOGRAD: "winograd",
 }
 ACTIVATIONS = {
     "linear": <int> FC_IDENTITY, "relu": <int> FC_RELU, "relu6": <int> FC_RELU6, "leaky_relu": <int> FC_LEAKY_RELU,
@@ -145,6 +145,19 @@ def choose_isa(int isa):
 
 def unchoose_isa(token):
     isa_choice.reset(token)
+
+
+cdef bint every_product = False  # "highest": only algorithms that add each output's own products
+
+
+def set_highest_precision(bint highest):
+    global every_product
+    every_product = highest
+
+
+cdef int circumstances() except -1:
+    # What plans depend on besides their descriptions.
+    return current_isa() + <int> FC_ISAS * every_product
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------
@@ -424,7 +437,7 @@ cdef class ConvPlan:
         desc.direction = <fc_direction> direction
         desc.algorithm = <fc_algorithm> algorithm
         desc.reuse = <fc_reuse> reuse
-        desc.precision = FC_HIGH
+        desc.precision = FC_HIGHEST if every_product else FC_HIGH
         desc.activation = <fc_activation> activation
         desc.alpha = alpha
         desc.beta = beta
@@ -694,23 +707,24 @@ cdef void keep(object key, object plan) except *:
 
 
 def kept(tuple options):
-    """Return the plan that was kept for these options under this instruction set, or None."""
-    return kept_plans.get((current_isa(), options)) if is_exact(options) else None
+    """Return the plan that was kept for these options under this instruction set and precision, or None."""
+    return kept_plans.get((circumstances(), options)) if is_exact(options) else None
 
 
 def keep_plan(tuple options, plan):
     """Keep a plan for `kept`, where the options can be told apart."""
     if is_exact(options):
-        keep((current_isa(), options), plan)
+        keep((circumstances(), options), plan)
 
 
 cdef object key_of(const Py_buffer *x, int skip, const Py_buffer *w, tuple options):
-    # Everything that a plan depends on: extents but the first `skip`, dtype, instruction set, options.
+    # Everything that a plan depends on: extents but the first `skip`, dtype, instruction set, precision,
+    # options.
     cdef ptrdiff_t facts[16]
     cdef int i, count = 3
     if x.ndim - skip + (0 if w == NULL else w.ndim) > 13:
         return None
-    facts[0] = current_isa()
+    facts[0] = circumstances()
     facts[1] = x.format[0]
     facts[2] = x.ndim - skip
     for i in range(skip, x.ndim):

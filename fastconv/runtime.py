@@ -183,6 +183,7 @@ def set_precision(precision: Literal["highest", "high", "medium"]) -> None:
     """
     global _precision
     _precision = _arguments.choice("precision", precision, PRECISIONS)
+    _core.set_highest_precision(_precision == "highest")
 
 
 def get_precision() -> str:

@@ -22,6 +22,21 @@ _GUARD = 0xA5
 _GUARD_BYTES = 192
 
 
+# What algorithms that transform their input may lose, of the whole result: ROUNDINGS * epsilon * ||x| * |w||, too.
+TRANSFORMED_ERROR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 3e-14}
+
+
+@contextmanager
+def precision(name: Any) -> Iterator[None]:
+    """Compute with a precision."""
+    before: Any = fastconv.get_precision()
+    fastconv.set_precision(name)
+    try:
+        yield
+    finally:
+        fastconv.set_precision(before)
+
+
 @contextmanager
 def running(isa: str, threads: int = 1) -> Iterator[None]:
     """Compute with ``isa`` and so many threads, and see that nothing else is in charge."""
@@ -106,6 +121,19 @@ def assert_close(got: Any, expected: np.ndarray, magnitude: np.ndarray, *label: 
         )
     relative = np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(got.dtype).tiny)
     assert relative <= RELATIVE_ERROR[got.dtype], f"{label}: relative error {relative:.3g}"
+
+
+def assert_close_overall(got: Any, expected: np.ndarray, magnitude: np.ndarray, *label: Any) -> None:
+    """As assert_close, for results whose errors spread over their neighbours."""
+    assert got.shape == expected.shape, f"{label}: shape {got.shape}, not {expected.shape}"
+    error = np.abs(got - expected)
+    rounding = ROUNDINGS[got.dtype] * np.finfo(got.dtype).eps
+    largest, most = error.max(initial=0), 4 * rounding * magnitude.max(initial=0)
+    assert largest <= most, f"{label}: {got.dtype} off by {largest:.3g}, more than {most:.3g}"
+    norm, bound = np.linalg.norm(error), rounding * np.linalg.norm(magnitude)
+    assert norm <= bound, f"{label}: {got.dtype} off by {norm:.3g} in all, more than {bound:.3g}"
+    relative = norm / max(np.linalg.norm(expected), np.finfo(got.dtype).tiny)
+    assert relative <= TRANSFORMED_ERROR[got.dtype], f"{label}: relative error {relative:.3g}"
 
 
 def steepness(activation: str, result: np.ndarray) -> Any:

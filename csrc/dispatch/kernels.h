@@ -47,6 +47,7 @@ typedef void fc_depthwise_grad_fn(const fc_pixel_run *runs, ptrdiff_t count, con
 typedef double fc_multiply_adds_fn(ptrdiff_t rounds); /* returns how many were done */
 
 struct fc_conv_kernels;      /* conv_kernels.h */
+struct fc_winograd_kernels;  /* winograd_kernels.h */
 struct fc_pool_kernels;      /* pool_kernels.h */
 struct fc_pointwise_kernels; /* pointwise_kernels.h */
 struct fc_lanes_kernels;     /* lanes_kernels.h */
@@ -61,6 +62,7 @@ typedef struct {
     fc_depthwise_grad_fn *const *depthwise_weight_grad;
     fc_multiply_adds_fn *multiply_adds;
     const struct fc_conv_kernels *conv;
+    const struct fc_winograd_kernels *winograd;
     const struct fc_pool_kernels *pool;
     const struct fc_pointwise_kernels *pointwise;
     const struct fc_lanes_kernels *lanes_kernels;

@@ -8,6 +8,7 @@ extern fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC
 extern fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
 extern fc_multiply_adds_fn FC_NAME(multiply_adds);
 extern const struct fc_conv_kernels FC_NAME(conv);
+extern const struct fc_winograd_kernels FC_NAME(winograd);
 extern const struct fc_pool_kernels FC_NAME(pool);
 extern const struct fc_pointwise_kernels FC_NAME(pointwise);
 extern const struct fc_lanes_kernels FC_NAME(lanes);
@@ -27,6 +28,7 @@ const fc_kernels FC_NAME(kernels) = {
     .depthwise_weight_grad = FC_NAME(depthwise_weight_grad),
     .multiply_adds = FC_NAME(multiply_adds),
     .conv = &FC_NAME(conv),
+    .winograd = &FC_NAME(winograd),
     .pool = &FC_NAME(pool),
     .pointwise = &FC_NAME(pointwise),
     .lanes_kernels = &FC_NAME(lanes),

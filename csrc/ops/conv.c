@@ -1,6 +1,7 @@
 /* Convolution: which algorithm and family a descriptor gets, packing, and the way into the families' loops. */
 #include "conv.h"
 #include "parallel.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -71,6 +72,8 @@ static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
     const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
     if (fc_is_depthwise(desc) || taps == 1)
         return FC_DIRECT;
+    if (desc->precision == FC_HIGH && fc_winograd_gain(desc) > 1)
+        return FC_WINOGRAD;
     if (!channels_first(desc))
         return channels.ic < 8 ? FC_IM2COL : FC_DIRECT;
     return positions(desc) < 16 && channels.oc >= 8 ? FC_IM2COL : FC_DIRECT;
@@ -78,6 +81,8 @@ static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
 
 static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
 {
+    if (algorithm == FC_WINOGRAD)
+        return FC_FAMILY_WINOGRAD;
     if (algorithm == FC_IM2COL)
         return FC_FAMILY_CHANNEL;
     if (channels_first(desc))
@@ -99,7 +104,7 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     fc_status status = fc_conv_extents(&plan->desc);
     if (status != FC_OK)
         return status;
-    if (!fc_isa_available(desc->isa) || desc->algorithm == FC_WINOGRAD)
+    if (!fc_isa_available(desc->isa) || (desc->algorithm == FC_WINOGRAD && !fc_winograd_serves(desc)))
         return FC_UNSUPPORTED;
     plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
     plan->flops = flops_of(&plan->desc);
@@ -120,6 +125,8 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
         return fc_plan_filter(plan);
     case FC_FAMILY_DEPTHWISE:
         return fc_plan_depthwise(plan);
+    case FC_FAMILY_WINOGRAD:
+        return fc_plan_winograd(plan);
     default:
         return fc_plan_channel(plan);
     }
@@ -156,6 +163,7 @@ ptrdiff_t fc_packed_width(const fc_conv_plan *plan)
     const ptrdiff_t lanes = plan->lanes * plan->vectors, whole = channels.oc / lanes * lanes;
     switch (plan->family) {
     case FC_FAMILY_CHANNEL:
+    case FC_FAMILY_WINOGRAD:
         return whole + (whole < channels.oc ? fc_tile_width(plan, channels.oc, whole) : 0);
     case FC_FAMILY_DEPTHWISE:
         return fc_divide_up(channels.groups, lanes) * lanes;
@@ -273,12 +281,15 @@ void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t
         fc_pack_unfolded(plan, weights, strides, packed);
         return;
     }
+    char *const begin = packed;
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         if (phase.taps > 0)
             packed = pack_phase(plan, &phase, weights, folded, packed);
     }
+    if (plan->family == FC_FAMILY_WINOGRAD)
+        fc_pack_winograd(plan, begin);
 }
 
 /* ---- run -------------------------------------------------------------------------------------------------- */
@@ -309,6 +320,7 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
     fc_body *const body = plan->family == FC_FAMILY_PLANE       ? fc_conv_plane
                           : plan->family == FC_FAMILY_FILTER    ? fc_conv_filter
                           : plan->family == FC_FAMILY_DEPTHWISE ? fc_conv_depthwise
+                          : plan->family == FC_FAMILY_WINOGRAD  ? fc_conv_winograd
                                                                 : fc_conv_channel;
     fc_parallel(fc_threads_for(plan->flops / 2 * (double)n, threads), body, &call);
     return FC_OK;

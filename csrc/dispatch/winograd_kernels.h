@@ -1,0 +1,81 @@
+/* What Winograd's convolution needs besides the channel family's register tiles: the transforms, whose vectors run
+ * along channels, and what turns channels-first rows into such vectors and back.
+ *
+ * F(m x m, 3 x 3) makes m x m outputs, a *tile*, from a patch of (m + 2) x (m + 2) inputs: as many *products* of a
+ * transformed input and a transformed weight for each pair of channels, instead of 9 m m.
+ */
+#ifndef FC_WINOGRAD_KERNELS_H
+#define FC_WINOGRAD_KERNELS_H
+
+#include "conv_kernels.h"
+
+enum { FC_WINOGRAD_TAPS = 3, FC_WINOGRAD_MOST = 6 }; /* taps along an axis; the largest patch's side */
+
+/* dst[product][tile][c] of a run of tiles beside each other, whose patches all have the same part outside the input. */
+typedef struct {
+    const void *src;                            /* patch element (0, 0) of the first tile, channel 0 */
+    ptrdiff_t src_row, src_col, src_tile;       /* steps */
+    int row_begin, row_end, col_begin, col_end; /* the part of a patch that exists; the rest reads as zero */
+    ptrdiff_t tiles, channels;
+    void *dst; /* room for whole vectors of channels */
+    ptrdiff_t dst_tile, dst_product;
+} fc_winograd_input;
+typedef void fc_winograd_input_fn(const fc_winograd_input *);
+
+/* Outputs of a run of tiles from src[product][tile][k]. */
+typedef struct {
+    const void *src;
+    ptrdiff_t src_tile, src_product;
+    ptrdiff_t tiles;
+    int channels;                /* that exist */
+    int rows;                    /* of each tile that exist */
+    ptrdiff_t cols;              /* of the whole run that exist */
+    const void *bias, *residual; /* of the run's channels; addressed as dst; either may be NULL */
+    void *dst;
+    ptrdiff_t dst_row, dst_col;
+    const fc_epilogue *epilogue; /* NULL: activation comes later */
+    unsigned char *broken;       /* broken[tile] is set where a result is not finite */
+} fc_winograd_output;
+typedef bool fc_winograd_output_fn(const fc_winograd_output *); /* whether any is broken */
+
+/* dst[product][c][lane] from src[c0][tap][c][lane], channels in blocks of `block`, in double precision. */
+typedef struct {
+    const void *src;
+    ptrdiff_t channels, block, width;
+    void *dst;
+} fc_winograd_weights;
+typedef void fc_winograd_weights_fn(const fc_winograd_weights *);
+
+/* dst[column][lane] of a row whose channels lie channel_step apart; columns outside [begin, end), and lanes from
+ * `channels` on, are zero. */
+typedef struct {
+    const void *src; /* column 0, whether it exists or not */
+    ptrdiff_t channel_step;
+    int channels; /* at most a vector */
+    ptrdiff_t begin, end, columns;
+    void *dst;
+} fc_strip;
+typedef void fc_fill_strip_fn(const fc_strip *);
+
+/* dst[lane * channel_step + column * column_step] = activation(src[column][lane] + bias[lane] + residual). */
+typedef struct {
+    const void *src;
+    int channels;
+    ptrdiff_t columns;
+    const void *bias, *residual;
+    void *dst;
+    ptrdiff_t channel_step, column_step;
+    const fc_epilogue *epilogue;
+} fc_strip_store;
+typedef void fc_store_strip_fn(const fc_strip_store *);
+
+struct fc_winograd_kernels {
+    /* by m, 2 or 4 */
+    fc_winograd_input_fn *input[5];
+    fc_winograd_output_fn *output[5];
+    fc_winograd_weights_fn *weights[5];
+    fc_fill_strip_fn *fill_strip;
+    fc_store_strip_fn *store_strip;
+};
+
+#endif

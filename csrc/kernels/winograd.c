@@ -1,0 +1,347 @@
+/* Winograd's transforms for 3 x 3 kernels (Lavin and Gray, 2016), vectors along channels.
+ *
+ * F(m, 3) interpolates at m + 1 points and at infinity. With M(x) the product of (x - point):
+ *
+ *   weights  row of a point p: (1, p, p p) / M'(p);          infinity: (0, 0, 1)
+ *   input    row of a point p: coefficients of M(x) / (x - p);  infinity: of M(x)
+ *   output   row i: p^i for each point;                      infinity: 1 in the last row
+ *
+ * Points 0, 1, -1 for m = 2, and 0, 2/3, -2/3, 3/2, -3/2 for m = 4: these lose less than half of what the integers 0,
+ * 1, -1, 2, -2 lose to rounding.
+ */
+#include "dispatch/winograd_kernels.h"
+#include "simd.h"
+#include "vmath.h"
+
+#define FC_UNROLL _Pragma("GCC unroll 36")
+
+#define P ((FC_REAL)2 / 3)
+#define Q ((FC_REAL)3 / 2)
+#define PP ((FC_REAL)4 / 9)
+#define QQ ((FC_REAL)9 / 4)
+#define PPP ((FC_REAL)8 / 27)
+#define QQQ ((FC_REAL)27 / 8)
+
+enum { MOST = FC_WINOGRAD_MOST, TAPS = FC_WINOGRAD_TAPS };
+
+/* ---- input ------------------------------------------------------------------------------------------------ */
+
+FC_INLINE void input_line(const int m, const fc_vec d[MOST], fc_vec v[MOST])
+{
+    if (m == 2) {
+        v[0] = d[2] - d[0];
+        v[1] = d[2] + d[1];
+        v[2] = d[2] - d[1];
+        v[3] = d[3] - d[1];
+    } else {
+        const fc_vec p_even = d[4] - QQ * d[2], p_odd = d[3] - QQ * d[1];
+        const fc_vec q_even = d[4] - PP * d[2], q_odd = d[3] - PP * d[1];
+        v[0] = d[0] + d[4] - (PP + QQ) * d[2];
+        v[1] = p_even + P * p_odd;
+        v[2] = p_even - P * p_odd;
+        v[3] = q_even + Q * q_odd;
+        v[4] = q_even - Q * q_odd;
+        v[5] = d[1] + d[5] - (PP + QQ) * d[3];
+    }
+}
+
+/* One vector of channels of one patch. */
+FC_INLINE void transform_patch(const int m, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
+                               FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
+{
+    const int side = m + TAPS - 1;
+    fc_vec half[MOST][MOST];
+    FC_UNROLL for (int j = 0; j < side; j++) {
+        fc_vec d[MOST], v[MOST];
+        FC_UNROLL for (int i = 0; i < side; i++)
+            d[i] = fc_load_lanes(src + i * row + j * col, lanes);
+        input_line(m, d, v);
+        FC_UNROLL for (int i = 0; i < side; i++)
+            half[i][j] = v[i];
+    }
+    FC_UNROLL for (int i = 0; i < side; i++) {
+        fc_vec v[MOST];
+        input_line(m, half[i], v);
+        FC_UNROLL for (int j = 0; j < side; j++)
+            fc_store(dst + (i * side + j) * product, v[j]);
+    }
+}
+
+/* Patches on the border go through a copy whose missing part stays zero from vector to vector. */
+FC_INLINE void transform_border(const int m, const fc_winograd_input *s, const FC_REAL *src, FC_REAL *dst)
+{
+    const int side = m + TAPS - 1;
+    FC_REAL patch[MOST * MOST * FC_LANES] __attribute__((aligned(FC_VEC_BYTES))) = {0};
+    for (ptrdiff_t c = 0; c < s->channels; c += FC_LANES) {
+        const int lanes = fc_lanes_left(s->channels, c);
+        for (int i = s->row_begin; i < s->row_end; i++)
+            for (int j = s->col_begin; j < s->col_end; j++)
+                fc_store(patch + (i * side + j) * FC_LANES,
+                         fc_load_lanes(src + i * s->src_row + j * s->src_col + c, lanes));
+        transform_patch(m, patch, side * FC_LANES, FC_LANES, FC_LANES, dst + c, s->dst_product);
+    }
+}
+
+FC_INLINE void transform_input(const int m, const fc_winograd_input *s)
+{
+    const int side = m + TAPS - 1;
+    const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == side && s->col_end == side;
+    const ptrdiff_t full = whole ? s->channels / FC_LANES * FC_LANES : 0;
+    for (ptrdiff_t t = 0; t < s->tiles; t++) {
+        const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
+        FC_REAL *dst = (FC_REAL *)s->dst + t * s->dst_tile;
+        for (ptrdiff_t c = 0; c < full; c += FC_LANES)
+            transform_patch(m, src + c, s->src_row, s->src_col, FC_LANES, dst + c, s->dst_product);
+        if (full < s->channels) {
+            fc_winograd_input rest = *s;
+            rest.channels = s->channels - full;
+            transform_border(m, &rest, src + full, dst + full);
+        }
+    }
+}
+
+static void input_2(const fc_winograd_input *s) { transform_input(2, s); }
+static void input_4(const fc_winograd_input *s) { transform_input(4, s); }
+
+/* ---- output ----------------------------------------------------------------------------------------------- */
+
+FC_INLINE void output_line(const int m, const fc_vec v[MOST], fc_vec y[MOST])
+{
+    if (m == 2) {
+        y[0] = v[0] + v[1] + v[2];
+        y[1] = v[1] - v[2] + v[3];
+    } else {
+        const fc_vec p_sum = v[1] + v[2], p_difference = v[1] - v[2];
+        const fc_vec q_sum = v[3] + v[4], q_difference = v[3] - v[4];
+        y[0] = v[0] + p_sum + q_sum;
+        y[1] = P * p_difference + Q * q_difference;
+        y[2] = PP * p_sum + QQ * q_sum;
+        y[3] = PPP * p_difference + QQQ * q_difference + v[5];
+    }
+}
+
+/* One vector of channels of one tile; what it returns is not finite in a lane where a result is not. */
+FC_INLINE fc_vec transform_products(const int m, const FC_REAL *src, ptrdiff_t product, fc_vec y[MOST][MOST])
+{
+    const int side = m + TAPS - 1;
+    fc_vec half[MOST][MOST], sum = fc_zero();
+    FC_UNROLL for (int j = 0; j < side; j++) {
+        fc_vec v[MOST], column[MOST];
+        FC_UNROLL for (int i = 0; i < side; i++)
+            v[i] = fc_load(src + (i * side + j) * product);
+        output_line(m, v, column);
+        FC_UNROLL for (int i = 0; i < m; i++)
+            half[i][j] = column[i];
+    }
+    FC_UNROLL for (int i = 0; i < m; i++) {
+        output_line(m, half[i], y[i]);
+        FC_UNROLL for (int j = 0; j < m; j++)
+            sum += y[i][j];
+    }
+    return sum;
+}
+
+static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_REAL *dst, ptrdiff_t cols)
+{
+    const fc_epilogue *e = s->epilogue;
+    for (int i = 0; i < s->rows; i++)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            for (int k = 0; k < s->channels; k += FC_LANES) {
+                const int lanes = fc_lanes_left(s->channels, k);
+                FC_REAL *at = dst + i * s->dst_row + j * s->dst_col + k;
+                const fc_vec value = fc_load_lanes(at, lanes);
+                fc_store_lanes(at, fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value), lanes);
+            }
+}
+
+FC_INLINE bool transform_output(const int m, const fc_winograd_output *s)
+{
+    const FC_REAL *bias = s->bias, *residual = s->residual;
+    bool any = false;
+    for (ptrdiff_t t = 0; t < s->tiles; t++) {
+        const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
+        const ptrdiff_t at = t * m * s->dst_col, cols = s->cols - t * m < m ? s->cols - t * m : m;
+        FC_REAL *dst = (FC_REAL *)s->dst + at;
+        fc_vec sums = fc_zero();
+        for (int k = 0; k < s->channels; k += FC_LANES) {
+            const int lanes = fc_lanes_left(s->channels, k);
+            fc_vec y[MOST][MOST];
+            sums += transform_products(m, src + k, s->src_product, y);
+            const fc_vec shift = bias ? fc_load_lanes(bias + k, lanes) : fc_zero();
+            FC_UNROLL for (int i = 0; i < m; i++) FC_UNROLL
+                for (int j = 0; j < m; j++) {
+                    const ptrdiff_t place = i * s->dst_row + j * s->dst_col + k;
+                    if (i >= s->rows || j >= cols)
+                        continue;
+                    fc_vec value = y[i][j];
+                    if (bias)
+                        value += shift;
+                    if (residual)
+                        value += fc_load_lanes(residual + at + place, lanes);
+                    fc_store_lanes(dst + place, value, lanes);
+                }
+        }
+        const bool broken = !(fc_sum_lanes(sums * 0) == 0);
+        s->broken[t] |= broken;
+        any = any || broken;
+        if (s->epilogue && s->epilogue->activation != FC_IDENTITY)
+            activate(s, dst, cols);
+    }
+    return any;
+}
+
+static bool output_2(const fc_winograd_output *s) { return transform_output(2, s); }
+static bool output_4(const fc_winograd_output *s) { return transform_output(4, s); }
+
+/* ---- weights ---------------------------------------------------------------------------------------------- */
+
+static const double POINTS_2[4][TAPS] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+
+/* 2 p p (p p - q q) is -130 / 81, and 2 q q (q q - p p) is 65 / 8. */
+#define ROW(p, scale) {1.0 / (scale), (p) / (scale), (p) * (p) / (scale)}
+static const double POINTS_4[6][TAPS] = {
+    {1, 0, 0},          ROW(2.0 / 3, -130.0 / 81), ROW(-2.0 / 3, -130.0 / 81),
+    ROW(1.5, 65.0 / 8), ROW(-1.5, 65.0 / 8),       {0, 0, 1},
+};
+
+/* out[i] = sum over t of rows[i][t] * in[t], a vector's worth of numbers each. */
+FC_INLINE void weight_line(const int side, const double rows[][TAPS], double in[TAPS][FC_LANES],
+                           double out[MOST][FC_LANES])
+{
+    FC_UNROLL for (int i = 0; i < side; i++)
+        for (int l = 0; l < FC_LANES; l++)
+            out[i][l] = rows[i][0] * in[0][l] + rows[i][1] * in[1][l] + rows[i][2] * in[2][l];
+}
+
+FC_INLINE void transform_weights(const int m, const double rows[][TAPS], const fc_winograd_weights *s)
+{
+    const int side = m + TAPS - 1;
+    const ptrdiff_t product = s->channels * s->width;
+    for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
+        const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
+        const FC_REAL *src = (const FC_REAL *)s->src + first * TAPS * TAPS * s->width;
+        FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
+        for (ptrdiff_t at = 0; at < together * s->width; at += FC_LANES) {
+            double half[TAPS][MOST][FC_LANES];
+            for (int w = 0; w < TAPS; w++) {
+                double in[TAPS][FC_LANES];
+                for (int h = 0; h < TAPS; h++)
+                    for (int l = 0; l < FC_LANES; l++)
+                        in[h][l] = src[(h * TAPS + w) * together * s->width + at + l];
+                weight_line(side, rows, in, half[w]);
+            }
+            for (int i = 0; i < side; i++) {
+                double in[TAPS][FC_LANES], out[MOST][FC_LANES];
+                for (int w = 0; w < TAPS; w++)
+                    for (int l = 0; l < FC_LANES; l++)
+                        in[w][l] = half[w][i][l];
+                weight_line(side, rows, in, out);
+                for (int j = 0; j < side; j++)
+                    for (int l = 0; l < FC_LANES; l++)
+                        dst[(i * side + j) * product + at + l] = (FC_REAL)out[j][l];
+            }
+        }
+    }
+}
+
+static void weights_2(const fc_winograd_weights *s) { transform_weights(2, POINTS_2, s); }
+static void weights_4(const fc_winograd_weights *s) { transform_weights(4, POINTS_4, s); }
+
+/* ---- channels-first rows ---------------------------------------------------------------------------------- */
+
+/* Exchanges vectors and lanes: each round makes the lowest bit of the lane's number a bit of the vector's. */
+FC_INLINE void transpose_lanes(fc_vec v[FC_LANES])
+{
+    FC_UNROLL for (int bit = 1; bit < FC_LANES; bit *= 2) FC_UNROLL
+        for (int i = 0; i < FC_LANES; i++)
+            if (!(i & bit)) {
+                const fc_vec even = fc_even(v[i], v[i | bit]), odd = fc_odd(v[i], v[i | bit]);
+                v[i] = even;
+                v[i | bit] = odd;
+            }
+}
+
+static void fill_strip(const fc_strip *s)
+{
+    const FC_REAL *src = s->src;
+    FC_REAL *dst = s->dst;
+    for (ptrdiff_t j = 0; j < s->begin; j++)
+        fc_store(dst + j * FC_LANES, fc_zero());
+    for (ptrdiff_t j = s->begin; j < s->end; j += FC_LANES) {
+        const int lanes = fc_lanes_left(s->end, j);
+        fc_vec v[FC_LANES];
+        if (lanes == FC_LANES && s->channels == FC_LANES) {
+            FC_UNROLL for (int c = 0; c < FC_LANES; c++)
+                v[c] = fc_load(src + c * s->channel_step + j);
+        } else {
+            FC_UNROLL for (int c = 0; c < FC_LANES; c++)
+                v[c] = c < s->channels ? fc_load_tail(src + c * s->channel_step + j, lanes) : fc_zero();
+        }
+        transpose_lanes(v);
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            if (i < lanes)
+                fc_store(dst + (j + i) * FC_LANES, v[i]);
+    }
+    for (ptrdiff_t j = s->end; j < s->columns; j++)
+        fc_store(dst + j * FC_LANES, fc_zero());
+}
+
+FC_INLINE fc_vec load_spread(const FC_REAL *p, ptrdiff_t step, int count)
+{
+    if (step == 1)
+        return fc_load_lanes(p, count);
+    FC_REAL lane[FC_LANES] = {0};
+    for (int i = 0; i < count; i++)
+        lane[i] = p[i * step];
+    return fc_load(lane);
+}
+
+FC_INLINE void store_spread(FC_REAL *p, ptrdiff_t step, int count, fc_vec v)
+{
+    if (step == 1) {
+        fc_store_lanes(p, v, count);
+        return;
+    }
+    FC_REAL lane[FC_LANES];
+    fc_store(lane, v);
+    for (int i = 0; i < count; i++)
+        p[i * step] = lane[i];
+}
+
+static void store_strip(const fc_strip_store *s)
+{
+    const FC_REAL *src = s->src, *bias = s->bias, *residual = s->residual;
+    const fc_epilogue *e = s->epilogue;
+    FC_REAL *dst = s->dst;
+    for (ptrdiff_t j = 0; j < s->columns; j += FC_LANES) {
+        const int lanes = fc_lanes_left(s->columns, j);
+        fc_vec v[FC_LANES];
+        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+            v[i] = i < lanes ? fc_load(src + (j + i) * FC_LANES) : fc_zero();
+        transpose_lanes(v);
+        FC_REAL turned[FC_LANES * FC_LANES];
+        FC_UNROLL for (int c = 0; c < FC_LANES; c++)
+            fc_store(turned + c * FC_LANES, v[c]);
+        for (int c = 0; c < s->channels; c++) {
+            const ptrdiff_t at = c * s->channel_step + j * s->column_step;
+            fc_vec value = fc_load(turned + c * FC_LANES);
+            if (bias)
+                value += fc_splat(bias[c]);
+            if (residual)
+                value += load_spread(residual + at, s->column_step, lanes);
+            if (e->activation != FC_IDENTITY)
+                value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            store_spread(dst + at, s->column_step, lanes, value);
+        }
+    }
+}
+
+extern const struct fc_winograd_kernels FC_NAME(winograd);
+
+const struct fc_winograd_kernels FC_NAME(winograd) = {
+    .input = {[2] = input_2, [4] = input_4},
+    .output = {[2] = output_2, [4] = output_4},
+    .weights = {[2] = weights_2, [4] = weights_4},
+    .fill_strip = fill_strip,
+    .store_strip = store_strip,
+};

@@ -1,0 +1,515 @@
+/* The Winograd family: blocks of tiles are transformed, multiplied by the channel family's register tiles, product by
+ * product, and transformed back, all within a part of L2.
+ *
+ * Tiles of all images form one line, cut into blocks; a unit of work is a block, a group, and a block of output
+ * channels.
+ *
+ *     src ──► input [product][tile][ic] ──► products [output tile][product][tile][width] ──► dst
+ *                        ▲ for every block of input channels  ▲ packed weights stream through
+ *
+ * A tile with a result that is not finite is done again directly, since the transforms spread NaN and infinity over it.
+ */
+#include "winograd.h"
+#include "parallel.h"
+
+#include <string.h>
+
+/* Tiles beside each other, of one line of one axis pair. */
+typedef struct {
+    ptrdiff_t first, count; /* within the block */
+    ptrdiff_t image, plane;
+    ptrdiff_t row, col;   /* positions of the first tile's output (0, 0), within the phase */
+    ptrdiff_t rows, cols; /* positions from there to the end of the dense line */
+} run;
+
+typedef struct {
+    char *input, *products;
+    const void **pointers; /* input of each tile, product 0 */
+    run *runs;
+    unsigned char *broken; /* by tile of a run */
+    char *strip;           /* channels-first rows, turned: [row][column][lane] */
+    char *patch, *acc;     /* of a tile that is done again: [row][column][channel], [row][column][width] */
+} workspace;
+
+/* One block of tiles of one group on its way. */
+typedef struct {
+    const fc_conv_call *call;
+    const fc_phase *phase;
+    fc_tile_grid grid;
+    fc_winograd_steps steps;
+    ptrdiff_t src_pixel, src_channel, dst_pixel, dst_channel; /* steps in elements */
+    ptrdiff_t group;
+    ptrdiff_t first, count; /* tiles */
+    ptrdiff_t runs;
+    workspace *at;
+} block;
+
+enum { REDONE = FC_SUM_LENGTH / (FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS) }; /* channels of a patch */
+
+static ptrdiff_t strip_columns(const fc_conv_desc *desc, int m)
+{
+    fc_phase phase;
+    fc_phase_at(desc, 0, &phase);
+    const ptrdiff_t span = (fc_winograd_run(desc, m) - 1) * m + m + FC_WINOGRAD_TAPS - 2;
+    return span * phase.axis[2].offset_step + 1;
+}
+
+static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, workspace *at)
+{
+    const fc_winograd_blocks *blocks = &plan->winograd;
+    const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
+    const ptrdiff_t side = blocks->m + FC_WINOGRAD_TAPS - 1, products = side * side;
+    const size_t element = fc_element(&plan->desc);
+    at->input = fc_carve(arena, products * steps.input_product, element);
+    at->products = fc_carve(arena, blocks->oc / steps.width * products * steps.output_product, element);
+    at->pointers = fc_carve(arena, tiles, sizeof(void *));
+    at->runs = fc_carve(arena, tiles, sizeof(run));
+    at->broken = fc_carve(arena, tiles, 1);
+    at->strip = NULL;
+    if (plan->desc.layout == FC_CHANNELS_FIRST)
+        at->strip = fc_carve(arena, side * strip_columns(&plan->desc, blocks->m) * plan->lanes, element);
+    at->patch = fc_carve(arena, products * REDONE, element);
+    at->acc = fc_carve(arena, (ptrdiff_t)blocks->m * blocks->m * steps.width, element);
+}
+
+fc_status fc_size_winograd(fc_conv_plan *plan)
+{
+    fc_arena arena = {.fits = true};
+    workspace at;
+    lay_out(plan, plan->winograd.tiles, &arena, &at);
+    return fc_set_workspace(plan, &arena);
+}
+
+/* ---- where tiles lie -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ptrdiff_t position; /* of the tile's first output */
+    ptrdiff_t left;     /* outputs from there to the end of the dense line */
+    ptrdiff_t tiles;    /* tiles from there to the end of it */
+} place;
+
+static place place_on(const fc_tile_axis *axis, ptrdiff_t index, int m)
+{
+    const ptrdiff_t in_long = axis->long_lines * axis->long_tiles;
+    const bool is_long = index < in_long;
+    const ptrdiff_t tiles = is_long ? axis->long_tiles : axis->short_tiles;
+    const ptrdiff_t rest = is_long ? index : index - in_long;
+    const ptrdiff_t line = rest / tiles + (is_long ? 0 : axis->long_lines), tile = rest % tiles;
+    return (place){
+        .position = line + axis->dilation * m * tile,
+        .left = (is_long ? axis->long_positions : axis->short_positions) - m * tile,
+        .tiles = tiles - tile,
+    };
+}
+
+static void find_runs(block *b)
+{
+    const fc_tile_axis *axis = b->grid.axis;
+    const ptrdiff_t longest = fc_winograd_run(&b->call->plan->desc, b->grid.m);
+    b->runs = 0;
+    for (ptrdiff_t done = 0; done < b->count;) {
+        const ptrdiff_t tile = b->first + done, line = tile / axis[1].tiles, plane = line / axis[0].tiles;
+        const place row = place_on(&axis[0], line % axis[0].tiles, b->grid.m);
+        const place col = place_on(&axis[1], tile % axis[1].tiles, b->grid.m);
+        run *r = &b->at->runs[b->runs++];
+        *r = (run){
+            .first = done,
+            .count = fc_min(fc_min(col.tiles, longest), b->count - done),
+            .image = plane / b->grid.planes,
+            .plane = plane % b->grid.planes,
+            .row = row.position,
+            .col = col.position,
+            .rows = row.left,
+            .cols = col.left,
+        };
+        done += r->count;
+    }
+}
+
+/* The elements 0 … side - 1 of a patch from `first` on that lie inside an axis. */
+static fc_window inside(const fc_axis *axis, ptrdiff_t first, int side)
+{
+    const ptrdiff_t step = axis->offset_step;
+    fc_window window = {0, 0};
+    if (first < 0)
+        window.begin = fc_min(fc_divide_up(-first, step), side);
+    if (first < axis->src)
+        window.end = fc_min(fc_divide_up(axis->src - first, step), side);
+    window.begin = fc_min(window.begin, window.end);
+    return window;
+}
+
+static ptrdiff_t source_row(const block *b, const run *r) { return r->row + b->phase->axis[1].offset_first; }
+
+static ptrdiff_t source_col(const block *b, const run *r, ptrdiff_t tile)
+{
+    const fc_axis *axis = &b->phase->axis[2];
+    return r->col + tile * b->grid.m * axis->offset_step + axis->offset_first;
+}
+
+/* Elements from the start of src to a pixel, inside the image or not. */
+static ptrdiff_t source_at(const block *b, const run *r, ptrdiff_t row, ptrdiff_t col, ptrdiff_t channel)
+{
+    const fc_axis *axis = b->phase->axis;
+    const ptrdiff_t image = r->image * b->call->channels.src_channels * axis[0].src * axis[1].src * axis[2].src;
+    const ptrdiff_t pixel = (r->plane * axis[1].src + row) * axis[2].src + col;
+    return image + pixel * b->src_pixel + (b->group * b->call->channels.ic + channel) * b->src_channel;
+}
+
+static ptrdiff_t target_at(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel)
+{
+    const fc_axis *axis = b->phase->axis;
+    const ptrdiff_t image = r->image * b->call->channels.dst_channels * axis[0].dst * axis[1].dst * axis[2].dst;
+    const ptrdiff_t col = r->col + tile * b->grid.m * axis[2].offset_step;
+    const ptrdiff_t pixel = (r->plane * axis[1].dst + r->row) * axis[2].dst + col;
+    return image + pixel * b->dst_pixel + (b->group * b->call->channels.oc + channel) * b->dst_channel;
+}
+
+/* ---- input ------------------------------------------------------------------------------------------------ */
+
+static char *input_of(const block *b, ptrdiff_t tile, ptrdiff_t channel)
+{
+    return b->at->input + (size_t)(tile * b->steps.input_tile + channel) * b->call->element;
+}
+
+/* Channels-last: straight from the image, in stretches of tiles with the same part inside. */
+static void transform_last(const block *b, const run *r, ptrdiff_t channel, ptrdiff_t channels)
+{
+    const fc_axis *axis = b->phase->axis;
+    const int side = b->grid.side;
+    const ptrdiff_t row = source_row(b, r), dilation = axis[2].offset_step;
+    const fc_window rows = inside(&axis[1], row, side);
+    for (ptrdiff_t tile = 0, next; tile < r->count; tile = next) {
+        const ptrdiff_t col = source_col(b, r, tile);
+        const fc_window cols = inside(&axis[2], col, side);
+        next = tile + 1;
+        if (cols.begin == 0 && cols.end == side) {
+            const ptrdiff_t room = axis[2].src - 1 - col - (side - 1) * dilation;
+            next = fc_min(r->count, next + room / (b->grid.m * dilation));
+        }
+        b->call->kernels->winograd->input[b->grid.m](&(fc_winograd_input){
+            .src = b->call->src + source_at(b, r, row, col, channel) * (ptrdiff_t)b->call->element,
+            .src_row = axis[1].offset_step * axis[2].src * b->src_pixel,
+            .src_col = dilation * b->src_pixel,
+            .src_tile = b->grid.m * dilation * b->src_pixel,
+            .row_begin = (int)rows.begin,
+            .row_end = (int)rows.end,
+            .col_begin = (int)cols.begin,
+            .col_end = (int)cols.end,
+            .tiles = next - tile,
+            .channels = channels,
+            .dst = input_of(b, r->first + tile, 0),
+            .dst_tile = b->steps.input_tile,
+            .dst_product = b->steps.input_product,
+        });
+    }
+}
+
+/* Channels-first: a vector of channels at a time, whose rows are turned first. */
+static void transform_first(const block *b, const run *r, ptrdiff_t channel, ptrdiff_t channels)
+{
+    const fc_axis *axis = b->phase->axis;
+    const fc_conv_call *call = b->call;
+    const int side = b->grid.side, lanes = call->plan->lanes;
+    const ptrdiff_t row = source_row(b, r), col = source_col(b, r, 0), dilation = axis[2].offset_step;
+    const ptrdiff_t columns = ((r->count - 1) * b->grid.m + side - 1) * dilation + 1;
+    const fc_window rows = inside(&axis[1], row, side);
+    const ptrdiff_t begin = fc_min(fc_max_extent(-col, 0), columns);
+    const ptrdiff_t end = fc_max_extent(fc_min(axis[2].src - col, columns), begin);
+    const size_t strip_row = (size_t)(columns * lanes) * call->element;
+    for (ptrdiff_t c = 0; c < channels; c += lanes) {
+        for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+            const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col, channel + c);
+            call->kernels->winograd->fill_strip(&(fc_strip){
+                .src = call->src + at * (ptrdiff_t)call->element,
+                .channel_step = b->src_channel,
+                .channels = (int)fc_min(lanes, channels - c),
+                .begin = begin,
+                .end = end,
+                .columns = columns,
+                .dst = b->at->strip + (size_t)i * strip_row,
+            });
+        }
+        if (c == 0) {
+            memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
+            memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(side - rows.end) * strip_row);
+        }
+        call->kernels->winograd->input[b->grid.m](&(fc_winograd_input){
+            .src = b->at->strip,
+            .src_row = columns * lanes,
+            .src_col = dilation * lanes,
+            .src_tile = b->grid.m * dilation * lanes,
+            .row_end = side,
+            .col_end = side,
+            .tiles = r->count,
+            .channels = lanes,
+            .dst = input_of(b, r->first, c),
+            .dst_tile = b->steps.input_tile,
+            .dst_product = b->steps.input_product,
+        });
+    }
+}
+
+static void transform_input(const block *b, ptrdiff_t channel, ptrdiff_t channels)
+{
+    for (ptrdiff_t i = 0; i < b->runs; i++) {
+        if (b->call->plan->desc.layout == FC_CHANNELS_LAST)
+            transform_last(b, &b->at->runs[i], channel, channels);
+        else
+            transform_first(b, &b->at->runs[i], channel, channels);
+    }
+}
+
+/* ---- products --------------------------------------------------------------------------------------------- */
+
+static ptrdiff_t width_at(const block *b, ptrdiff_t oc_tile)
+{
+    return fc_tile_width(b->call->plan, b->call->channels.oc, oc_tile * b->steps.width);
+}
+
+static char *products_of(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t product, ptrdiff_t tile)
+{
+    const ptrdiff_t at = (place * b->grid.products + product) * b->steps.output_product + tile * width_at(b, oc_tile);
+    return b->at->products + (size_t)at * b->call->element;
+}
+
+/* Elements of a matrix of weights [group][output tile][input channel][width] before an output tile's. */
+static ptrdiff_t weights_before(const block *b, ptrdiff_t oc_tile)
+{
+    const ptrdiff_t lanes = b->group * fc_packed_width(b->call->plan) + oc_tile * b->steps.width;
+    return lanes * b->call->channels.ic;
+}
+
+/* Products of output tile `oc_tile`, kept at `place`: of input channels from `channel` on, which the block holds. */
+static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
+{
+    const fc_conv_call *call = b->call;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t width = width_at(b, oc_tile), matrix = call->channels.ic * width;
+    const ptrdiff_t before = weights_before(b, oc_tile) * b->grid.products + channel * width;
+    const char *weights = call->packed + fc_winograd_weights_at(plan) + (size_t)before * call->element;
+    const ptrdiff_t pieces = fc_divide_up(b->count, plan->rows);
+    for (ptrdiff_t product = 0; product < b->grid.products; product++, weights += (size_t)matrix * call->element) {
+        for (ptrdiff_t i = 0; i < pieces; i++) {
+            ptrdiff_t begin, end;
+            fc_share(b->count, (int)i, (int)pieces, &begin, &end);
+            char *acc = products_of(b, oc_tile, place, product, begin);
+            for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH)
+                call->kernels->channel[width / plan->lanes][end - begin](
+                    b->at->pointers + begin, 1, product * b->steps.input_product + c,
+                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, acc,
+                    channel + c > 0);
+        }
+    }
+}
+
+/* ---- output ----------------------------------------------------------------------------------------------- */
+
+/* The patch's pixels of some channels, as rows of channels. */
+static void fill_patch(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel, ptrdiff_t channels)
+{
+    const fc_axis *axis = b->phase->axis;
+    const int side = b->grid.side;
+    const ptrdiff_t row = source_row(b, r), col = source_col(b, r, tile), dilation = axis[2].offset_step;
+    const fc_window rows = inside(&axis[1], row, side), cols = inside(&axis[2], col, side);
+    const size_t pixel = (size_t)channels * b->call->element;
+    memset(b->at->patch, 0, (size_t)(side * side) * pixel);
+    for (ptrdiff_t i = rows.begin; i < rows.end && cols.begin < cols.end; i++) {
+        const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col + cols.begin * dilation, channel);
+        b->call->kernels->conv->transpose(b->call->src + (size_t)at * b->call->element, b->src_channel,
+                                          dilation * b->src_pixel, channels, cols.end - cols.begin,
+                                          b->at->patch + (size_t)(i * side + cols.begin) * pixel, channels);
+    }
+}
+
+/* Results of one tile, from the weights themselves. */
+static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile)
+{
+    enum { TAPS = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS };
+    const fc_conv_call *call = b->call;
+    const fc_conv_plan *plan = call->plan;
+    const fc_axis *axis = b->phase->axis;
+    const ptrdiff_t width = width_at(b, oc_tile), oc = call->channels.oc, ic = call->channels.ic;
+    const int m = b->grid.m, rows = (int)fc_min(m, r->rows), cols = (int)fc_min(m, r->cols - tile * m);
+    const int most = (int)fc_min(plan->rows, FC_MAX_ROWS);
+    const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
+    const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * TAPS) * call->element;
+    for (ptrdiff_t c = 0; c < ic; c += REDONE) {
+        const ptrdiff_t channels = fc_min(REDONE, ic - c);
+        fill_patch(b, r, tile, c, channels);
+        for (int first = 0; first < rows * cols; first += most) {
+            const void *pointers[TAPS * FC_MAX_ROWS];
+            const int count = (int)fc_min(most, rows * cols - first);
+            for (int t = 0; t < TAPS; t++)
+                for (int i = 0; i < count; i++) {
+                    const int row = (first + i) / cols + t / FC_WINOGRAD_TAPS;
+                    const int col = (first + i) % cols + t % FC_WINOGRAD_TAPS;
+                    pointers[t * count + i] =
+                        b->at->patch + (size_t)((row * b->grid.side + col) * channels) * call->element;
+                }
+            call->kernels->channel[width / plan->lanes][count](
+                pointers, TAPS, 0, channels, weights, b->at->acc + (size_t)(first * width) * call->element, c > 0);
+        }
+        weights += (size_t)(TAPS * channels * width) * call->element;
+    }
+    ptrdiff_t offsets[FC_WINOGRAD_MOST * FC_WINOGRAD_MOST];
+    for (int i = 0; i < rows * cols; i++)
+        offsets[i] = (i / cols * axis[1].offset_step * axis[2].dst + i % cols * axis[2].offset_step) * b->dst_pixel;
+    const size_t at = (size_t)target_at(b, r, tile, first_channel) * call->element;
+    call->kernels->conv->store_rows(&(fc_row_store){
+        .acc = b->at->acc,
+        .rows = rows * cols,
+        .stride = (int)width,
+        .live = (int)fc_min(width, oc - first_channel),
+        .offsets = offsets,
+        .channel_step = b->dst_channel,
+        .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
+        .residual = call->residual ? call->residual + at : NULL,
+        .dst = call->dst + at,
+        .epilogue = &call->epilogue,
+    });
+}
+
+static fc_winograd_output output_of(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place)
+{
+    return (fc_winograd_output){
+        .src = products_of(b, oc_tile, place, 0, r->first),
+        .src_tile = width_at(b, oc_tile),
+        .src_product = b->steps.output_product,
+        .tiles = r->count,
+        .rows = (int)fc_min(b->grid.m, r->rows),
+        .cols = fc_min(r->count * b->grid.m, r->cols),
+        .broken = b->at->broken,
+    };
+}
+
+static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place)
+{
+    const fc_conv_call *call = b->call;
+    const fc_axis *axis = b->phase->axis;
+    const ptrdiff_t first = oc_tile * b->steps.width, channel = b->group * call->channels.oc + first;
+    const size_t at = (size_t)target_at(b, r, 0, first) * call->element;
+    fc_winograd_output out = output_of(b, r, oc_tile, place);
+    out.channels = (int)fc_min(b->steps.width, call->channels.oc - first);
+    out.bias = call->bias ? call->bias + (size_t)channel * call->element : NULL;
+    out.residual = call->residual ? call->residual + at : NULL;
+    out.dst = call->dst + at;
+    out.dst_row = axis[1].offset_step * axis[2].dst * b->dst_pixel;
+    out.dst_col = axis[2].offset_step * b->dst_pixel;
+    out.epilogue = &call->epilogue;
+    return call->kernels->winograd->output[b->grid.m](&out);
+}
+
+/* A vector of channels at a time: tiles beside each other make rows, which are turned. */
+static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t vector)
+{
+    const fc_conv_call *call = b->call;
+    const fc_axis *axis = b->phase->axis;
+    const int lanes = call->plan->lanes;
+    const ptrdiff_t first = oc_tile * b->steps.width + vector * lanes, channel = b->group * call->channels.oc + first;
+    fc_winograd_output out = output_of(b, r, oc_tile, place);
+    out.src = (const char *)out.src + (size_t)(vector * lanes) * call->element;
+    out.channels = lanes;
+    out.dst = b->at->strip;
+    out.dst_row = out.cols * lanes;
+    out.dst_col = lanes;
+    const bool broken = call->kernels->winograd->output[b->grid.m](&out);
+    for (int i = 0; i < out.rows; i++) {
+        const ptrdiff_t row = i * axis[1].offset_step * axis[2].dst;
+        const size_t at = (size_t)(target_at(b, r, 0, first) + row) * call->element;
+        call->kernels->winograd->store_strip(&(fc_strip_store){
+            .src = b->at->strip + (size_t)(i * out.dst_row) * call->element,
+            .channels = (int)fc_min(lanes, call->channels.oc - first),
+            .columns = out.cols,
+            .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
+            .residual = call->residual ? call->residual + at : NULL,
+            .dst = call->dst + at,
+            .channel_step = b->dst_channel,
+            .column_step = axis[2].offset_step,
+            .epilogue = &call->epilogue,
+        });
+    }
+    return broken;
+}
+
+static void redo_broken(const block *b, const run *r, ptrdiff_t oc_tile)
+{
+    for (ptrdiff_t tile = 0; tile < r->count; tile++)
+        if (b->at->broken[tile])
+            redo(b, r, tile, oc_tile);
+}
+
+static void transform_output(const block *b, ptrdiff_t oc_tile, ptrdiff_t place)
+{
+    const ptrdiff_t left = b->call->channels.oc - oc_tile * b->steps.width;
+    for (ptrdiff_t i = 0; i < b->runs; i++) {
+        const run *r = &b->at->runs[i];
+        bool broken = false;
+        memset(b->at->broken, 0, (size_t)r->count);
+        if (b->call->plan->desc.layout == FC_CHANNELS_LAST) {
+            broken = store_last(b, r, oc_tile, place);
+        } else {
+            for (int v = 0; v < b->call->plan->vectors && v * b->call->plan->lanes < left; v++)
+                broken |= store_first(b, r, oc_tile, place, v);
+        }
+        if (broken)
+            redo_broken(b, r, oc_tile);
+    }
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------- */
+
+/* Output tiles [begin, end) of a block whose input channels come in several parts, or have come already. */
+static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
+{
+    const ptrdiff_t ic = b->call->channels.ic, together = b->call->plan->winograd.ic;
+    for (ptrdiff_t c = 0; c < ic; c += together) {
+        const ptrdiff_t channels = fc_min(together, ic - c);
+        if (!ready)
+            transform_input(b, c, channels);
+        for (ptrdiff_t tile = begin; tile < end; tile++)
+            multiply(b, tile, tile - begin, c, channels);
+    }
+    for (ptrdiff_t tile = begin; tile < end; tile++)
+        transform_output(b, tile, tile - begin);
+}
+
+void fc_conv_winograd(const void *context, int thread, int threads)
+{
+    const fc_conv_call *call = context;
+    const fc_conv_plan *plan = call->plan;
+    const fc_winograd_blocks *blocks = &plan->winograd;
+    const bool last = plan->desc.layout == FC_CHANNELS_LAST;
+    fc_phase phase;
+    fc_phase_at(&plan->desc, 0, &phase);
+    block b = {.call = call, .phase = &phase, .grid = fc_winograd_grid(&plan->desc, blocks->m), .group = -1};
+    const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
+    workspace at;
+    fc_arena arena = fc_thread_arena(call, thread);
+    b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
+    lay_out(plan, fc_divide_up(total, pieces), &arena, &at);
+    b.at = &at;
+    const fc_axis *axis = phase.axis;
+    b.src_pixel = last ? call->channels.src_channels : 1;
+    b.src_channel = last ? 1 : axis[0].src * axis[1].src * axis[2].src;
+    b.dst_pixel = last ? call->channels.dst_channels : 1;
+    b.dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
+    const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b.steps.width), each = blocks->oc / b.steps.width;
+    const ptrdiff_t units = fc_divide_up(oc_tiles, each);
+    ptrdiff_t begin, end, ready = -1;
+    fc_share(pieces * call->channels.groups * units, thread, threads, &begin, &end);
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const ptrdiff_t work = unit / units, part = unit % units, piece = work / call->channels.groups;
+        if (work != ready) {
+            b.first = piece * (total / pieces) + fc_min(piece, total % pieces);
+            b.count = total / pieces + (piece < total % pieces);
+            b.group = work % call->channels.groups;
+            find_runs(&b);
+            for (ptrdiff_t i = 0; i < b.count; i++)
+                at.pointers[i] = input_of(&b, i, 0);
+        }
+        run_unit(&b, part * each, fc_min((part + 1) * each, oc_tiles),
+                 work == ready && blocks->ic >= call->channels.ic);
+        ready = work;
+    }
+}

@@ -1,0 +1,51 @@
+/* How Winograd's convolution is cut into blocks: shared by its plan and its loops. */
+#ifndef FC_WINOGRAD_H
+#define FC_WINOGRAD_H
+
+#include "conv.h"
+#include "dispatch/winograd_kernels.h"
+
+/* Tiles along one axis. A dilated kernel reads every dilation-th position only, so that each residue is a dense axis of
+ * its own; the first `long_lines` residues hold one position more than the others. */
+typedef struct {
+    ptrdiff_t dilation;
+    ptrdiff_t long_lines, long_positions, long_tiles, short_positions, short_tiles;
+    ptrdiff_t tiles; /* of all residues */
+} fc_tile_axis;
+
+fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m);
+
+/* Tiles of one image and group, and what a plan cuts its blocks from. */
+typedef struct {
+    int m, side;        /* outputs and inputs of a tile along an axis */
+    ptrdiff_t products; /* side * side */
+    fc_tile_axis axis[2];
+    ptrdiff_t planes; /* of an image: its depth */
+    ptrdiff_t tiles;  /* of an image */
+} fc_tile_grid;
+
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m);
+
+/* Steps of a block's arrays, in elements, for blocks of so many tiles. */
+typedef struct {
+    ptrdiff_t input_tile, input_product; /* of transformed input [product][tile][input channel] */
+    ptrdiff_t width, output_product;     /* of products [output tile][product][tile][width] */
+} fc_winograd_steps;
+
+fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles);
+
+/* Tiles whose channels-first rows are turned together. */
+ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m);
+
+/* Whether there is such a form for the description at all; fc_plan_winograd takes the best form. */
+bool fc_winograd_serves(const fc_conv_desc *desc);
+fc_status fc_plan_winograd(fc_conv_plan *plan);
+fc_status fc_size_winograd(fc_conv_plan *plan);                /* its workspace */
+void fc_pack_winograd(const fc_conv_plan *plan, void *packed); /* after the weights themselves */
+size_t fc_winograd_weights_at(const fc_conv_plan *plan);       /* bytes into packed: after the weights themselves */
+void fc_conv_winograd(const void *call, int thread, int threads);
+
+/* Time of a direct convolution over that of the best Winograd form, estimated; 0 where there is none. */
+double fc_winograd_gain(const fc_conv_desc *desc);
+
+#endif

@@ -1,0 +1,258 @@
+/* Winograd's convolution, planned: which form, how large its blocks are, what it gains; and its weights, packed. */
+#include "parallel.h"
+#include "winograd.h"
+
+fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m)
+{
+    const ptrdiff_t dilation = axis->offset_step;
+    fc_tile_axis line = {.dilation = dilation};
+    line.short_positions = axis->count / dilation;
+    line.long_lines = axis->count % dilation;
+    line.long_positions = line.short_positions + 1;
+    line.long_tiles = fc_divide_up(line.long_positions, m);
+    line.short_tiles = fc_divide_up(line.short_positions, m);
+    line.tiles = line.long_lines * line.long_tiles;
+    if (line.short_positions > 0)
+        line.tiles += (dilation - line.long_lines) * line.short_tiles;
+    return line;
+}
+
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m)
+{
+    fc_phase phase;
+    fc_phase_at(desc, 0, &phase);
+    fc_tile_grid grid = {.m = m, .side = m + FC_WINOGRAD_TAPS - 1, .planes = phase.axis[0].count};
+    grid.products = (ptrdiff_t)grid.side * grid.side;
+    for (int a = 0; a < 2; a++)
+        grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], m);
+    grid.tiles = grid.planes * grid.axis[0].tiles * grid.axis[1].tiles;
+    return grid;
+}
+
+bool fc_winograd_serves(const fc_conv_desc *desc)
+{
+    for (int a = 0; a < FC_SPATIAL; a++)
+        if (desc->kernel[a] != (a == 0 ? 1 : FC_WINOGRAD_TAPS) || desc->stride[a] != 1)
+            return false;
+    return desc->direction != FC_BACKWARD_WEIGHT && desc->pad_begin[0] == 0 && desc->pad_end[0] == 0;
+}
+
+/* ---- blocks ----------------------------------------------------------------------------------------------- */
+
+/* Extents in cache lines that no multiple of `lines` is: powers of two would meet in the same sets of L1. */
+static ptrdiff_t spread(const fc_conv_plan *plan, ptrdiff_t elements, ptrdiff_t lines)
+{
+    const ptrdiff_t line = FC_ALIGNMENT / (ptrdiff_t)fc_element(&plan->desc);
+    const ptrdiff_t count = fc_divide_up(elements, line);
+    return (count % lines == 0 ? count + 1 : count) * line;
+}
+
+fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles)
+{
+    fc_winograd_steps steps = {.input_tile = spread(plan, plan->winograd.ic, 16)};
+    steps.input_product = spread(plan, tiles * steps.input_tile, 2);
+    steps.width = (ptrdiff_t)plan->vectors * plan->lanes;
+    steps.output_product = spread(plan, tiles * steps.width, 2);
+    return steps;
+}
+
+ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
+{
+    enum { COLUMNS = 66 }; /* six rows of them are 25 KB of L1 */
+    fc_phase phase;
+    fc_phase_at(desc, 0, &phase);
+    const ptrdiff_t columns = COLUMNS / phase.axis[2].offset_step;
+    return fc_max_extent((columns - FC_WINOGRAD_TAPS + 1) / m, 1);
+}
+
+/* Cycles of one core, in rough figures measured with AVX-512: two vector multiply-adds a cycle; a vector of channels of
+ * a tile through each transform, and through the turning of channels-first rows; bytes a cycle from beyond L2. */
+enum { INPUT_4 = 110, INPUT_2 = 45, OUTPUT_4 = 100, OUTPUT_2 = 40, TURN = 4, STREAM = 7 };
+static const double PACK = 0.6; /* an element of transformed weights */
+
+/* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and at least eight
+ * independent sums are in flight. */
+static double row_cost(double rows, double vectors)
+{
+    const double fma = rows * vectors / 2, loads = (rows + vectors) / 2;
+    const double cost = fma > loads ? fma : loads;
+    return (cost > 4 ? cost : 4) / rows;
+}
+
+typedef struct {
+    int vectors, rows;
+    fc_winograd_blocks blocks;
+    double cycles; /* of one image */
+} choice;
+
+/* Register tile for so many tiles of an image. */
+static void choose_tile(const fc_conv_plan *plan, ptrdiff_t tiles, choice *c)
+{
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
+    double least = 0;
+    for (int v = 1; v <= 4; v++) {
+        const ptrdiff_t rows = kernels->max_rows[v];
+        if (rows == 0)
+            continue;
+        const ptrdiff_t live = fc_min(rows, tiles);
+        const double cost = row_cost((double)live, v) * (double)fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
+        if (c->vectors == 0 || cost < least) {
+            c->vectors = v;
+            c->rows = (int)rows;
+            least = cost;
+        }
+    }
+}
+
+static double bytes_of(const fc_conv_plan *plan, double elements) { return elements * (double)fc_element(&plan->desc); }
+
+/* Everything but the packing of weights. */
+static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
+{
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const double tiles = (double)grid->tiles, groups = (double)channels.groups;
+    const double ic = (double)channels.ic, lanes = plan->lanes;
+    const double oc_tiles = (double)fc_divide_up(channels.oc, (ptrdiff_t)c->vectors * plan->lanes);
+    const double again = c->blocks.ic < channels.ic ? (double)fc_divide_up(channels.oc, c->blocks.oc) : 1;
+    const double in = (double)fc_divide_up(channels.ic, plan->lanes) * again;
+    const double out = (double)fc_divide_up(channels.oc, plan->lanes);
+    const double together = (double)fc_min(c->blocks.tiles, grid->tiles);
+    const double rows = together / (double)fc_divide_up((ptrdiff_t)together, c->rows);
+    const double parts = (double)fc_divide_up(channels.ic, fc_min(c->blocks.ic, FC_SUM_LENGTH));
+    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 8 * parts);
+    cycles += tiles * (in * (c->blocks.m == 4 ? INPUT_4 : INPUT_2) + out * (c->blocks.m == 4 ? OUTPUT_4 : OUTPUT_2));
+    if (plan->desc.layout == FC_CHANNELS_FIRST)
+        cycles += tiles * TURN * c->blocks.m * (in * grid->side * (double)grid->axis[1].dilation + out * c->blocks.m);
+    const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
+    const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
+    if (weights > (double)fc_l2_bytes() / 4)
+        cycles += blocks * weights / STREAM;
+    return cycles * groups;
+}
+
+/* As many tiles as three quarters of L2 hold, for blocks of so many channels. */
+static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
+{
+    enum { MOST_TILES = 512 };
+    const double line = FC_ALIGNMENT; /* of a tile's padding */
+    const double tile = (double)grid->products * (bytes_of(plan, (double)(c->blocks.ic + c->blocks.oc)) + line);
+    const double run = (double)fc_winograd_run(&plan->desc, c->blocks.m) * grid->m + FC_WINOGRAD_TAPS - 1;
+    const double strip = run * grid->side * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
+    const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
+    const double tiles = room / tile;
+    return tiles < 1 ? 1 : tiles > MOST_TILES ? MOST_TILES : (ptrdiff_t)tiles;
+}
+
+/* The best blocks of one form. Input channels are cut where few tiles would fit: the input is then transformed once for
+ * every block of output channels. */
+static choice best_blocks(const fc_conv_plan *plan, int m)
+{
+    enum { LEAST_CHANNELS = 64 }; /* more than twice the lanes of any vector */
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, m);
+    choice best = {.vectors = 0};
+    choose_tile(plan, grid.tiles, &best);
+    const ptrdiff_t width = (ptrdiff_t)best.vectors * plan->lanes, whole = fc_divide_up(channels.oc, width) * width;
+    choice c = best;
+    ptrdiff_t ic = channels.ic;
+    do {
+        for (ptrdiff_t oc = width; oc == width || (ic < channels.ic && oc < 2 * whole); oc *= 2) {
+            c.blocks = (fc_winograd_blocks){.m = m, .ic = ic, .oc = fc_min(oc, whole)};
+            c.blocks.tiles = most_tiles(plan, &grid, &c);
+            c.cycles = cycles_of(plan, &grid, &c);
+            if (best.cycles == 0 || c.cycles < best.cycles)
+                best = c;
+        }
+        ic = fc_divide_up(ic / 2, plan->lanes) * plan->lanes;
+    } while (ic >= LEAST_CHANNELS);
+    return best;
+}
+
+static choice best_form(const fc_conv_plan *plan)
+{
+    const choice large = best_blocks(plan, 4), small = best_blocks(plan, 2);
+    return large.cycles < small.cycles ? large : small;
+}
+
+double fc_winograd_gain(const fc_conv_desc *desc)
+{
+    fc_conv_plan plan = {.desc = *desc, .lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes};
+    const fc_channels channels = fc_conv_channels(desc);
+    if (!fc_winograd_serves(desc) || channels.ic < plan.lanes || channels.oc < plan.lanes)
+        return 0;
+    const choice c = best_form(&plan);
+    const fc_tile_grid grid = fc_winograd_grid(desc, 1);
+    const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
+    const double taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
+    double direct = (double)grid.tiles * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
+    if (bytes_of(&plan, taps * weights) > (double)fc_l2_bytes() / 2)
+        direct += bytes_of(&plan, taps * weights) / STREAM / 4;
+    if (desc->reuse == FC_ONCE)
+        winograd += PACK * weights * (double)(c.blocks.m + 2) * (double)(c.blocks.m + 2);
+    return direct / winograd;
+}
+
+size_t fc_winograd_weights_at(const fc_conv_plan *plan)
+{
+    fc_phase phase;
+    fc_phase_at(&plan->desc, 0, &phase);
+    fc_arena arena = {.fits = true};
+    fc_carve(&arena, fc_packed_size(plan, &phase), fc_element(&plan->desc));
+    return arena.used;
+}
+
+/* As many tiles as were estimated to fit, or fewer. */
+static fc_status size_blocks(fc_conv_plan *plan)
+{
+    fc_status status = fc_size_winograd(plan);
+    while (status == FC_OK && plan->workspace_bytes > fc_l2_bytes() / 4 * 3 && plan->winograd.tiles > 1) {
+        plan->winograd.tiles -= fc_divide_up(plan->winograd.tiles, 16);
+        status = fc_size_winograd(plan);
+    }
+    return status;
+}
+
+fc_status fc_plan_winograd(fc_conv_plan *plan)
+{
+    const choice c = best_form(plan);
+    plan->vectors = c.vectors;
+    plan->rows = c.rows;
+    plan->winograd = c.blocks;
+    plan->tile[0] = 1;
+    plan->tile[1] = plan->tile[2] = c.blocks.m;
+    if (!fc_reserve_packed(plan)) /* the weights themselves, for the tiles that are done directly */
+        return FC_OVERFLOW;
+    const ptrdiff_t side = c.blocks.m + FC_WINOGRAD_TAPS - 1, taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
+    const size_t each = plan->packed_bytes / (size_t)taps + FC_ALIGNMENT;
+    size_t transformed;
+    if (__builtin_mul_overflow(each, (size_t)(side * side), &transformed) || transformed > PTRDIFF_MAX / 4)
+        return FC_OVERFLOW;
+    plan->packed_bytes += transformed;
+    return size_blocks(plan);
+}
+
+/* packed [group][output tile][product][input channel][width]. */
+void fc_pack_winograd(const fc_conv_plan *plan, void *packed)
+{
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
+    const ptrdiff_t side = plan->winograd.m + FC_WINOGRAD_TAPS - 1, products = side * side;
+    const size_t channel = (size_t)channels.ic * fc_element(&plan->desc); /* of one lane */
+    const char *src = packed;
+    char *dst = (char *)packed + fc_winograd_weights_at(plan);
+    for (ptrdiff_t group = 0; group < channels.groups; group++)
+        for (ptrdiff_t first = 0, width; first < channels.oc; first += width) {
+            width = fc_tile_width(plan, channels.oc, first);
+            kernels->winograd->weights[plan->winograd.m](&(fc_winograd_weights){
+                .src = src,
+                .channels = channels.ic,
+                .block = fc_channel_block(taps, channels.ic),
+                .width = width,
+                .dst = dst,
+            });
+            src += (size_t)(taps * width) * channel;
+            dst += (size_t)(products * width) * channel;
+        }
+}
