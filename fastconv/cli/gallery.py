@@ -113,13 +113,14 @@ def _note(layer: Any) -> str:
 def _convolved(layer: layers.Conv2D, images: NDArray[Any]) -> NDArray[Any]:
     """Apply a convolution layer without its activation."""
     kernel, bias = layer.get_weights()
+    (down, across), (tall, wide) = layer.strides, layer.dilation_rate
     return functional.conv2d(
         images,
         kernel,
         bias,
-        stride=layer.strides,
+        stride=(down, across),
         padding=layer.padding,
-        dilation=layer.dilation_rate,
+        dilation=(tall, wide),
         groups=layer.groups,
         layout="NHWC",
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[Any]"
 Shape: TypeAlias = tuple[int | None, ...]
-Pair: TypeAlias = int | Sequence[int]
+Extents: TypeAlias = int | Sequence[int]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 
 
@@ -39,8 +39,8 @@ def positive(value: Any, name: str) -> int:
     return number
 
 
-def pair(value: Any, name: str) -> tuple[int, int]:
-    """Return two positive integers from one of them or from two.
+def extents(value: Any, rank: int, name: str) -> tuple[int, ...]:
+    """Return a positive integer for each spatial axis, from one of them or from as many as there are axes.
 
     Raises
     ------
@@ -49,15 +49,45 @@ def pair(value: Any, name: str) -> tuple[int, int]:
 
     Examples
     --------
-    >>> pair(3, "strides")
+    >>> extents(3, 2, "strides")
     (3, 3)
     """
     if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"{name}: expected an integer or 2 integers, got {value!r}")
-        return positive(value[0], name), positive(value[1], name)
-    number = positive(value, name)
-    return number, number
+        if len(value) != rank:
+            more = "" if rank == 1 else f" or {rank} integers"
+            raise ValueError(f"{name}: expected an integer{more}, got {value!r}")
+        return tuple(positive(entry, name) for entry in value)
+    return (positive(value, name),) * rank
+
+
+def sides(value: Any, rank: int, name: str) -> tuple[tuple[int, int], ...]:
+    """Return how many positions at the beginning and at the end of each spatial axis.
+
+    Raises
+    ------
+    ValueError
+        If the value is no integer, one for each axis, or two for each axis, or one is negative.
+
+    Examples
+    --------
+    >>> sides(1, 2, "padding"), sides((1, 2), 1, "padding"), sides(((1, 2), 3), 2, "padding")
+    (((1, 1), (1, 1)), ((1, 2),), ((1, 2), (3, 3)))
+    """
+    forms = "2 integers" if rank == 1 else f"{rank} integers or {rank} pairs of integers"
+    wanted = f"{name}: expected an integer{'' if rank > 1 else ' or'}{', ' if rank > 1 else ' '}{forms}, got {value!r}"
+    if isinstance(value, (tuple, list)):
+        entries: list[Any] = list(value)
+        # A single axis may come as its own pair.
+        if rank == 1 and not (len(entries) == 1 and isinstance(entries[0], (tuple, list))):
+            entries = [entries]
+    else:
+        entries = [value] * rank
+    pairs = [tuple(entry) if isinstance(entry, (tuple, list)) else (entry, entry) for entry in entries]
+    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(wanted)
+    if any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for pair in pairs for n in pair):
+        raise ValueError(f"{name}: expected non-negative integers, got {value!r}")
+    return tuple((first, last) for first, last in pairs)
 
 
 def border(value: Any) -> Literal["valid", "same"]:
@@ -167,20 +197,21 @@ def window_extent(
 
 def window_shape(
     input_shape: Sequence[int | None],
-    size: tuple[int, int],
-    strides: tuple[int, int],
-    dilation: tuple[int, int],
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
     padding: str,
     data_format: str,
     channels: int | None,
     layer_name: str,
 ) -> Shape:
-    """Return the output shape of a layer that moves a window over images.
+    """Return the output shape of a layer that moves a window over sequences, images or volumes.
 
     Parameters
     ----------
-    input_shape : (batch, height, width, channels) or, channels first, (batch, channels, height, width)
-    size, strides, dilation : (int, int)
+    input_shape : (batch, …, channels) or, channels first, (batch, channels, …)
+    size, strides, dilation : tuple of int
+        For each spatial axis.
     padding : {"valid", "same"}
     data_format : {"channels_last", "channels_first"}
     channels : int or None
@@ -199,10 +230,19 @@ def window_shape(
     (None, 28, 28, 6)
     """
     first = 1 if data_format == "channels_last" else 2
-    height, width = (
+    spatial = [
         window_extent(input_shape[first + axis], size[axis], strides[axis], dilation[axis], padding, layer_name)
-        for axis in range(2)
-    )
-    if data_format == "channels_last":
-        return (input_shape[0], height, width, channels)
-    return (input_shape[0], channels, height, width)
+        for axis in range(len(size))
+    ]
+    return with_channels(input_shape[0], spatial, channels, data_format)
+
+
+def with_channels(batch: int | None, spatial: Sequence[int | None], channels: int | None, data_format: str) -> Shape:
+    """Return a shape in a layout.
+
+    Examples
+    --------
+    >>> with_channels(None, (4, 5), 3, "channels_first")
+    (None, 3, 4, 5)
+    """
+    return (batch, *spatial, channels) if data_format == "channels_last" else (batch, channels, *spatial)

@@ -1,13 +1,11 @@
-"""The mean over a moving window."""
+"""The mean over a moving window over two axes."""
 
 from __future__ import annotations
 
-from fastconv import functional, grad
-from fastconv.layers.arguments import Array
-from fastconv.layers.pooling import Pooling2D
+from fastconv.layers.pooling import AveragePooling
 
 
-class AveragePooling2D(Pooling2D):
+class AveragePooling2D(AveragePooling):
     """The mean of each channel within a moving window; padding is not counted.
 
     Inputs are (batch, height, width, channels), outputs (batch, rows, columns, channels).
@@ -35,23 +33,4 @@ class AveragePooling2D(Pooling2D):
     array([1.5], dtype=float32)
     """
 
-    def call(self, inputs: Array, training: bool = False) -> Array:
-        """Return the means."""
-        if training:
-            self._saved = inputs.shape
-        return functional.avg_pool2d(
-            inputs, self.pool_size, self.strides, self.padding, count_include_pad=False, layout=self._layout
-        )
-
-    def backward(self, grad_outputs: Array) -> Array:
-        """Spread each gradient over its window."""
-        shape, self._saved = self._saved, None
-        return grad.avg_pool2d(
-            shape,
-            grad_outputs,
-            self.pool_size,
-            self.strides,
-            self.padding,
-            count_include_pad=False,
-            layout=self._layout,
-        )
+    rank = 2

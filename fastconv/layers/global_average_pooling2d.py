@@ -1,16 +1,15 @@
-"""The mean of each channel."""
+"""The mean of each channel of an image."""
 
 from __future__ import annotations
 
-from fastconv import functional, grad
-from fastconv.layers.arguments import Array
-from fastconv.layers.pooling import GlobalPooling2D
+from fastconv.layers.pooling import GlobalAveragePooling
 
 
-class GlobalAveragePooling2D(GlobalPooling2D):
+class GlobalAveragePooling2D(GlobalAveragePooling):
     """The mean of each channel of an image.
 
-    Inputs are (batch, height, width, channels), outputs (batch, channels), or (batch, 1, 1, channels) with `keepdims`.
+    Inputs are (batch, height, width, channels), outputs (batch, channels), or
+    (batch, 1, 1, channels) with `keepdims`.
 
     Parameters
     ----------
@@ -26,13 +25,4 @@ class GlobalAveragePooling2D(GlobalPooling2D):
     array([[2., 3.]], dtype=float32)
     """
 
-    def call(self, inputs: Array, training: bool = False) -> Array:
-        """Return the means."""
-        if training:
-            self._saved = inputs.shape
-        return self._squeeze(functional.adaptive_avg_pool2d(inputs, 1, layout=self._layout))
-
-    def backward(self, grad_outputs: Array) -> Array:
-        """Spread each gradient over the image."""
-        shape, self._saved = self._saved, None
-        return grad.adaptive_avg_pool2d(shape, self._expand(grad_outputs), layout=self._layout)
+    rank = 2

@@ -1,16 +1,15 @@
-"""The largest value of each channel."""
+"""The largest value of each channel of an image."""
 
 from __future__ import annotations
 
-from fastconv import functional, grad
-from fastconv.layers.arguments import Array
-from fastconv.layers.pooling import GlobalPooling2D
+from fastconv.layers.pooling import GlobalMaxPooling
 
 
-class GlobalMaxPooling2D(GlobalPooling2D):
+class GlobalMaxPooling2D(GlobalMaxPooling):
     """The largest value of each channel of an image.
 
-    Inputs are (batch, height, width, channels), outputs (batch, channels), or (batch, 1, 1, channels) with `keepdims`.
+    Inputs are (batch, height, width, channels), outputs (batch, channels), or
+    (batch, 1, 1, channels) with `keepdims`.
 
     Parameters
     ----------
@@ -26,15 +25,4 @@ class GlobalMaxPooling2D(GlobalPooling2D):
     array([[4., 5.]], dtype=float32)
     """
 
-    def call(self, inputs: Array, training: bool = False) -> Array:
-        """Return the largest values; in training keep where they stood."""
-        if not training:
-            return self._squeeze(functional.adaptive_max_pool2d(inputs, 1, layout=self._layout))
-        outputs, indices = functional.adaptive_max_pool2d(inputs, 1, return_indices=True, layout=self._layout)
-        self._saved = (inputs, indices)
-        return self._squeeze(outputs)
-
-    def backward(self, grad_outputs: Array) -> Array:
-        """Send each gradient to where the largest value stood."""
-        (inputs, indices), self._saved = self._saved, None
-        return grad.adaptive_max_pool2d(inputs, self._expand(grad_outputs), layout=self._layout, indices=indices)
+    rank = 2

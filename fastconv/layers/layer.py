@@ -87,7 +87,7 @@ class Layer:
 
     # The least rank of an input, or its only rank; 0 for any.
     min_rank: ClassVar[int] = 0
-    exact_rank: ClassVar[int] = 0
+    exact_rank: int = 0
     # Whether inputs are a list of arrays.
     takes_list: bool = False
     # Which of the optional arguments this class' call and backward take.

@@ -1,15 +1,11 @@
-"""The largest value in a moving window."""
+"""The largest value in a moving window over two axes."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastconv import functional, grad
-from fastconv.layers.arguments import Array, Pair
-from fastconv.layers.pooling import Pooling2D
+from fastconv.layers.pooling import MaxPooling
 
 
-class MaxPooling2D(Pooling2D):
+class MaxPooling2D(MaxPooling):
     """The largest value of each channel within a moving window.
 
     Inputs are (batch, height, width, channels), outputs (batch, rows, columns, channels).
@@ -37,30 +33,4 @@ class MaxPooling2D(Pooling2D):
     array([3.], dtype=float32)
     """
 
-    def __init__(
-        self,
-        pool_size: Pair = (2, 2),
-        strides: Pair | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
-
-    def call(self, inputs: Array, training: bool = False) -> Array:
-        """Return the largest values; in training keep where they stood."""
-        if not training:
-            return functional.max_pool2d(inputs, self.pool_size, self.strides, self.padding, layout=self._layout)
-        outputs, indices = functional.max_pool2d(
-            inputs, self.pool_size, self.strides, self.padding, return_indices=True, layout=self._layout
-        )
-        self._saved = (inputs, indices)
-        return outputs
-
-    def backward(self, grad_outputs: Array) -> Array:
-        """Send each gradient to where the largest value stood."""
-        (inputs, indices), self._saved = self._saved, None
-        return grad.max_pool2d(
-            inputs, grad_outputs, self.pool_size, self.strides, self.padding, layout=self._layout, indices=indices
-        )
+    rank = 2

@@ -1,0 +1,45 @@
+"""1-D convolution."""
+
+from __future__ import annotations
+
+from fastconv.layers.convolution import FilterConvolution
+
+
+class Conv1D(FilterConvolution):
+    """1-D convolution (a cross-correlation, as in Keras): ``filters`` windows of weights that move over sequences.
+
+    Inputs are (batch, steps, channels), outputs (batch, new steps, filters); the kernel is
+    (kernel size, channels / groups, filters), for either `data_format`.
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    kernel_size : int
+    strides : int
+    padding : {"valid", "same"}
+    data_format : {"channels_last", "channels_first"}, optional
+    dilation_rate : int
+    groups : int
+        Divides input channels and filters into as many independent convolutions.
+    activation : None, str or callable
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+    activity_regularizer, kernel_constraint, bias_constraint : None
+    **kwargs
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or the inputs' channels cannot be divided into groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Conv1D(12, 3, padding="same", activation="relu")(np.zeros((1, 32, 3))).shape
+    (1, 32, 12)
+    """
+
+    rank = 1

@@ -1,0 +1,43 @@
+"""1-D convolution of each channel by itself."""
+
+from __future__ import annotations
+
+from fastconv.layers.convolution import DepthwiseConvolution
+
+
+class DepthwiseConv1D(DepthwiseConvolution):
+    """1-D convolution of each channel by itself: outputs ``c * depth_multiplier + m`` see input channel c alone.
+
+    Inputs are (batch, steps, channels), outputs (batch, new steps, channels * depth_multiplier); the kernel is
+    (kernel size, channels, depth_multiplier), for either `data_format`.
+
+    Parameters
+    ----------
+    kernel_size : int
+    strides : int
+    padding : {"valid", "same"}
+    depth_multiplier : int
+        Output channels per input channel.
+    data_format : {"channels_last", "channels_first"}, optional
+    dilation_rate : int
+    activation : None, str or callable
+    use_bias : bool
+    depthwise_initializer, bias_initializer : str or Initializer
+    depthwise_regularizer, bias_regularizer : str or Regularizer, optional
+    activity_regularizer, depthwise_constraint, bias_constraint : None
+    **kwargs
+        As for `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> DepthwiseConv1D(3, depth_multiplier=2)(np.zeros((1, 8, 4))).shape
+    (1, 6, 8)
+    """
+
+    rank = 1

@@ -1,0 +1,28 @@
+"""The largest value of each channel of a volume."""
+
+from __future__ import annotations
+
+from fastconv.layers.pooling import GlobalMaxPooling
+
+
+class GlobalMaxPooling3D(GlobalMaxPooling):
+    """The largest value of each channel of a volume.
+
+    Inputs are (batch, depth, height, width, channels), outputs (batch, channels), or
+    (batch, 1, 1, 1, channels) with `keepdims`.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+    keepdims : bool
+    **kwargs
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GlobalMaxPooling3D()(np.arange(6.0).reshape(1, 3, 1, 1, 2))
+    array([[4., 5.]], dtype=float32)
+    """
+
+    rank = 3
