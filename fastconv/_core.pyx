@@ -294,7 +294,8 @@ cdef Py_ssize_t nbytes_of(Py_ssize_t n, const ptrdiff_t *tail, Py_ssize_t itemsi
     for i in range(RANK + 1):
         extent = n if i == RANK else tail[i]
         if extent and nbytes > PTRDIFF_MAX // extent:
-            raise MemoryError(f"out: no memory for {n} x {' x '.join([str(tail[i]) for i in range(RANK)])} elements")
+            shape = " x ".join([str(tail[i]) for i in range(RANK)])
+            raise MemoryError(f"out: no memory for {n} x {shape} elements")
         nbytes *= extent
     return nbytes
 

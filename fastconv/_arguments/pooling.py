@@ -8,7 +8,7 @@ from fastconv import _core
 from fastconv._arguments.arrays import FLOAT64
 from fastconv._arguments.convolution import refuse
 from fastconv._arguments.images import Image, by_axis, image, padding_of
-from fastconv._arguments.values import TUPLES, Ints, Pair, flag, index, layout_of, per_axis, wrong
+from fastconv._arguments.values import TUPLES, Ints, Pair, flag, index, layout_of, per_axis, sizes, wrong
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,3 +115,46 @@ def adaptive_pool(
         wrong("output_size", expected, output_size)
     one, none = (1,) * axes, (0,) * axes
     return Pool(name, maximum, layout, picture, one, one, one, none, none, dst=dst)
+
+
+class Unpool(NamedTuple):
+    """A checked inverse of a maximum pooling."""
+
+    layout: str
+    input: Image
+    dst: Ints
+
+
+def unpool(
+    axes: int,
+    input_shape: tuple[int, ...],
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    output_size: object,
+    layout: object,
+    name: str = "input",
+) -> Unpool:
+    """Check shape and options of an unpooling; the output's size may differ from the least by less than the stride."""
+    layout = layout_of(layout)
+    picture = image(name, input_shape, layout, axes)
+    kernel = per_axis("kernel_size", kernel_size, 1, axes)
+    strides = kernel if stride is None else per_axis("stride", stride, 1, axes)
+    margin = per_axis("padding", padding, 0, axes)
+    usual = tuple((i - 1) * s + k - 2 * p for i, s, k, p in zip(picture.spatial, strides, kernel, margin, strict=True))
+    if output_size is None:
+        if min(usual) < 1:
+            wrong(name, "extents whose result is at least 1", f"{picture.spatial}, which make {usual}")
+        return Unpool(layout, picture, usual)
+    size = sizes("output_size", output_size, (axes, axes + 1, axes + 2))
+    whole = size if len(size) == axes else last_parts(size, layout, axes)[1]
+    for extent, least, s in zip(whole, usual, strides, strict=True):
+        if not max(least - s, 0) < extent < least + s:
+            wrong("output_size", f"more than {max(least - s, 0)} and less than {least + s}", size)
+    return Unpool(layout, picture, whole)
+
+
+def last_parts(shape: tuple[int, ...], layout: str, axes: int) -> tuple[int, Ints]:
+    """Return channels and extents of a shape."""
+    tail = shape[-axes - 1 :]
+    return (tail[0], tail[1:]) if layout == "NCHW" else (tail[-1], tail[:-1])

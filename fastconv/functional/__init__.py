@@ -49,8 +49,13 @@ from fastconv.functional.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from fastconv.functional.conv import conv1d, conv2d, conv3d
 from fastconv.functional.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from fastconv.functional.dropout import dropout
+from fastconv.functional.fold import fold, unfold
+from fastconv.functional.interpolate import interpolate
 from fastconv.functional.linear import linear
 from fastconv.functional.max_pool import max_pool1d, max_pool2d, max_pool3d
+from fastconv.functional.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from fastconv.functional.mean_pool import geometric_avg_pool2d, harmonic_avg_pool2d, lp_pool1d, lp_pool2d, lp_pool3d
+from fastconv.functional.pad import pad
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -70,15 +75,26 @@ __all__ = [
     "conv_transpose3d",
     "dropout",
     "elu",
+    "fold",
     "gelu",
+    "geometric_avg_pool2d",
     "hardsigmoid",
     "hardswish",
+    "harmonic_avg_pool2d",
+    "interpolate",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "pad",
     "relu",
     "relu6",
     "selu",
@@ -87,4 +103,5 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
 ]

@@ -50,6 +50,11 @@ from fastconv.grad.conv_transpose import (
     conv_transpose3d_input,
     conv_transpose3d_weight,
 )
+from fastconv.grad.fold import fold, unfold
+from fastconv.grad.interpolate import interpolate
+from fastconv.grad.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from fastconv.grad.mean_pool import geometric_avg_pool2d, harmonic_avg_pool2d, lp_pool1d, lp_pool2d, lp_pool3d
+from fastconv.grad.pad import pad
 from fastconv.grad.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -94,14 +99,25 @@ __all__ = [
     "conv_transpose3d_input",
     "conv_transpose3d_weight",
     "elu",
+    "fold",
     "gelu",
+    "geometric_avg_pool2d",
     "hardsigmoid",
     "hardswish",
+    "harmonic_avg_pool2d",
+    "interpolate",
     "leaky_relu",
     "log_softmax",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "pad",
     "relu",
     "relu6",
     "selu",
@@ -110,4 +126,5 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
 ]
