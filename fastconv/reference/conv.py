@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,17 +11,19 @@ from numpy.typing import ArrayLike
 from fastconv.reference.activation import ACTIVATIONS
 from fastconv.reference.shapes import (
     Array,
+    Axes,
     Padding,
-    Pair,
-    nchw,
-    oihw,
+    channels_first,
     output_size,
-    pad,
+    outputs_first,
+    outputs_restored,
+    padded,
     padding_edges,
-    pair,
+    per_axis,
     restore,
-    shape_nchw,
+    shape_channels_first,
     tap,
+    unpadded,
 )
 
 
@@ -28,9 +31,9 @@ def conv2d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    stride: Pair = 1,
+    stride: Axes = 1,
     padding: Padding = 0,
-    dilation: Pair = 1,
+    dilation: Axes = 1,
     groups: int = 1,
     *,
     layout: str = "NCHW",
@@ -79,35 +82,17 @@ def conv2d(
     >>> weight.size + bias.size
     3040
     """
-    images, batched = nchw(input, layout)
-    weights = oihw(weight, layout)
-    stride, dilation = pair(stride), pair(dilation)
-    edges = padding_edges(padding, images.shape[2:], weights.shape[2:], stride, dilation)
-    (n, c, *size), (k, _, kh, kw) = images.shape, weights.shape
-    out = output_size(size, (kh, kw), stride, edges, dilation)
-    padded = pad(images, edges, padding_mode)
-    padded = padded.reshape(n, groups, c // groups, *padded.shape[2:])
-    weights = weights.reshape(groups, k // groups, c // groups, kh, kw)
-    result = np.zeros((n, groups, k // groups, *out))
-    for i in range(kh):
-        for j in range(kw):
-            pixels = padded[tap(i, j, out, stride, dilation)]
-            result += np.einsum("ngchw,gkc->ngkhw", pixels, weights[..., i, j])
-    result = result.reshape(n, k, *out)
-    if bias is not None:
-        result += np.asarray(bias).astype(np.float64)[:, None, None]
-    if activation is not None:
-        result = ACTIVATIONS[activation](result)
-    return restore(result, layout, batched)
+    options = (stride, padding, dilation, groups, layout)
+    return _forward(2, input, weight, bias, options, activation, padding_mode)
 
 
 def conv2d_input(
     input_size: Sequence[int],
     weight: ArrayLike,
     grad_output: ArrayLike,
-    stride: Pair = 1,
+    stride: Axes = 1,
     padding: Padding = 0,
-    dilation: Pair = 1,
+    dilation: Axes = 1,
     groups: int = 1,
     *,
     layout: str = "NCHW",
@@ -133,30 +118,17 @@ def conv2d_input(
            [1., 3., 2.],
            [1., 3., 2.]])
     """
-    (n, c, h, w), batched = shape_nchw(input_size, layout)
-    gradient, weights = nchw(grad_output, layout)[0], oihw(weight, layout)
-    stride, dilation = pair(stride), pair(dilation)
-    k, _, kh, kw = weights.shape
-    (top, bottom), (left, right) = edges = padding_edges(padding, (h, w), (kh, kw), stride, dilation)
-    out = output_size((h, w), (kh, kw), stride, edges, dilation)
-    gradient = gradient.reshape(n, groups, k // groups, *out)
-    weights = weights.reshape(groups, k // groups, c // groups, kh, kw)
-    padded = np.zeros((n, groups, c // groups, h + top + bottom, w + left + right))
-    for i in range(kh):
-        for j in range(kw):
-            pixels = padded[tap(i, j, out, stride, dilation)]
-            pixels += np.einsum("ngkhw,gkc->ngchw", gradient, weights[..., i, j])
-    inner = padded.reshape(n, c, *padded.shape[3:])[:, :, top : top + h, left : left + w]
-    return restore(inner, layout, batched)
+    options = (stride, padding, dilation, groups, layout)
+    return _input(2, input_size, weight, grad_output, options)
 
 
 def conv2d_weight(
     input: ArrayLike,
     weight_size: Sequence[int],
     grad_output: ArrayLike,
-    stride: Pair = 1,
+    stride: Axes = 1,
     padding: Padding = 0,
-    dilation: Pair = 1,
+    dilation: Axes = 1,
     groups: int = 1,
     *,
     layout: str = "NCHW",
@@ -181,25 +153,8 @@ def conv2d_weight(
     >>> conv2d_weight(image, (1, 1, 1, 2), np.ones((1, 1, 2, 2)))
     array([[[[ 8., 12.]]]])
     """
-    images, gradient = nchw(input, layout)[0], nchw(grad_output, layout)[0]
-    stride, dilation = pair(stride), pair(dilation)
-    if layout == "NCHW":
-        k, _, kh, kw = weight_size
-    else:
-        kh, kw, _, k = weight_size
-    n, c, *size = images.shape
-    edges = padding_edges(padding, size, (kh, kw), stride, dilation)
-    out = output_size(size, (kh, kw), stride, edges, dilation)
-    padded = pad(images, edges)
-    padded = padded.reshape(n, groups, c // groups, *padded.shape[2:])
-    gradient = gradient.reshape(n, groups, k // groups, *out)
-    result = np.zeros((groups, k // groups, c // groups, kh, kw))
-    for i in range(kh):
-        for j in range(kw):
-            pixels = padded[tap(i, j, out, stride, dilation)]
-            result[..., i, j] = np.einsum("ngchw,ngkhw->gkc", pixels, gradient)
-    weights = result.reshape(k, c // groups, kh, kw)
-    return np.ascontiguousarray(weights if layout == "NCHW" else weights.transpose(2, 3, 1, 0))
+    options = (stride, padding, dilation, groups, layout)
+    return _weight(2, input, weight_size, grad_output, options)
 
 
 def conv2d_bias(grad_output: ArrayLike, *, layout: str = "NCHW") -> Array:
@@ -219,32 +174,188 @@ def conv2d_bias(grad_output: ArrayLike, *, layout: str = "NCHW") -> Array:
     >>> conv2d_bias(np.ones((2, 3, 4, 5)))
     array([40., 40., 40.])
     """
-    return np.asarray(nchw(grad_output, layout)[0].sum(axis=(0, 2, 3)))
+    return _bias(2, grad_output, layout)
 
 
-def linear(
-    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, activation: str | None = None
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+    activation: str | None = None,
+    padding_mode: str = "zeros",
 ) -> Array:
-    """``input @ weight.T + bias``, as ``torch.nn.functional.linear``.
+    """:func:`conv2d` with one spatial axis."""
+    options = (stride, padding, dilation, groups, layout)
+    return _forward(1, input, weight, bias, options, activation, padding_mode)
 
-    Parameters
-    ----------
-    input : array_like, shape (..., c)
-    weight : array_like, shape (k, c)
-    bias : array_like, shape (k,), optional
-    activation : str, optional
-        Name of one of this module's activations, taken with its defaults.
 
-    Returns
-    -------
-    ndarray of float64, shape (..., k)
+def conv1d_input(
+    input_size: Sequence[int],
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+) -> Array:
+    """:func:`conv2d_input` with one spatial axis."""
+    options = (stride, padding, dilation, groups, layout)
+    return _input(1, input_size, weight, grad_output, options)
 
-    Examples
-    --------
-    >>> linear([[1, 2]], [[3, 4], [5, 6]], [10, 20])
-    array([[21., 37.]])
-    """
-    result = np.einsum("...c,kc->...k", np.asarray(input).astype(np.float64), np.asarray(weight).astype(np.float64))
+
+def conv1d_weight(
+    input: ArrayLike,
+    weight_size: Sequence[int],
+    grad_output: ArrayLike,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+) -> Array:
+    """:func:`conv2d_weight` with one spatial axis."""
+    options = (stride, padding, dilation, groups, layout)
+    return _weight(1, input, weight_size, grad_output, options)
+
+
+def conv1d_bias(grad_output: ArrayLike, *, layout: str = "NCHW") -> Array:
+    """:func:`conv2d_bias` with one spatial axis."""
+    return _bias(1, grad_output, layout)
+
+
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+    activation: str | None = None,
+    padding_mode: str = "zeros",
+) -> Array:
+    """:func:`conv2d` with three spatial axes."""
+    options = (stride, padding, dilation, groups, layout)
+    return _forward(3, input, weight, bias, options, activation, padding_mode)
+
+
+def conv3d_input(
+    input_size: Sequence[int],
+    weight: ArrayLike,
+    grad_output: ArrayLike,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+) -> Array:
+    """:func:`conv2d_input` with three spatial axes."""
+    options = (stride, padding, dilation, groups, layout)
+    return _input(3, input_size, weight, grad_output, options)
+
+
+def conv3d_weight(
+    input: ArrayLike,
+    weight_size: Sequence[int],
+    grad_output: ArrayLike,
+    stride: Axes = 1,
+    padding: Padding = 0,
+    dilation: Axes = 1,
+    groups: int = 1,
+    *,
+    layout: str = "NCHW",
+) -> Array:
+    """:func:`conv2d_weight` with three spatial axes."""
+    options = (stride, padding, dilation, groups, layout)
+    return _weight(3, input, weight_size, grad_output, options)
+
+
+def conv3d_bias(grad_output: ArrayLike, *, layout: str = "NCHW") -> Array:
+    """:func:`conv2d_bias` with three spatial axes."""
+    return _bias(3, grad_output, layout)
+
+
+Options = tuple[Axes, Padding, Axes, int, str]
+
+
+def _forward(
+    axes: int,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: Options,
+    activation: str | None,
+    padding_mode: str,
+) -> Array:
+    stride, padding, dilation, groups, layout = options
+    images, batched = channels_first(input, layout, axes)
+    weights = outputs_first(weight, layout)
+    (n, c, *size), (k, _, *kernel) = images.shape, weights.shape
+    steps, spread = per_axis(stride, axes), per_axis(dilation, axes)
+    edges = padding_edges(padding, size, kernel, steps, spread)
+    out = output_size(size, kernel, steps, edges, spread)
+    whole = padded(images, edges, padding_mode)
+    whole = whole.reshape(n, groups, c // groups, *whole.shape[2:])
+    weights = weights.reshape(groups, k // groups, c // groups, *kernel)
+    result = np.zeros((n, groups, k // groups, *out))
+    for position in np.ndindex(*kernel):
+        pixels = whole[tap(position, out, steps, spread)]
+        result += np.einsum("ngc...,gkc->ngk...", pixels, weights[(..., *position)])
+    result = result.reshape(n, k, *out)
     if bias is not None:
-        result = result + np.asarray(bias).astype(np.float64)
-    return np.asarray(result if activation is None else ACTIVATIONS[activation](result))
+        result += np.asarray(bias).astype(np.float64).reshape(-1, *[1] * axes)
+    if activation is not None:
+        result = ACTIVATIONS[activation](result)
+    return restore(result, layout, batched)
+
+
+def _input(axes: int, input_size: Sequence[int], weight: ArrayLike, grad_output: ArrayLike, options: Options) -> Array:
+    stride, padding, dilation, groups, layout = options
+    (n, c, *size), batched = shape_channels_first(input_size, layout, axes)
+    gradient, weights = channels_first(grad_output, layout, axes)[0], outputs_first(weight, layout)
+    (k, _, *kernel), steps, spread = weights.shape, per_axis(stride, axes), per_axis(dilation, axes)
+    edges = padding_edges(padding, size, kernel, steps, spread)
+    out = output_size(size, kernel, steps, edges, spread)
+    gradient = gradient.reshape(n, groups, k // groups, *out)
+    weights = weights.reshape(groups, k // groups, c // groups, *kernel)
+    extents = (extent + sum(edge) for extent, edge in zip(size, edges, strict=True))
+    whole = np.zeros((n, groups, c // groups, *extents))
+    for position in np.ndindex(*kernel):
+        pixels = whole[tap(position, out, steps, spread)]
+        pixels += np.einsum("ngk...,gkc->ngc...", gradient, weights[(..., *position)])
+    return restore(unpadded(whole.reshape(n, c, *whole.shape[3:]), edges), layout, batched)
+
+
+def _weight(axes: int, input: ArrayLike, weight_size: Sequence[int], grad_output: ArrayLike, options: Options) -> Array:
+    stride, padding, dilation, groups, layout = options
+    images, gradient = (channels_first(array, layout, axes)[0] for array in (input, grad_output))
+    k, kernel = (weight_size[0], weight_size[2:]) if layout == "NCHW" else (weight_size[-1], weight_size[:-2])
+    (n, c, *size), steps, spread = images.shape, per_axis(stride, axes), per_axis(dilation, axes)
+    edges = padding_edges(padding, size, kernel, steps, spread)
+    out = output_size(size, kernel, steps, edges, spread)
+    whole = padded(images, edges)
+    whole = whole.reshape(n, groups, c // groups, *whole.shape[2:])
+    gradient = gradient.reshape(n, groups, k // groups, *out)
+    result = np.zeros((groups, k // groups, c // groups, *kernel))
+    for position in np.ndindex(*kernel):
+        pixels = whole[tap(position, out, steps, spread)]
+        flat = (array.reshape(*array.shape[:3], math.prod(out)) for array in (pixels, gradient))
+        result[(..., *position)] = np.einsum("ngcp,ngkp->gkc", *flat)
+    return outputs_restored(result.reshape(k, c // groups, *kernel), layout)
+
+
+def _bias(axes: int, grad_output: ArrayLike, layout: str) -> Array:
+    gradient = channels_first(grad_output, layout, axes)[0]
+    return np.asarray(gradient.sum(axis=(0, *range(2, axes + 2))))

@@ -12,22 +12,29 @@ from numpy.typing import ArrayLike, NDArray
 Array: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
-Pair: TypeAlias = int | Sequence[int]
+Axes: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int] | Sequence[Sequence[int]]
-Edges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+Edges: TypeAlias = Sequence[tuple[int, int]]
 
 PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def pair(value: Pair) -> tuple[int, int]:
-    """``value`` for rows and for columns."""
+def per_axis(value: Axes, axes: int) -> tuple[int, ...]:
+    """``value`` for each spatial axis."""
     if isinstance(value, int | np.integer):
-        return int(value), int(value)
-    first, second = value
-    return int(first), int(second)
+        return (int(value),) * axes
+    values = tuple(map(int, value))
+    if len(values) != axes:
+        raise ValueError(f"{axes} spatial axes, but {value}")
+    return values
 
 
-def padding_edges(padding: Padding, size: Pair, kernel: Pair, stride: Pair = 1, dilation: Pair = 1) -> Edges:
+def axes_of(*values: Axes) -> int:
+    """How many axes values are for: two if all are single numbers."""
+    return next((len(value) for value in values if not isinstance(value, int | np.integer)), 2)
+
+
+def padding_edges(padding: Padding, size: Axes, kernel: Axes, stride: Axes = 1, dilation: Axes = 1) -> Edges:
     """Bring padding of any form to ``((top, bottom), (left, right))``.
 
     Parameters
@@ -35,8 +42,8 @@ def padding_edges(padding: Padding, size: Pair, kernel: Pair, stride: Pair = 1, 
     padding : {"valid", "same", "same_lower"}, int, (h, w) or ((top, bottom), (left, right))
         ``"same"`` makes ``ceil(size / stride)`` outputs and puts an odd pixel at the end, ``"same_lower"`` at the
         start.
-    size, kernel, stride, dilation : int or pair of int
-        For rows and columns.
+    size, kernel, stride, dilation : int or one for each axis
+        Rows and columns where nothing says how many axes there are.
 
     Returns
     -------
@@ -57,33 +64,30 @@ def padding_edges(padding: Padding, size: Pair, kernel: Pair, stride: Pair = 1, 
     >>> padding_edges("same_lower", size=6, kernel=2)
     ((1, 0), (1, 0))
     """
+    axes = axes_of(size, kernel, stride, dilation)
+    values = [per_axis(value, axes) for value in (size, kernel, stride, dilation)]
     if isinstance(padding, str):
         if padding not in ("valid", "same", "same_lower"):
             raise ValueError(f"padding must be 'valid', 'same' or 'same_lower', got {padding!r}")
         edges = []
-        for i, k, s, d in zip(pair(size), pair(kernel), pair(stride), pair(dilation), strict=True):
+        for i, k, s, d in zip(*values, strict=True):
             total = 0 if padding == "valid" else max((math.ceil(i / s) - 1) * s + (k - 1) * d + 1 - i, 0)
             edges.append((total // 2, total - total // 2) if padding == "same" else (total - total // 2, total // 2))
-        return edges[0], edges[1]
+        return tuple(edges)
     if isinstance(padding, int | np.integer):
-        return (int(padding), int(padding)), (int(padding), int(padding))
-    rows, columns = padding
-    return _ends(rows), _ends(columns)
-
-
-def _ends(value: Any) -> tuple[int, int]:
-    return pair(value)
+        return ((int(padding), int(padding)),) * axes
+    return tuple((end, end) if isinstance(end, int | np.integer) else (int(end[0]), int(end[1])) for end in padding)
 
 
 def output_size(
-    size: Pair, kernel: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1, ceil_mode: bool = False
-) -> tuple[int, int]:
+    size: Axes, kernel: Axes, stride: Axes = 1, padding: Padding = 0, dilation: Axes = 1, ceil_mode: bool = False
+) -> tuple[int, ...]:
     """Rows and columns of a convolution's or a pooling's output: ``floor((n - k + 2p) / s) + 1`` for each.
 
     Parameters
     ----------
-    size, kernel, stride, dilation : int or pair of int
-        For rows and columns.
+    size, kernel, stride, dilation : int or one for each axis
+        Rows and columns where nothing says how many axes there are.
     padding : str, int or sequence
         As in :func:`padding_edges`.
     ceil_mode : bool
@@ -110,52 +114,66 @@ def output_size(
     ((2, 2), (3, 3))
     """
     edges = padding_edges(padding, size, kernel, stride, dilation)
+    values = [per_axis(value, len(edges)) for value in (size, kernel, stride, dilation)]
     result = []
-    for i, k, s, d, (before, after) in zip(pair(size), pair(kernel), pair(stride), pair(dilation), edges, strict=True):
+    for i, k, s, d, (before, after) in zip(*values, edges, strict=True):
         steps = i + before + after - ((k - 1) * d + 1)
         count = (math.ceil(steps / s) if ceil_mode else steps // s) + 1
         if ceil_mode and (count - 1) * s >= i + before:
             count -= 1
         result.append(count)
-    return result[0], result[1]
+    return tuple(result)
 
 
-def nchw(array: ArrayLike, layout: str) -> tuple[Array, bool]:
-    """Images as float64 (n, c, h, w), and whether there was a batch axis."""
+def channels_first(array: ArrayLike, layout: str, axes: int = 2) -> tuple[Array, bool]:
+    """Images as float64 (n, c, ...), and whether there was a batch axis."""
     images = np.asarray(array).astype(np.float64)
-    batched = images.ndim == 4
+    batched = images.ndim == axes + 2
     if not batched:
         images = images[None]
-    return (images if layout == "NCHW" else images.transpose(0, 3, 1, 2)), batched
+    return (images if layout == "NCHW" else np.moveaxis(images, -1, 1)), batched
 
 
 def restore(images: NDArray[Any], layout: str, batched: bool) -> NDArray[Any]:
-    """Undo ``nchw``."""
-    images = images if layout == "NCHW" else images.transpose(0, 2, 3, 1)
+    """Undo ``channels_first``."""
+    images = images if layout == "NCHW" else np.moveaxis(images, 1, -1)
     return np.ascontiguousarray(images if batched else images[0])
 
 
-def shape_nchw(shape: Sequence[int], layout: str) -> tuple[tuple[int, int, int, int], bool]:
-    """Return a shape of images as (n, c, h, w), and whether there was a batch axis."""
-    batched = len(shape) == 4
-    a, b, c, d = shape if batched else (1, *shape)
-    return ((a, b, c, d) if layout == "NCHW" else (a, d, b, c)), batched
+def shape_channels_first(shape: Sequence[int], layout: str, axes: int = 2) -> tuple[tuple[int, ...], bool]:
+    """Return a shape of images as (n, c, ...), and whether there was a batch axis."""
+    batched = len(shape) == axes + 2
+    whole = tuple(shape) if batched else (1, *shape)
+    return (whole if layout == "NCHW" else (whole[0], whole[-1], *whole[1:-1])), batched
 
 
-def oihw(weight: ArrayLike, layout: str) -> Array:
-    """Weights as float64 (k, c / g, kh, kw)."""
+def outputs_first(weight: ArrayLike, layout: str) -> Array:
+    """Weights as float64 (k, c / g, ...)."""
     weights = np.asarray(weight).astype(np.float64)
-    return weights if layout == "NCHW" else weights.transpose(3, 2, 0, 1)
+    return weights if layout == "NCHW" else np.moveaxis(np.moveaxis(weights, -1, 0), -1, 1)
 
 
-def pad(images: Array, edges: Edges, mode: str = "zeros") -> Array:
-    """Pad rows and columns."""
+def outputs_restored(weights: Array, layout: str) -> Array:
+    """Undo ``outputs_first``."""
+    return np.ascontiguousarray(
+        weights if layout == "NCHW" else np.moveaxis(np.moveaxis(weights, 0, -1), 0, -2)
+    )  # fmt: skip
+
+
+def padded(images: Array, edges: Edges, mode: str = "zeros") -> Array:
+    """Pad the spatial axes."""
     return np.pad(images, ((0, 0), (0, 0), *edges), mode=PAD_MODES[mode])  # type: ignore[call-overload, no-any-return]
 
 
-def tap(i: int, j: int, out: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[Any, ...]:
-    """Which padded pixels kernel position ``(i, j)`` meets, one for each output pixel."""
-    (oh, ow), (sh, sw), (dh, dw) = out, stride, dilation
-    rows = slice(i * dh, i * dh + (oh - 1) * sh + 1, sh) if oh else slice(0, 0)
-    columns = slice(j * dw, j * dw + (ow - 1) * sw + 1, sw) if ow else slice(0, 0)
-    return ..., rows, columns
+def unpadded(images: Array, edges: Edges) -> Array:
+    """Cut padding off the last axes."""
+    ends = zip(images.shape[-len(edges) :], edges, strict=True)
+    inside: tuple[Any, ...] = (..., *(slice(before, extent - after) for extent, (before, after) in ends))
+    result: Array = images[inside]
+    return result
+
+
+def tap(position: Sequence[int], out: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple[Any, ...]:
+    """Which padded pixels a position of the kernel meets, one for each output pixel."""
+    every = zip(position, out, stride, dilation, strict=True)
+    return (..., *(slice(i * d, i * d + (o - 1) * s + 1, s) if o else slice(0, 0) for i, o, s, d in every))
