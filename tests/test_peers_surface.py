@@ -43,6 +43,8 @@ def laid_out(call: Call, array: np.ndarray, layout: str) -> np.ndarray:
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_operators_and_their_gradients(operator: str) -> None:
     for call, dtype in product((call for call in CALLS.values() if call.operator == operator), DTYPES):
+        if call.axes == 1 and call.options.get("output_size") == (None,):
+            continue  # which torch takes with two and three axes alone
         arrays = [array for array in call.arrays(dtype) if array is not None]
         tensors = [torch.from_numpy(array.copy()).requires_grad_() for array in arrays]
         theirs = getattr(F, operator)(*tensors, **call.options)
@@ -94,14 +96,15 @@ def test_indices_and_unpooling(axes: int) -> None:
         np.testing.assert_array_equal(values, theirs.numpy())
         np.testing.assert_array_equal(indices, where.numpy())
         for size in (None, x.shape[-axes:]):
-            expected = getattr(F, f"max_unpool{axes}d")(theirs, where, kernel, stride, padding, size)
+            unpool = getattr(functional, f"max_unpool{axes}d")
             try:
-                got = getattr(functional, f"max_unpool{axes}d")(values, indices, kernel, stride, padding, size)
-            except ValueError as error:
-                assert "indices: expected positions" in str(error), error  # noqa: PT017
-                assert int(where.max()) >= np.prod(expected.shape[-axes:])
+                expected = getattr(F, f"max_unpool{axes}d")(theirs, where, kernel, stride, padding, size)
+            except RuntimeError as error:
+                assert "invalid max index" in str(error), error  # noqa: PT017
+                with pytest.raises(ValueError, match="indices: expected positions"):
+                    unpool(values, indices, kernel, stride, padding, size)
                 continue
-            np.testing.assert_array_equal(got, expected.numpy())
+            np.testing.assert_array_equal(unpool(values, indices, kernel, stride, padding, size), expected.numpy())
 
 
 # What torch refuses is refused, and what it takes is taken, with the extras of the package aside.
