@@ -125,10 +125,20 @@ def _unpool(axes: int, input: object, indices: object, options: tuple[Any, ...],
         out = _arguments.output(out, shape, dtype, [("input", input), ("indices", indices)])
     _arguments.fits_memory("output_size", "a result", shape, x)
     result = np.zeros(shape, dtype)
-    np.put_along_axis(
-        planes(result, made), planes(where, made), planes(_arguments.plain("input", x), made), plane_axis(made)
-    )
+    result.reshape(-1)[flat_places(where, made)] = _arguments.plain("input", x).reshape(-1)
     return _arguments.delivered(result, out)
+
+
+def flat_places(where: Array, made: Unpool) -> Array:
+    """Return where in the whole result each position within its plane is."""
+    plane, channels, images = math.prod(made.dst), made.input.channels, math.prod(made.input.lead)
+    windows = math.prod(made.input.spatial)
+    if made.layout == "NCHW":
+        places = where.reshape(images * channels, windows) + np.arange(images * channels)[:, None] * plane
+    else:
+        places = (where.reshape(images, windows, channels) + np.arange(images)[:, None, None] * plane) * channels
+        places += np.arange(channels)
+    return places.reshape(-1)
 
 
 def planes(array: Array, made: Unpool) -> Array:

@@ -80,8 +80,27 @@ def pad(
             target[...] = made.value
         target[place] = x[source]
         return target
-    np.copyto(target, _extended(x, made))
+    if any(min(width) < 0 for width in made.widths):
+        np.copyto(target, _extended(x, made))
+    else:
+        fill_around(x, made, target)
     return target
+
+
+def fill_around(x: Array, made: Margins, target: Array) -> None:
+    """Copy what stays, then what is added along one axis after the other, from what is there already."""
+    target[kept_part(x.shape, made)[1]] = x
+    for axis, (extent, (before, after)) in enumerate(zip(x.shape, made.widths, strict=True)):
+        lines, end = np.moveaxis(target, axis, 0), before + extent
+        if made.mode == "reflect":
+            lines[:before] = lines[2 * before : before : -1]
+            lines[end:] = lines[before:end][-2 : -after - 2 : -1]
+        elif made.mode == "circular":
+            lines[:before] = lines[extent:end]
+            lines[end:] = lines[before : before + after]
+        else:
+            lines[:before] = lines[before]
+            lines[end:] = lines[end - 1]
 
 
 def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
