@@ -125,8 +125,9 @@ typedef struct {
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
-    fc_plane_form form;         /* this and the next four: of the plane family */
+    fc_plane_form form;         /* this and the next five: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */
+    bool blocks_of_images;      /* batches go through vectors along images */
     ptrdiff_t block;            /* input channels that are added at once */
     ptrdiff_t band;             /* elements of a band of so many channels */
     ptrdiff_t panels;           /* register tiles along a unit's positions */

@@ -85,6 +85,19 @@ typedef struct {
 } fc_filter;
 typedef void fc_filter_fn(const fc_filter *);
 
+/* Results of a block of images: dst[lane * image_step + c * channel_step + p] = activation(acc[p][c][lane] + bias[c])
+ * for c < channels, p < positions and lane < live. acc is scratch. */
+typedef struct {
+    void *acc;
+    ptrdiff_t channels, positions;
+    int live;
+    ptrdiff_t image_step, channel_step;
+    const void *bias; /* may be NULL */
+    void *dst;
+    const fc_epilogue *epilogue;
+} fc_image_store;
+typedef void fc_store_images_fn(const fc_image_store *);
+
 /* dst[p][c] = src[c][p * src_step] for c < channels and p < pixels. */
 typedef void fc_transpose_fn(const void *src, ptrdiff_t src_channel, ptrdiff_t src_step, ptrdiff_t channels,
                              ptrdiff_t pixels, void *dst, ptrdiff_t dst_pixel);
@@ -163,6 +176,7 @@ typedef void fc_pack_fn(const fc_pack_tile *);
 struct fc_conv_kernels {
     fc_store_rows_fn *store_rows;
     fc_store_plane_fn *store_plane;
+    fc_store_images_fn *store_images;
     fc_copy_rectangle_fn *copy_rectangle;
     fc_copy_panel_fn *copy_panel;
     fc_filter_fn *filter;

@@ -192,6 +192,7 @@ static void pack(const fc_pack_tile *s)
     }
 }
 
+fc_store_images_fn FC_NAME(store_images);
 fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
 fc_filter_fn FC_NAME(conv_filter);
@@ -201,6 +202,7 @@ fc_store_columns_fn FC_NAME(store_columns);
 const struct fc_conv_kernels FC_NAME(conv) = {
     .store_rows = store_rows,
     .store_plane = store_plane,
+    .store_images = FC_NAME(store_images),
     .copy_rectangle = FC_NAME(copy_rectangle),
     .copy_panel = FC_NAME(copy_panel),
     .filter = FC_NAME(conv_filter),

@@ -13,6 +13,7 @@
  * Gathering pays when enough output channels use what was gathered.
  */
 #include "band.h"
+#include "images.h"
 #include "parallel.h"
 
 #include <string.h>
@@ -78,25 +79,28 @@ static ptrdiff_t block_of(const fc_conv_plan *plan, const fc_phase *phase, ptrdi
 }
 
 /* The form whose work for one image is least, in cycles of a processor with two multiply-add and two load units: a
- * vector that crosses cache lines, as those of a band do, costs 1.15 in a tile; one that is copied costs three. */
-static fc_plane_form choose_form(const fc_conv_plan *plan, const fc_phase *phase)
+ * vector that crosses cache lines, as those of a band do, costs 1.15 in a tile; one that is copied costs three, and
+ * every row of them ten; one that is stored costs ten. */
+static fc_plane_form choose_form(const fc_conv_plan *plan, const fc_phase *phase, double *cost)
 {
     const fc_axis *axis = phase->axis;
     const ptrdiff_t box[FC_SPATIAL] = {axis[0].count, axis[1].count, axis[2].count};
     const double lanes = plan->lanes, channels = (double)input_channels(plan);
     const double products = channels * (double)phase->taps, rows = (double)fc_conv_channels(&plan->desc).oc / 2;
     const fc_band shared = fc_band_of(phase, box, false), columns = fc_band_of(phase, box, true);
-    const double copy = 3, shared_copy = copy * channels * (double)shared.channel / lanes;
-    const double columns_copy = copy * channels * (double)columns.channel / lanes;
+    const double copy = 3, row = 10;
+    const double shared_copy = channels * (double)shared.channel * (copy / lanes + row / (double)shared.axis[2].length);
+    const double columns_copy = channels * (double)columns.channel * (copy / lanes + row / (double)axis[2].count);
     const double compact = (double)phase->count / lanes;
     const double shared_line = (double)line_of(FC_PLANE_SHARED, &shared, box) / lanes;
     const double by_shared = shared_copy + products * shared_line * rows * 1.15;
     const double by_columns = columns_copy + products * compact * rows * 1.1;
     const double gathered = compact + (double)(axis[0].count * axis[1].count);
     const double by_panels = shared_copy + products * (compact * rows + gathered * copy);
-    if (by_panels < by_shared && by_panels < by_columns)
-        return FC_PLANE_PANELS;
-    return by_columns < by_shared ? FC_PLANE_COLUMNS : FC_PLANE_SHARED;
+    const bool panels = by_panels < by_shared && by_panels < by_columns;
+    *cost = panels ? by_panels : by_columns < by_shared ? by_columns : by_shared;
+    *cost += compact * rows * 20;
+    return panels ? FC_PLANE_PANELS : by_columns < by_shared ? FC_PLANE_COLUMNS : FC_PLANE_SHARED;
 }
 
 /* Half cycles that a step of a tile takes: multiply-adds, loads (one that crosses a cache line counts twice) and the
@@ -235,7 +239,12 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
         return FC_OK;
     }
     plan->flat = flatten(&phase);
-    plan->form = plan->flat ? FC_PLANE_PANELS : choose_form(plan, &phase);
+    double cost;
+    plan->form = choose_form(plan, &phase, &cost);
+    if (plan->flat)
+        plan->form = FC_PLANE_PANELS;
+    const double in_blocks = fc_images_cost(plan, &phase);
+    plan->blocks_of_images = in_blocks >= 0 && in_blocks < cost;
     plan->block = block_of(plan, &phase, gathers(plan) ? PANEL_PRODUCTS : FC_SUM_LENGTH);
     choose_box(plan, &phase);
     const fc_band band = band_of(plan, &phase, plan->tile);
@@ -246,6 +255,12 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
     fc_arena arena = {.fits = true};
     workspace at;
     lay_out(plan, &arena, &at);
+    if (plan->blocks_of_images) {
+        fc_arena blocks = {.fits = true};
+        fc_images_lay_out(plan, &phase, &blocks);
+        arena.used = arena.used > blocks.used ? arena.used : blocks.used;
+        arena.fits = arena.fits && blocks.fits;
+    }
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
 }
 
@@ -457,7 +472,9 @@ static void run_phase(unit *s, int thread, int threads)
     if (gathers(plan))
         for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
             s->at.in_panel[i] = i * vector_elements(plan);
-    fc_share(call->n * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, thread, threads, &begin, &end);
+    const ptrdiff_t taken = fc_images_taken(call);
+    fc_share((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, thread, threads,
+             &begin, &end);
     while (begin < end) {
         ptrdiff_t rest = begin / tiles;
         s->tile_begin = (int)(begin % tiles);
@@ -469,7 +486,7 @@ static void run_phase(unit *s, int thread, int threads)
             rest /= boxes[a];
         }
         s->group = rest % call->channels.groups;
-        s->image = rest / call->channels.groups;
+        s->image = taken + rest / call->channels.groups;
         run_unit(s);
     }
 }
@@ -481,6 +498,10 @@ void fc_conv_plane(const void *context, int thread, int threads)
     const ptrdiff_t phases = fc_phases(&plan->desc);
     fc_arena arena = fc_thread_arena(call, thread);
     unit s = {.call = call, .packed = call->packed};
+    if (fc_images_taken(call) > 0) {
+        fc_arena blocks = arena;
+        fc_conv_images(call, &blocks, thread, threads);
+    }
     lay_out(plan, &arena, &s.at);
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
