@@ -10,6 +10,7 @@ import pytest
 
 from cases import LAYOUTS, generator, swap_axes, swap_weights, whole_numbers
 from compare import ISAS, Guarded, assert_close, assert_exact, assert_same_bits, running
+import fastconv
 from fastconv import functional, grad, reference
 
 DTYPES = (np.float32, np.float64)
@@ -82,6 +83,22 @@ def passes(image: np.ndarray, kernel: np.ndarray) -> int:
     weight = kernel.astype(image.dtype)[None, None]
     auto, direct = (functional.conv2d(image, weight, algorithm=a) for a in ("auto", "direct"))
     return 1 if auto.tobytes() == direct.tobytes() else 2
+
+
+def test_highest_precision_adds_every_product() -> None:
+    image = generator("highest").standard_normal((1, 1, 40, 90)).astype(np.float32)
+    weight = gaussian(9).astype(np.float32)[None, None]
+    direct = functional.conv2d(image, weight, algorithm="direct")
+    before = fastconv.get_precision()
+    try:
+        for precision in ("highest", "high"):
+            fastconv.set_precision(precision)
+            got = functional.conv2d(image, weight)
+            planned = fastconv.plan_conv2d(image.shape, weight)(image)
+            assert_same_bits(planned, got, precision)
+            assert (got.tobytes() == direct.tobytes()) == (precision == "highest")
+    finally:
+        fastconv.set_precision(before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
