@@ -290,6 +290,55 @@ size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int th
 double fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
                         void *workspace, int threads);
 
+/* ---- normalisation ---------------------------------------------------------------------------------------- */
+
+/* Over what a value is normalised, and so what a set of values is: the sets are, in this order,
+ *   FC_NORM_BATCH     channels: the batch and all pixels
+ *   FC_NORM_INSTANCE  (image, channel): its pixels
+ *   FC_NORM_GROUP     (image, group): its channels and pixels */
+typedef enum { FC_NORM_BATCH, FC_NORM_INSTANCE, FC_NORM_GROUP } fc_norm_kind;
+
+typedef struct {
+    fc_dtype dtype;
+    fc_layout layout;
+    fc_isa isa;
+    fc_norm_kind kind;
+    ptrdiff_t n, channels, groups, pixels; /* all at least 1; groups divide the channels */
+    double eps;
+    fc_activation activation; /* of what is written forward */
+    double alpha, beta;
+} fc_norm_desc;
+
+ptrdiff_t fc_norm_sets(const fc_norm_desc *desc);
+size_t fc_norm_workspace(const fc_norm_desc *desc); /* bytes; SIZE_MAX when that overflows */
+
+/* The mean and the (biased) variance of each set. */
+void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance, void *workspace,
+                        int threads);
+
+/* dst = activation((src - mean) / sqrt(variance + eps) * weight + bias); weight and bias (channels) may be NULL, dst
+ * may be src. */
+void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
+                 const void *weight, const void *bias, void *dst, void *workspace, int threads);
+
+/* The gradients of src, weight and bias, each NULL when not wanted. With `constant` statistics they are no function of
+ * src. dsrc may be grad. */
+void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
+                      const double *variance, const void *weight, bool constant, void *dsrc, void *dweight, void *dbias,
+                      void *workspace, int threads);
+
+/* Rows of `count` values, each normalised by its own mean and variance, which are written too. weight and bias
+ * (count) may be NULL, dst may be src. */
+void fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
+                       const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads);
+
+/* Its gradients, each NULL when not wanted. The workspace holds 2 * 64 * count elements and the mean and the
+ * reciprocal standard deviation of each row are worked out again into mean and rstd. dsrc may be grad only when dweight
+ * and dbias are not wanted. */
+void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
+                            const void *grad, const void *weight, double *mean, double *rstd, void *dsrc, void *dweight,
+                            void *dbias, void *workspace, int threads);
+
 /* ---- reusable blocks of memory ---------------------------------------------------------------------------- */
 
 /* A block of at least `bytes`, 64-byte aligned, from the pool of blocks that were given back or from the system;

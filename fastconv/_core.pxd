@@ -114,6 +114,34 @@ cdef extern from "fastconv.h" nogil:
                            ptrdiff_t count, const void *src, void *dst, int threads)
     void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
                             ptrdiff_t count, const void *grad, const void *saved, void *dst, int threads)
+    ctypedef enum fc_norm_kind:
+        FC_NORM_BATCH, FC_NORM_INSTANCE, FC_NORM_GROUP
+
+    ctypedef struct fc_norm_desc:
+        fc_dtype dtype
+        fc_layout layout
+        fc_isa isa
+        fc_norm_kind kind
+        ptrdiff_t n, channels, groups, pixels
+        double eps
+        fc_activation activation
+        double alpha, beta
+
+    ptrdiff_t fc_norm_sets(const fc_norm_desc *desc)
+    size_t fc_norm_workspace(const fc_norm_desc *desc)
+    void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance,
+                            void *workspace, int threads)
+    void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
+                     const void *weight, const void *bias, void *dst, void *workspace, int threads)
+    void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
+                          const double *variance, const void *weight, bool_ constant, void *dsrc, void *dweight,
+                          void *dbias, void *workspace, int threads)
+    void fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
+                           const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads)
+    void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
+                                const void *src, const void *grad, const void *weight, double *mean, double *rstd,
+                                void *dsrc, void *dweight, void *dbias, void *workspace, int threads)
+
     void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
                         ptrdiff_t inner, const void *src, void *dst, int threads)
     void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,

@@ -139,6 +139,58 @@ def activation_grad(kind: int, alpha: float, beta: float, grad: object, saved: o
 def softmax(logarithm: bool, axis: int, x: object, out: object) -> Array | None: ...
 def softmax_grad(logarithm: bool, axis: int, grad: object, result: object, out: object) -> Array | None: ...
 
+NORMS: dict[str, int]
+
+def norm_statistics(shape: Ints, x: Array, mean: Array, variance: Array) -> None: ...
+def norm_run(
+    shape: Ints,
+    eps: float,
+    activation: int,
+    x: Array,
+    mean: Array,
+    variance: Array,
+    weight: Array | None,
+    bias: Array | None,
+    out: Array,
+) -> None: ...
+def norm_backward(
+    shape: Ints,
+    eps: float,
+    x: Array,
+    grad: Array,
+    mean: Array,
+    variance: Array,
+    weight: Array | None,
+    constant: bool,
+    dx: Array | None,
+    dweight: Array | None,
+    dbias: Array | None,
+) -> None: ...
+def layer_norm(
+    rows: int,
+    count: int,
+    eps: float,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    rstd: Array,
+    out: Array,
+) -> None: ...
+def layer_norm_backward(
+    rows: int,
+    count: int,
+    eps: float,
+    x: Array,
+    grad: Array,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    dx: Array | None,
+    dweight: Array | None,
+    dbias: Array | None,
+) -> None: ...
+
 STEPS: dict[str, int]
 
 class Program:

@@ -207,7 +207,7 @@ def set_block_limit(size_t nbytes):
 
 cdef struct Held:
     # The buffers that a call has taken, and its scratch memory: all given back by drop().
-    Py_buffer views[6]
+    Py_buffer views[8]
     int count
     void *scratch
     size_t capacity
@@ -1147,4 +1147,5 @@ def softmax_grad(bint logarithm, int axis, grad, result, out):
         drop(&held)
 
 
+include "_norm.pxi"
 include "_program.pxi"

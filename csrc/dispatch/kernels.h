@@ -50,6 +50,7 @@ struct fc_conv_kernels;      /* conv_kernels.h */
 struct fc_winograd_kernels;  /* winograd_kernels.h */
 struct fc_pool_kernels;      /* pool_kernels.h */
 struct fc_pointwise_kernels; /* pointwise_kernels.h */
+struct fc_norm_kernels;      /* norm_kernels.h */
 struct fc_lanes_kernels;     /* lanes_kernels.h */
 
 typedef struct {
@@ -65,6 +66,7 @@ typedef struct {
     const struct fc_winograd_kernels *winograd;
     const struct fc_pool_kernels *pool;
     const struct fc_pointwise_kernels *pointwise;
+    const struct fc_norm_kernels *norm;
     const struct fc_lanes_kernels *lanes_kernels;
 } fc_kernels;
 

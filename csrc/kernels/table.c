@@ -11,6 +11,7 @@ extern const struct fc_conv_kernels FC_NAME(conv);
 extern const struct fc_winograd_kernels FC_NAME(winograd);
 extern const struct fc_pool_kernels FC_NAME(pool);
 extern const struct fc_pointwise_kernels FC_NAME(pointwise);
+extern const struct fc_norm_kernels FC_NAME(norm);
 extern const struct fc_lanes_kernels FC_NAME(lanes);
 extern const fc_kernels FC_NAME(kernels);
 
@@ -31,6 +32,7 @@ const fc_kernels FC_NAME(kernels) = {
     .winograd = &FC_NAME(winograd),
     .pool = &FC_NAME(pool),
     .pointwise = &FC_NAME(pointwise),
+    .norm = &FC_NAME(norm),
     .lanes_kernels = &FC_NAME(lanes),
 };
 #pragma GCC diagnostic pop

@@ -55,6 +55,13 @@ from fastconv.functional.linear import linear
 from fastconv.functional.max_pool import max_pool1d, max_pool2d, max_pool3d
 from fastconv.functional.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from fastconv.functional.mean_pool import geometric_avg_pool2d, harmonic_avg_pool2d, lp_pool1d, lp_pool2d, lp_pool3d
+from fastconv.functional.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+)
 from fastconv.functional.pad import pad
 
 __all__ = [
@@ -67,6 +74,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -78,12 +86,16 @@ __all__ = [
     "fold",
     "gelu",
     "geometric_avg_pool2d",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "harmonic_avg_pool2d",
+    "instance_norm",
     "interpolate",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "lp_pool1d",
     "lp_pool2d",

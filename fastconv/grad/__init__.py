@@ -54,6 +54,13 @@ from fastconv.grad.fold import fold, unfold
 from fastconv.grad.interpolate import interpolate
 from fastconv.grad.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from fastconv.grad.mean_pool import geometric_avg_pool2d, harmonic_avg_pool2d, lp_pool1d, lp_pool2d, lp_pool3d
+from fastconv.grad.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+)
 from fastconv.grad.pad import pad
 from fastconv.grad.pool import (
     adaptive_avg_pool1d,
@@ -80,6 +87,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "conv1d_bias",
     "conv1d_input",
     "conv1d_weight",
@@ -102,11 +110,15 @@ __all__ = [
     "fold",
     "gelu",
     "geometric_avg_pool2d",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "harmonic_avg_pool2d",
+    "instance_norm",
     "interpolate",
+    "layer_norm",
     "leaky_relu",
+    "local_response_norm",
     "log_softmax",
     "lp_pool1d",
     "lp_pool2d",
