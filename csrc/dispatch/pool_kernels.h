@@ -23,6 +23,7 @@ typedef struct {
     double row_divisor;
     /* Of plane kernels: when `uniform`, window j has the columns j * stride + k * dilation - pad, k < kernel. */
     bool uniform;
+    bool framed; /* the lines hold their padding already: a call with the same windows and lines went before */
     ptrdiff_t kernel, stride, pad;
     void *line;           /* uniform: (count - 1) * stride + (kernel - 1) * dilation + 1 elements and 256 bytes; else */
     void *line_positions; /* width elements and 256 bytes. line_positions: as large, for indices */

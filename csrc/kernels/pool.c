@@ -104,6 +104,8 @@ static ptrdiff_t frame_line(const fc_pool_windows *w, FC_REAL nothing, FC_REAL *
     const ptrdiff_t length = (w->count - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
     const ptrdiff_t begin = w->pad < length ? w->pad : length;
     const ptrdiff_t live = w->width < length - begin ? w->width : length - begin;
+    if (w->framed)
+        return live;
     for (ptrdiff_t x = 0; x < begin; x++)
         line[x] = nothing;
     for (ptrdiff_t x = begin + live; x < length + 2 * FC_LANES; x++)
@@ -211,6 +213,39 @@ FC_INLINE void separate_windows(const bool max, const fc_pool_windows *w, const 
     }
 }
 
+/* `lanes` columns from x on, folded over the rows. */
+FC_INLINE fc_vec fold_columns(const bool max, const void *const *rows, ptrdiff_t row_count, ptrdiff_t x, int lanes)
+{
+    fc_vec folded = fc_load_lanes((const FC_REAL *)rows[0] + x, lanes);
+    for (ptrdiff_t r = 1; r < row_count; r++)
+        folded = join(max, fc_load_lanes((const FC_REAL *)rows[r] + x, lanes), folded);
+    return folded;
+}
+
+/* Whether windows are pairs of columns, all inside the source, of rows that need no partial sums. */
+static bool are_pairs(const fc_pool_windows *w, ptrdiff_t row_count)
+{
+    return w->stride == 2 && w->kernel == 2 && w->dilation == 1 && w->pad == 0 && 2 * w->count <= w->width &&
+           row_count > 0 && row_count <= PARTIAL;
+}
+
+/* Pairs go from the rows to the results without a line between. */
+FC_INLINE void pool_pairs(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
+                          FC_REAL *dst)
+{
+    for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        const int lanes = fc_lanes_left(w->count, j), first = 2 * lanes < FC_LANES ? 2 * lanes : FC_LANES;
+        const fc_vec a = fold_columns(max, rows, row_count, 2 * j, first);
+        const fc_vec b = 2 * lanes > FC_LANES
+                             ? fold_columns(max, rows, row_count, 2 * j + FC_LANES, 2 * lanes - FC_LANES)
+                             : fc_zero();
+        fc_vec folded = join(max, fc_odd(a, b), fc_even(a, b));
+        if (!max)
+            folded /= (FC_REAL)w->row_divisor * fc_load_lanes((const FC_REAL *)w->column_counts + j, lanes);
+        fc_store_lanes(dst + j, folded, lanes);
+    }
+}
+
 FC_INLINE void pool_plane(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
                           FC_REAL *dst)
 {
@@ -222,6 +257,13 @@ FC_INLINE void pool_plane(const bool max, const fc_pool_windows *w, const void *
         }
         fold_rows(max, rows, row_count, w->width, line);
         separate_windows(max, w, line, dst);
+        return;
+    }
+    if (are_pairs(w, row_count)) {
+        if (row_count == 2)
+            pool_pairs(max, w, rows, 2, dst);
+        else
+            pool_pairs(max, w, rows, row_count, dst);
         return;
     }
     const ptrdiff_t live = frame_line(w, nothing(max), line);

@@ -9,7 +9,7 @@ enum {
     COLUMN_BLOCK = 256, /* columns of a softmax that one thread takes at a time */
     SUM_BLOCK = 64,     /* contiguous channels whose sums one thread takes at a time */
     /* What an element costs, in multiply-adds: one that streams, and one that goes through exp. */
-    COST_STREAM = 2,
+    COST_STREAM = 10,
     COST_EXP = 32,
 };
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastconv import initializers, regularizers
+from fastconv.functional.norm import Norm, in_double, normalised, statistics
+from fastconv.grad.norm import gradients
 from fastconv.layers.affine import no_constraint
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
@@ -124,65 +126,42 @@ class BatchNormalization(Layer):
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the normalised inputs; in training move the averages and keep what the gradient needs."""
-        if not training or not self.trainable:
-            deviation = np.sqrt(self.moving_variance.value + self.epsilon)
-            factor = self._gamma() / deviation
-            shift = self._beta() - self.moving_mean.value * factor
-            outputs: Array = inputs * self._along(inputs, factor)
-            outputs += self._along(inputs, shift)
-            if training:
-                self._saved = (None, self._along(inputs, factor))
-            return outputs
-        axes = self._others(inputs)
-        mean = inputs.mean(axes, keepdims=True)
-        normal: Array = inputs - mean
-        variance = np.square(normal).mean(axes, keepdims=True)
-        inverse = 1 / np.sqrt(variance + self.epsilon)
-        normal *= inverse
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.value *= self.momentum
-            moving.value += batch.reshape(-1) * (1 - self.momentum)
-        self._saved = (normal, inverse)
-        scaled: Array = normal * self._along(inputs, self._gamma())
-        scaled += self._along(inputs, self._beta())
-        return scaled
+        inputs = np.ascontiguousarray(inputs)
+        layout = self._layout(inputs)
+        own = training and self.trainable
+        given = (
+            statistics(layout, inputs)
+            if own
+            else (in_double(self.moving_mean.value), in_double(self.moving_variance.value))
+        )
+        if own:
+            for moving, batch in zip((self.moving_mean, self.moving_variance), given, strict=True):
+                moving.value *= self.momentum
+                moving.value += (batch * (1 - self.momentum)).astype(moving.value.dtype)
+        if training:
+            self._saved = (inputs, given, not own)
+        return normalised(layout, self.epsilon, inputs, inputs, given, _value(self.gamma), _value(self.beta), None)
 
     def backward(self, grad_outputs: Array) -> Array:
         """Fill the gradients of gamma and beta and return that of the inputs."""
         if self._saved is None:
             raise ValueError(f"layer {self.name!r}: backward needs a call with training=True before it")
-        (normal, factor), self._saved = self._saved, None
-        if normal is None:
-            grad_outputs *= factor
-            return grad_outputs
-        axes = self._others(grad_outputs)
-        count = math.prod(grad_outputs.shape[axis] for axis in axes)
-        grad_beta = grad_outputs.sum(axes, keepdims=True)
-        grad_gamma = (grad_outputs * normal).sum(axes, keepdims=True)
-        if self.gamma is not None:
-            self.gamma.gradient[...] = grad_gamma.reshape(-1)
-        if self.beta is not None:
-            self.beta.gradient[...] = grad_beta.reshape(-1)
-        # With y = gamma·n + beta: dx = gamma·inverse·(dy - mean(dy) - n·mean(dy·n)).
-        normal *= grad_gamma / count
-        grad_outputs -= normal
-        grad_outputs -= grad_beta / count
-        grad_outputs *= factor * self._along(grad_outputs, self._gamma())
-        return grad_outputs
+        (inputs, given, constant), self._saved = self._saved, None
+        grad_inputs, grad_gamma, grad_beta = gradients(
+            self._layout(inputs), self.epsilon, inputs, grad_outputs, given, _value(self.gamma), constant, None
+        )
+        if not constant:
+            for variable, gradient in ((self.gamma, grad_gamma), (self.beta, grad_beta)):
+                if variable is not None:
+                    variable.gradient[...] = gradient
+        return grad_inputs
 
-    def _gamma(self) -> Any:
-        return 1.0 if self.gamma is None else self.gamma.value
+    def _layout(self, inputs: Array) -> Norm:
+        """Return what the engine normalises: images of channels of pixels, or pixels of channels."""
+        axis = self.axis % inputs.ndim
+        before, after = math.prod(inputs.shape[:axis]), math.prod(inputs.shape[axis + 1 :])
+        return Norm("batch", "NHWC" if after == 1 else "NCHW", before, inputs.shape[axis], 1, after)
 
-    def _beta(self) -> Any:
-        return 0.0 if self.beta is None else self.beta.value
 
-    def _others(self, inputs: Array) -> tuple[int, ...]:
-        return tuple(axis for axis in range(inputs.ndim) if axis != self.axis % inputs.ndim)
-
-    def _along(self, inputs: Array, values: Any) -> Any:
-        """Shape one value per channel so that it meets the inputs' channels."""
-        if np.ndim(values) == 0:
-            return values
-        shape = [1] * inputs.ndim
-        shape[self.axis] = -1
-        return values.reshape(shape)
+def _value(variable: Variable | None) -> Array | None:
+    return None if variable is None else variable.value

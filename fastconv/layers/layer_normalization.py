@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastconv import initializers, regularizers
+from fastconv import functional, grad, initializers, regularizers
 from fastconv.layers.affine import no_constraint
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
@@ -73,7 +72,7 @@ class LayerNormalization(Layer):
         self.gamma: Variable | None = None
         self.beta: Variable | None = None
         self._extents: tuple[int, ...] = ()
-        self._saved: tuple[Array, Array] | None = None
+        self._saved: Array | None = None
 
     def build(self, input_shape: Shape) -> None:
         """Create gamma and beta."""
@@ -103,49 +102,41 @@ class LayerNormalization(Layer):
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the normalised inputs; in training keep what the gradient needs."""
-        axes = self._axes(inputs.ndim)
-        normal: Array = inputs - inputs.mean(axes, keepdims=True)
-        inverse = 1 / np.sqrt(np.square(normal).mean(axes, keepdims=True) + self.epsilon)
-        normal *= inverse
+        turned = self._turned(inputs)
         if training:
-            self._saved = (normal, inverse)
-        if self.gamma is None and self.beta is None:
-            return normal.copy() if training else normal
-        outputs: Array = normal * self._along(self.gamma, inputs.ndim)
-        if self.beta is not None:
-            outputs += self._along(self.beta, inputs.ndim)
-        return outputs
+            self._saved = turned
+        outputs = functional.layer_norm(turned, self._extents, _value(self.gamma), _value(self.beta), self.epsilon)
+        return self._turned_back(outputs)
 
     def backward(self, grad_outputs: Array) -> Array:
         """Fill the gradients of gamma and beta and return that of the inputs."""
         if self._saved is None:
             raise ValueError(f"layer {self.name!r}: backward needs a call with training=True before it")
-        (normal, inverse), self._saved = self._saved, None
-        axes = self._axes(grad_outputs.ndim)
-        others = tuple(axis for axis in range(grad_outputs.ndim) if axis not in axes)
-        if self.gamma is not None:
-            self.gamma.gradient[...] = (grad_outputs * normal).sum(others)
-        if self.beta is not None:
-            self.beta.gradient[...] = grad_outputs.sum(others)
-        # With n the normalised inputs and h = dy·gamma: dx = inverse·(h - mean(h) - n·mean(h·n)).
-        grad_outputs *= self._along(self.gamma, grad_outputs.ndim)
-        count = math.prod(grad_outputs.shape[axis] for axis in axes)
-        mean = grad_outputs.sum(axes, keepdims=True) / count
-        normal *= (grad_outputs * normal).sum(axes, keepdims=True) / count
-        grad_outputs -= mean
-        grad_outputs -= normal
-        grad_outputs *= inverse
-        return grad_outputs
+        inputs, self._saved = self._saved, None
+        grad_inputs, grad_gamma, grad_beta = grad.layer_norm(
+            inputs, self._turned(grad_outputs), self._extents, _value(self.gamma), self.epsilon
+        )
+        for variable, gradient in ((self.gamma, grad_gamma), (self.beta, grad_beta)):
+            if variable is not None:
+                variable.gradient[...] = gradient
+        return self._turned_back(grad_inputs)
 
     def _axes(self, rank: int) -> tuple[int, ...]:
         if any(not -rank <= axis < rank for axis in self._listed):
             raise ValueError(f"axis: expected one of {rank} axes, got {self.axis}")
         return tuple(sorted(axis % rank for axis in self._listed))
 
-    def _along(self, variable: Variable | None, rank: int) -> Any:
-        """Shape gamma or beta so that it meets the inputs."""
-        if variable is None:
-            return 1
-        axes = self._axes(rank)
-        shape = [variable.shape[axes.index(axis)] if axis in axes else 1 for axis in range(rank)]
-        return variable.value.reshape(shape)
+    def _turned(self, inputs: Array) -> Array:
+        """Move the axes that are normalised to the end."""
+        axes = self._axes(inputs.ndim)
+        last = tuple(range(inputs.ndim - len(axes), inputs.ndim))
+        return inputs if axes == last else np.ascontiguousarray(np.moveaxis(inputs, axes, last))
+
+    def _turned_back(self, outputs: Array) -> Array:
+        axes = self._axes(outputs.ndim)
+        last = tuple(range(outputs.ndim - len(axes), outputs.ndim))
+        return outputs if axes == last else np.ascontiguousarray(np.moveaxis(outputs, last, axes))
+
+
+def _value(variable: Variable | None) -> Array | None:
+    return None if variable is None else variable.value
