@@ -123,9 +123,12 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     """Normalise the last axes."""
     x = np.asarray(input, np.float64)
     axes = tuple(range(x.ndim - np.size(normalized_shape), x.ndim))
-    normal = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
-    normal = normal if weight is None else normal * np.asarray(weight, np.float64)
-    return normal if bias is None else normal + np.asarray(bias, np.float64)
+    normal: Array = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+    if weight is not None:
+        normal *= np.asarray(weight, np.float64)
+    if bias is not None:
+        normal += np.asarray(bias, np.float64)
+    return normal
 
 
 def layer_norm_backward(
