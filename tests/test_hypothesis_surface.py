@@ -170,3 +170,78 @@ def test_paddings(data: Any, machine: Any, seed: int) -> None:
     g = whole_numbers(np.random.default_rng(seed), *reference.pad(x, widths, mode).shape)
     back = grad.pad(image.shape, images_to(g, layout, axes).astype(dtype), widths, mode, layout=layout)
     assert_exact(back, images_to(reference.pad_backward(x.shape, g, widths, mode), layout, axes))
+
+
+@searching
+@given(windows(), st.data(), machines, seeds)
+def test_adaptive_pools(problem: Any, data: Any, machine: Any, seed: int) -> None:
+    (axes, size, _), (isa, dtype, layout) = problem, machine
+    wanted = data.draw(per_axis(axes, st.integers(1, 6)))
+    x = whole_numbers(np.random.default_rng(seed), 2, 3, *size)
+    values, where = getattr(reference, f"adaptive_max_pool{axes}d")(x, wanted, return_indices=True)
+    means = getattr(reference, f"adaptive_avg_pool{axes}d")(x, wanted)
+    image = images_to(x, layout, axes).astype(dtype)
+    with running(isa):
+        got, indices = getattr(functional, f"adaptive_max_pool{axes}d")(image, wanted, True, layout=layout)
+        averages = getattr(functional, f"adaptive_avg_pool{axes}d")(image, wanted, layout=layout)
+        back = getattr(grad, f"adaptive_avg_pool{axes}d")(image.shape, averages, layout=layout)
+    assert_exact(got, images_to(values, layout, axes))
+    assert_exact(indices, images_to(where, layout, axes))
+    np.testing.assert_allclose(averages, images_to(means, layout, axes), rtol=1e-5, atol=1e-5)
+    expected = getattr(reference, f"adaptive_avg_pool{axes}d_backward")(x.shape, means)
+    np.testing.assert_allclose(back, images_to(expected, layout, axes), rtol=1e-4, atol=1e-4)
+
+
+@searching
+@given(windows(), st.booleans(), st.sampled_from([1, 2, 3]), machines, seeds)
+def test_norms_and_other_means(problem: Any, ceil_mode: bool, power: int, machine: Any, seed: int) -> None:
+    (axes, size, options), (isa, dtype, layout) = problem, machine
+    kernel, stride = options["kernel"], options["stride"]
+    assume(min(reference.output_size(size, kernel, stride, ceil_mode=ceil_mode)) > 0)
+    x = np.abs(whole_numbers(np.random.default_rng(seed), 2, 3, *size))
+    image = images_to(x, layout, axes).astype(dtype)
+    expected = getattr(reference, f"lp_pool{axes}d")(x, power, kernel, stride, ceil_mode)
+    slopes = getattr(reference, f"lp_pool{axes}d_backward")(x, expected, power, kernel, stride, ceil_mode)
+    with running(isa):
+        got = getattr(functional, f"lp_pool{axes}d")(image, power, kernel, stride, ceil_mode, layout=layout)
+        back = getattr(grad, f"lp_pool{axes}d")(image, got, power, kernel, stride, ceil_mode, layout=layout)
+    np.testing.assert_allclose(got, images_to(expected, layout, axes), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(back, images_to(slopes, layout, axes), rtol=1e-3, atol=1e-3)
+    for kind in ("geometric", "harmonic") if axes == 2 else ():
+        wanted = getattr(reference, f"{kind}_avg_pool2d")(x, kernel, stride, 0, ceil_mode)
+        means = getattr(functional, f"{kind}_avg_pool2d")(image, kernel, stride, 0, ceil_mode, layout=layout)
+        np.testing.assert_allclose(means, images_to(wanted, layout, 2), rtol=1e-6, atol=1e-30)
+
+
+@searching
+@given(windows(), st.data(), machines, seeds)
+def test_interpolation(problem: Any, data: Any, machine: Any, seed: int) -> None:
+    (axes, size, _), (_, _, layout) = problem, machine
+    modes = {1: "linear", 2: "bilinear", 3: "trilinear"}
+    mode = data.draw(st.sampled_from(["nearest", "nearest-exact", "area", modes[axes], *["bicubic"] * (axes == 2)]))
+    corners = data.draw(st.booleans()) if "linear" in mode or mode == "bicubic" else None
+    options = data.draw(
+        st.fixed_dictionaries({"size": per_axis(axes, st.integers(1, 14))})
+        | st.fixed_dictionaries({"scale_factor": per_axis(axes, st.sampled_from([1.0, 1.3, 2.0, 2.1, 3.0]))})
+    )
+    x = whole_numbers(np.random.default_rng(seed), 2, 3, *size)
+    image = images_to(x, layout, axes)
+    expected = reference.interpolate(x, **options, mode=mode, align_corners=corners)
+    got = functional.interpolate(image, **options, mode=mode, align_corners=corners, layout=layout)
+    np.testing.assert_allclose(got, images_to(expected, layout, axes), rtol=1e-9, atol=1e-9)
+    back = grad.interpolate(image.shape, got, **options, mode=mode, align_corners=corners, layout=layout)
+    slopes = reference.interpolate_backward(x.shape, expected, **options, mode=mode, align_corners=corners)
+    np.testing.assert_allclose(back, images_to(slopes, layout, axes), rtol=1e-9, atol=1e-9)
+
+
+@searching
+@given(windows(), machines, seeds)
+def test_unpooling(problem: Any, machine: Any, seed: int) -> None:
+    (axes, size, options), (_, dtype, layout) = problem, machine
+    kernel = options["kernel"]
+    assume(min(reference.output_size(size, kernel, kernel)) > 0)
+    x = images_to(whole_numbers(np.random.default_rng(seed), 2, 3, *size), layout, axes).astype(dtype)
+    values, where = getattr(functional, f"max_pool{axes}d")(x, kernel, return_indices=True, layout=layout)
+    got = getattr(functional, f"max_unpool{axes}d")(values, where, kernel, output_size=size, layout=layout)
+    expected = getattr(reference, f"max_unpool{axes}d")(values, where, kernel, output_size=size, layout=layout)
+    assert_exact(got, expected)
