@@ -149,6 +149,21 @@ def gemm(a: Attributes, left: Any, right: Any, bias: Any = None) -> Any:
     return product if bias is None else product + np.float32(a.get("beta", 1.0)) * bias
 
 
+def batch_norm(a: Attributes, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    eps = a.get("epsilon", 1e-5)
+    if not a.get("training_mode", 0):
+        return F.batch_norm(x, mean, variance, scale, bias, eps=eps)
+    kept, count = a.get("momentum", 0.9), x.size // x.shape[1]
+    means, variances = mean.copy(), variance.copy()
+    result = F.batch_norm(x, means, variances, scale, bias, True, 1 - kept, eps)
+    old = np.float32(kept) * variance  # torch averages unbiased variances, ONNX those of the batch itself
+    return result, means, old + (variances - old) * np.float32((count - 1) / count)
+
+
+def local_response(a: Attributes, x: Any) -> Any:
+    return F.local_response_norm(x, a["size"], a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0))
+
+
 def softmax(name: str) -> Any:
     return lambda a, x: getattr(F, name)(x, a.get("axis", -1))
 
@@ -170,6 +185,8 @@ ADAPTERS: dict[str, Any] = {
     "MaxUnpool": max_unpool,
     "GlobalAveragePool": over_all("avg"),
     "GlobalMaxPool": over_all("max"),
+    "BatchNormalization": batch_norm,
+    "LRN": local_response,
     "Gemm": gemm,
     "Col2Im": col2im,
     "Relu": lambda a, x: F.relu(x),
