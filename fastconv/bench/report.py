@@ -101,10 +101,10 @@ def page(races: Sequence[Race], where: dict[str, Any], picture: str) -> str:
     parts = [
         "# How fast\n",
         f"Made by `fastconv bench` on {where['date']}: {where['processor']} ({where['isa']}), {where['system']}, "
-        f"Python {where['python']}, {versions}. One core does {peak} GFLOP/s in a loop of multiply-adds in registers, and "
-        f"copies {copy} GB/s, read and written, between arrays past its caches; the roof is what these two allow. Times are "
-        "medians over turns that all contenders take in one process, each in its better layout; the ratio is the fastest "
-        "peer's time over fastconv's.\n",
+        f"Python {where['python']}, {versions}. One core does {peak} GFLOP/s in a loop of multiply-adds in registers, "
+        f"and copies {copy} GB/s, read and written, between arrays past its caches; the roof is what these two allow. "
+        "Times are medians over turns that all contenders take in one process, each in its better layout; the ratio is "
+        "the fastest peer's time over fastconv's.\n",
     ]
     for threads in sorted({race.threads for race in races}):
         mine = [race for race in races if race.threads == threads]
