@@ -321,8 +321,8 @@ static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_
             const ptrdiff_t end = fc_max_extent(fc_min(valid.end - place[2], run), begin);
             for (ptrdiff_t j = 0; j < stretches; j++) {
                 const char *src = s->at->stretches[j];
-                point_along(pointers + (j * axis->taps + t) * rows + r, run, src + t * tap, step, src ? begin : run,
-                            src ? end : run, s->at->zeros);
+                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + t * tap : NULL, step,
+                            src ? begin : run, src ? end : run, s->at->zeros);
             }
         }
     }

@@ -81,10 +81,10 @@ static ptrdiff_t list_lines(const row_pair *s, int rows)
                 continue;
             const ptrdiff_t at = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src * channels;
             const char *const first = s->packed + (size_t)(weights + h * pitch) * call->element;
-            const char *const last = s->packed + (size_t)(weights + (h - later) * pitch) * call->element;
             s->at.lines[count++] = (fc_depthwise_line){
                 .src = call->src + (size_t)(at + s->channel) * call->element,
-                .weights = {second ? NULL : first, rows == 2 && h >= later ? last : NULL},
+                .weights = {second ? NULL : first,
+                            rows == 2 && h >= later ? first - (size_t)(later * pitch) * call->element : NULL},
             };
         }
     }

@@ -104,7 +104,7 @@ fc_status fc_plan_filter(fc_conv_plan *plan)
     plan->tile[1] = plan->rows;
     plan->tile[2] = phase.axis[2].count;
     ptrdiff_t elements;
-    if (!fc_multiply(packed_channel(&phase), plan->desc.oc, &elements))
+    if (!fc_multiply(packed_channel(&phase), fc_conv_channels(&plan->desc).dst_channels, &elements))
         return FC_OVERFLOW;
     fc_arena packed = {.fits = true}, arena = {.fits = true};
     fc_carve(&packed, elements, fc_element(&plan->desc));

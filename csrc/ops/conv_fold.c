@@ -80,8 +80,9 @@ void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdi
     const size_t element = fc_element(&plan->desc);
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const bool backward = plan->desc.direction == FC_BACKWARD_INPUT;
-    const ptrdiff_t width = (ptrdiff_t)plan->lanes * plan->vectors;
-    for (ptrdiff_t lane = 0; lane < channels.oc; lane += width)
+    ptrdiff_t width;
+    for (ptrdiff_t lane = 0; lane < channels.oc; lane += width) {
+        width = fc_tile_width(plan, channels.oc, lane);
         for (ptrdiff_t c = 0; c < channels.ic; c++)
             for (ptrdiff_t i = lane; i < lane + width; i++, packed += element) {
                 const ptrdiff_t at = backward ? c * strides[0] + fc_input_at(plan, i, strides)
@@ -91,6 +92,7 @@ void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdi
                 else
                     memset(packed, 0, element);
             }
+    }
 }
 
 void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded)

@@ -43,15 +43,15 @@ fc_status fc_extent(ptrdiff_t src, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t
     return *dst > 0 ? FC_OK : FC_EMPTY_OUTPUT;
 }
 
-/* Whether the element counts of src, dst and weights, eight bytes each, fit. */
+/* Whether src with its padding, dst and weights, eight bytes an element, have addresses: a tap in the padding too. */
 static bool sizes_fit(const fc_conv_desc *desc)
 {
     ptrdiff_t src = 8, dst = 8, weights = 8;
     bool fit = fc_multiply(src, desc->ic, &src) && fc_multiply(dst, desc->oc, &dst) &&
                fc_multiply(weights, desc->oc, &weights) && fc_multiply(weights, desc->ic / desc->groups, &weights);
     for (int a = 0; a < FC_SPATIAL && fit; a++)
-        fit = fc_multiply(src, fc_max_extent(desc->src[a], 1), &src) && fc_multiply(dst, desc->dst[a], &dst) &&
-              fc_multiply(weights, desc->kernel[a], &weights);
+        fit = fc_multiply(src, fc_max_extent(desc->src[a] + desc->pad_begin[a] + desc->pad_end[a], 1), &src) &&
+              fc_multiply(dst, desc->dst[a], &dst) && fc_multiply(weights, desc->kernel[a], &weights);
     return fit;
 }
 
@@ -64,6 +64,11 @@ fc_status fc_conv_extents(fc_conv_desc *desc)
                                      desc->pad_begin[a], desc->pad_end[a], false, &desc->dst[a]);
         if (status != FC_OK)
             return status;
+        /* what no position or tap is there to take: a step past the padded input, a distance to a second tap */
+        desc->stride[a] =
+            fc_min(desc->stride[a], fc_max_extent(desc->src[a] + desc->pad_begin[a] + desc->pad_end[a], 1));
+        if (desc->kernel[a] == 1)
+            desc->dilation[a] = 1;
     }
     return sizes_fit(desc) ? FC_OK : FC_OVERFLOW;
 }

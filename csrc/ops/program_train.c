@@ -86,8 +86,8 @@ static int parts_of(const fc_program *p, ptrdiff_t n)
 /* Of one thread. */
 typedef struct {
     fc_program_thread thread;
-    char *kept;               /* [step][group][element]: inputs, then every step's results */
-    char *end, *grad[2];      /* gradients: of the outputs, of one group's steps */
+    char *kept;          /* [step][group][element]: inputs, then every step's results */
+    char *end, *grad[2]; /* gradients: of the outputs, of one group's steps */
     char *rows;
     ptrdiff_t *offsets;
 } workspace;
