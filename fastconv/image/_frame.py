@@ -31,7 +31,7 @@ def run(source: Array, output: Any, passes: Sequence[Pass], exact: bool = False)
     """
     dtype, target = filter_output(output, source)
     working = _passes.working_dtype(source.dtype, dtype, exact)
-    values = np.asarray(source, working)
+    values = _passes.cast(source, working)
     if values.size:
         for number, one in enumerate(passes):
             place = None
@@ -39,7 +39,7 @@ def run(source: Array, output: Any, passes: Sequence[Pass], exact: bool = False)
             if last and target is not None and target.dtype == working and target.flags.c_contiguous:
                 place = target if target.flags.aligned and not overlaps(target, values) else None
             made = one(values, place)
-            values = made if last else np.asarray(_passes.converted(made, dtype), working)
+            values = made if last else _passes.cast(_passes.converted(made, dtype), working)
     if target is None:
         result = _passes.converted(values, dtype)
         return result.copy() if np.may_share_memory(result, source) else result

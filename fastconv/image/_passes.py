@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastconv import functional
+from fastconv import _core, functional
 from fastconv._arguments import FLOAT32, FLOAT64
 
 if TYPE_CHECKING:
@@ -53,18 +53,26 @@ def working_dtype(source: np.dtype[Any], result: np.dtype[Any], exact: bool) -> 
     return FLOAT32 if small and exact else FLOAT64
 
 
+def cast(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return values in a type, themselves if it is theirs; copies are in pooled memory, whose pages are there."""
+    if values.dtype == dtype:
+        return values
+    copy = _core.empty(values.shape, dtype)
+    with np.errstate(invalid="ignore"):
+        np.copyto(copy, values, casting="unsafe")
+    return copy
+
+
 def converted(values: Array, dtype: np.dtype[Any]) -> Array:
     """Return values in a type; for whole numbers they are cut off at the point and wrap, as in scipy's C code."""
     if values.dtype == dtype:
         return values
     if dtype.kind == "f":
         return values.astype(dtype)
-    with np.errstate(invalid="ignore"):
-        if dtype.itemsize <= 2:
-            return values.astype(np.int32).astype(dtype)
-        if dtype == np.uint64:
+    if dtype == np.uint64:
+        with np.errstate(invalid="ignore"):
             return np.where(values < 2.0**63, values.astype(np.int64).astype(dtype), values.astype(dtype))
-        return values.astype(np.int64).astype(dtype)
+    return cast(values, np.dtype(np.int32 if dtype.itemsize <= 2 else np.int64)).astype(dtype)
 
 
 def correlate(x: Array, kernel: Array, windows: Sequence[Window], cval: float, out: Array | None = None) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastconv import _core
 from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, per_axis, picture, reach, real_number
 from fastconv.image import _frame, _passes
@@ -222,7 +223,7 @@ def _boxed(windows: list[Window], cval: float, largest: bool, x: Array, place: A
     if not windows:
         return x
     if not largest:
-        x, cval = np.negative(x), -cval
+        x, cval = np.negative(x, out=_core.empty(x.shape, x.dtype)), -cval
     while len(windows) > 2:
         x = _passes.maximum(x, windows[:1], cval)
         windows = windows[1:]

@@ -11,7 +11,7 @@ from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
 from fastconv.image import _frame
 from fastconv.image._passes import Window, converted
-from fastconv.image.linear import _correlated
+from fastconv.image.linear import _correlated, separable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -125,13 +125,15 @@ def gaussian_filter(
     chosen = axes_of(axes, source.ndim)
     listed = [per_axis(name, value, len(chosen)) for name, value in
               (("sigma", sigma), ("order", order), ("mode", mode), ("radius", radius))]  # fmt: skip
-    beyond, passes = real_number("cval", cval), []
+    bells, windows = [], []
     for axis, width, derivative, one, places in zip(chosen, *listed, strict=True):
         border = border_mode(one)
         bell = _bell(width, derivative, truncate, places)
         if width > _NARROWEST:
-            passes.append(partial(_correlated, bell, [Window(axis, len(bell) // 2, len(bell) // 2, border)], beyond))
-    return _frame.run(source, output, passes)
+            bells.append(bell)
+            windows.append(Window(axis, len(bell) // 2, len(bell) // 2, border))
+    dtype, _ = filter_output(output, source)
+    return _frame.run(source, output, separable(bells, windows, real_number("cval", cval), dtype))
 
 
 def gaussian_laplace(

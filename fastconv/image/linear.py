@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastconv import runtime
 from fastconv._arguments import integer, wrong
-from fastconv._arguments.filters import axes_of, border_mode, per_axis, picture, reach, real_number
+from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, reach, real_number
 from fastconv.image import _frame, _passes
 from fastconv.image._passes import Window
 
@@ -146,6 +147,34 @@ def _sums(windows: list[Window], kernel: Array, cval: float) -> list[_frame.Pass
 
 def _correlated(kernel: Array, windows: list[Window], cval: float, x: Array, place: Array | None) -> Array:
     return _passes.correlate(x, kernel, windows, cval, place)
+
+
+def separable(kernels: list[Array], windows: list[Window], cval: float, dtype: np.dtype[Any]) -> list[_frame.Pass]:
+    """Return passes along one axis each, two of them as one where that is the same.
+
+    The engine finds out that their outer product is separable, and filters along both axes while rows are in its cache.
+    A pass after another one sees `cval` beyond the edge, where the outer product sees `cval` times the sum of the first
+    kernel; and whole numbers are cut off between passes.
+
+    Parameters
+    ----------
+    kernels : list of ndarray (k,)
+    windows : list of Window
+        One for each kernel.
+    cval : float
+    dtype : dtype
+        Of the result.
+    """
+    passes: list[_frame.Pass] = []
+    given = list(zip(windows, kernels, strict=True))
+    same = cval == 0 or all(w.mode != "constant" or abs(k.sum() - 1) < 1e-12 for w, k in given)
+    if dtype.kind == "f" and same and runtime.get_precision() != "highest":
+        given.sort(key=lambda pair: pair[0].axis)
+        while len(given) > 1 and given[-1][0].axis - given[-2][0].axis == 1:
+            (first, rows), (second, columns) = given[-2:]
+            passes.append(partial(_correlated, np.outer(rows, columns), [first, second], cval))
+            given = given[:-2]
+    return [*(partial(_correlated, kernel, [window], cval) for window, kernel in given), *passes]
 
 
 def correlate1d(
@@ -321,15 +350,16 @@ def uniform_filter(
 
 
 def _means(source: Array, axes: tuple[int, ...], sizes: Any, output: Any, modes: Any, cval: Any, origins: Any) -> Array:
-    beyond, passes, extents = real_number("cval", cval), [], []
+    beyond, windows = real_number("cval", cval), []
     for axis, size, mode, origin in zip(axes, sizes, modes, origins, strict=True):
         extent = integer("size", size, 1)
-        window = Window(axis, *reach(extent, origin), border_mode(mode))
-        if extent > 1:
-            extents.append(extent)
-            passes.append(partial(_mean, window, beyond))
-    exact = all(_frame.whole(np.ones(extent), source) for extent in extents)
-    return _frame.run(source, output, passes, exact)
+        windows.append(Window(axis, *reach(extent, origin), border_mode(mode)))
+    windows = [window for window in windows if window.size > 1]
+    if source.dtype.kind == "f" and (dtype := filter_output(output, source)[0]).kind == "f":
+        kernels = [np.full(window.size, 1 / window.size) for window in windows]
+        return _frame.run(source, output, separable(kernels, windows, beyond, dtype))
+    exact = all(_frame.whole(np.ones(window.size), source) for window in windows)
+    return _frame.run(source, output, [partial(_mean, window, beyond) for window in windows], exact)
 
 
 def _mean(window: Window, cval: float, x: Array, place: Array | None) -> Array:
