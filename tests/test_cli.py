@@ -532,3 +532,47 @@ def test_pictures_of_the_same_numbers_are_the_same_bytes(tmp_path: Path) -> None
     for name in ("one.png", "two.png"):
         pictures.filters(np.arange(50.0).reshape(5, 5, 1, 2), tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+# --- filter ---------------------------------------------------------------------------------------------------------
+
+
+def test_filter(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    colour, grey, out = tmp_path / "colour.png", tmp_path / "grey.png", tmp_path / "out.png"
+    Image.fromarray(pixels).save(colour)
+    Image.fromarray(pixels[..., 0]).save(grey)
+    np.save(tmp_path / "kernel.npy", np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0]]))
+    (tmp_path / "kernel.csv").write_text("0,0,0\n1,0,0\n0,0,0\n")
+    (tmp_path / "kernel.txt").write_text("0 0 0\n\n1 0 0\n0 0 0\n")
+    moved = np.concatenate([pixels[:, :1], pixels[:, :-1]], 1)
+    for name in ("kernel.npy", "kernel.csv", "kernel.txt"):
+        assert run("filter", colour, "--kernel", tmp_path / name, "-o", out) == (0, "", "")
+        np.testing.assert_array_equal(np.asarray(Image.open(out)), moved)
+    for name, kernel in (("sobel_x", [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]), ("blur", np.full((5, 5), 1 / 25))):
+        assert run("filter", grey, "--kernel", name, "-o", out)[0] == 0
+        wanted = fastconv.image.correlate(pixels[..., 0].astype(np.float32), kernel)
+        wanted = np.clip(np.rint(np.abs(wanted)), 0, 255)
+        np.testing.assert_array_equal(np.asarray(Image.open(out)), wanted)
+    Image.fromarray((pixels[..., 0] * 256.0).astype(np.uint16)).save(tmp_path / "deep.png")
+    assert run("filter", tmp_path / "deep.png", "--kernel", "sharpen", "-o", tmp_path / "out.jpg")[0] == 0
+
+
+def test_filter_refuses_with_one_line(tmp_path: Path) -> None:
+    good, out = tmp_path / "good.png", tmp_path / "out.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(good)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    files = {"words.txt": "a b", "ragged.txt": "1 2\n3", "empty.txt": "", "huge.csv": "nan,1"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    np.save(tmp_path / "line.npy", np.ones(3))
+    assert_refused(run("filter", tmp_path / "none.png", "--kernel", "blur", "-o", out), "no such file")
+    assert_refused(run("filter", tmp_path, "--kernel", "blur", "-o", out), "not a regular file")
+    assert_refused(run("filter", tmp_path / "bad.png", "--kernel", "blur", "-o", out), "not a picture that Pillow")
+    assert_refused(run("filter", good, "--kernel", "emboss", "-o", out), "no kernel of that name .*sobel_x")
+    for name in (*files, "line.npy"):
+        assert_refused(run("filter", good, "--kernel", tmp_path / name, "-o", out), name)
+    assert_refused(run("filter", good, "--kernel", "blur", "-o", tmp_path / "out.nothing"), "out.nothing|extension")
+    assert_refused(run("filter", good, "--kernel", "blur", "-o", tmp_path / "no" / "out.png"), "out.png")
+    assert_refused(run("filter", good, "--kernel", "blur"), "required")
+    assert not out.exists()

@@ -68,6 +68,10 @@ def _run(options: argparse.Namespace) -> None:
         from fastconv.cli.predict import predict
 
         predict(options)
+    elif options.command == "filter":
+        from fastconv.cli.filter import filter_picture
+
+        filter_picture(options)
     elif options.command == "bench":
         from fastconv.cli.bench import bench
 
@@ -91,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_train(commands.add_parser("train", help="train LeNet-5, save it and draw what it learned"))
     _add_predict(commands.add_parser("predict", help="read the digit in each picture"))
+    _add_filter(commands.add_parser("filter", help="send a picture through a kernel"))
     _add_bench(commands.add_parser("bench", help="time convolutions here, beside the peers that are installed"))
     commands.add_parser("info", help="show version, instruction sets, threads and NumPy")
     return parser
@@ -129,6 +134,14 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", default=f"{DEFAULT_OUTPUT}/{MODEL_FILE}",
         help="the model that 'fastconv train' saved (default %(default)s)")  # fmt: skip
     add("--threads", metavar="N", type=_whole(1, MOST_THREADS), default=None, help="default: every processor core")
+
+
+def _add_filter(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("image", metavar="IMAGE", help="any picture that Pillow reads")
+    add("--kernel", metavar="KERNEL", required=True,
+        help="sobel_x, sobel_y, sharpen, blur, or a file: .npy, or rows of numbers as text or .csv")  # fmt: skip
+    add("-o", "--output", metavar="OUT", required=True, help="the picture to write, in the format of its suffix")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
