@@ -240,34 +240,61 @@ FC_INLINE void exp_sum_add(exp_sum *s, fc_vec difference, fc_vec power, fc_mask 
 /* result = power / sum, or difference - log(sum), where sum = 1 + rest. */
 FC_INLINE fc_vec normalised(bool logarithm, fc_pair difference, fc_vec power, fc_vec rest, fc_vec log)
 {
-    return logarithm ? difference.high + (difference.low - log) : power / (1 + rest);
+    return logarithm ? difference.high + (difference.low - log) : fc_quotient(power, 1 + rest);
 }
 
+/* One vector of a row: its powers, which are added up and kept for softmax. */
+FC_INLINE void softmax_powers(const bool logarithm, exp_sum *sum, fc_vec largest, int lanes, const FC_REAL *src,
+                              FC_REAL *dst)
+{
+    const fc_mask live = lanes == FC_LANES ? ~(fc_mask){0} : fc_first_lanes(lanes);
+    const fc_pair d = below(fc_load_lanes(src, lanes), largest);
+    const fc_vec power = fc_exp_scaled(d, fc_splat(1));
+    exp_sum_add(sum, d.high, power, live);
+    if (!logarithm)
+        fc_store_lanes(dst, power, lanes);
+}
+
+FC_INLINE void softmax_finish(const bool logarithm, fc_vec largest, fc_vec rest, fc_vec log, int lanes,
+                              const FC_REAL *src, FC_REAL *dst)
+{
+    const fc_vec x = fc_load_lanes(logarithm ? src : dst, lanes);
+    const fc_pair d = logarithm ? below(x, largest) : (fc_pair){x, x};
+    fc_store_lanes(dst, normalised(logarithm, d, x, rest, log), lanes);
+}
+
+/* Whole vectors go through loops of their own, without masks and with two sums, since one waits for itself. */
 FC_INLINE void softmax_row(const bool logarithm, ptrdiff_t axis, const FC_REAL *src, FC_REAL *dst)
 {
-    fc_vec most = fc_splat(src[0]);
-    for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = fc_lanes_left(axis, i);
-        most = fc_max(fc_select(fc_first_lanes(lanes), fc_load_lanes(src + i, lanes), most), most);
+    const ptrdiff_t whole = axis / FC_LANES * FC_LANES;
+    const int left = (int)(axis - whole);
+    fc_vec most = fc_splat(src[0]), other = most;
+    exp_sum sum = exp_sum_start(), second = exp_sum_start();
+    ptrdiff_t i = 0;
+    for (; i + 2 * FC_LANES <= whole; i += 2 * FC_LANES) {
+        most = fc_max(fc_load(src + i), most);
+        other = fc_max(fc_load(src + i + FC_LANES), other);
     }
+    if (i < whole)
+        most = fc_max(fc_load(src + i), most);
+    most = fc_max(other, most);
+    if (left)
+        most = fc_max(fc_select(fc_first_lanes(left), fc_load_tail(src + whole, left), most), most);
     const fc_vec largest = fc_splat(fc_max_lanes(most));
-    exp_sum sum = exp_sum_start();
-    for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = fc_lanes_left(axis, i);
-        const fc_pair d = below(fc_load_lanes(src + i, lanes), largest);
-        const fc_vec power = fc_exp_scaled(d, fc_splat(1));
-        exp_sum_add(&sum, d.high, power, fc_first_lanes(lanes));
-        if (!logarithm)
-            fc_store_lanes(dst + i, power, lanes);
+    for (i = 0; i + 2 * FC_LANES <= whole; i += 2 * FC_LANES) {
+        softmax_powers(logarithm, &sum, largest, FC_LANES, src + i, dst + i);
+        softmax_powers(logarithm, &second, largest, FC_LANES, src + i + FC_LANES, dst + i + FC_LANES);
     }
-    const fc_vec rest = fc_splat(fc_sum_lanes(sum.sum) + (fc_sum_lanes(sum.ties) - 1));
+    if (i < whole)
+        softmax_powers(logarithm, &sum, largest, FC_LANES, src + i, dst + i);
+    if (left)
+        softmax_powers(logarithm, &sum, largest, left, src + whole, dst + whole);
+    const fc_vec rest = fc_splat(fc_sum_lanes(sum.sum + second.sum) + (fc_sum_lanes(sum.ties + second.ties) - 1));
     const fc_vec log = logarithm ? fc_log1p(rest) : rest;
-    for (ptrdiff_t i = 0; i < axis; i += FC_LANES) {
-        const int lanes = fc_lanes_left(axis, i);
-        const fc_vec x = fc_load_lanes((logarithm ? src : dst) + i, lanes);
-        const fc_pair d = logarithm ? below(x, largest) : (fc_pair){x, x};
-        fc_store_lanes(dst + i, normalised(logarithm, d, x, rest, log), lanes);
-    }
+    for (i = 0; i < whole; i += FC_LANES)
+        softmax_finish(logarithm, largest, rest, log, FC_LANES, src + i, dst + i);
+    if (left)
+        softmax_finish(logarithm, largest, rest, log, left, src + whole, dst + whole);
 }
 
 /* Each row of `axis` elements: exp(x) / sum of exp, or its logarithm. */
