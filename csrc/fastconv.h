@@ -244,7 +244,7 @@ typedef struct {
     int vectors;        /* of a lanes tile of a spatial convolution */
     ptrdiff_t products; /* of one output */
     ptrdiff_t kept;     /* elements of an image that training keeps before this step's results */
-    const ptrdiff_t *offsets;
+    const ptrdiff_t *offsets, *plane_offsets;
     fc_pool_plan lanes_pool, pixel_pool;
 } fc_step;
 
@@ -255,9 +255,10 @@ typedef struct {
     fc_step *steps;
     /* Filled in by fc_program_plan. */
     int lanes;
-    int dense;            /* the first step from which on there is one pixel and every convolution covers its input */
-    int groups;           /* of lanes images, that a thread takes through the dense steps together */
-    double work;          /* multiply-adds of an image */
+    int dense;   /* the first step from which on there is one pixel and every convolution covers its input */
+    int planes;  /* the first steps of a single image that make planes; the next one, a convolution, reads them */
+    int groups;  /* of lanes images, that a thread takes through the dense steps together */
+    double work; /* multiply-adds of an image */
     size_t table_bytes;   /* of what fc_program_bind fills in */
     size_t image_bytes;   /* of the activations that one group of images holds in cache */
     size_t thread_bytes;  /* of a thread's workspace */

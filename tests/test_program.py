@@ -81,6 +81,18 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[Any]]] = {
             layers.GlobalMaxPooling2D(keepdims=True),
         ],
     ),
+    "planes": (
+        (15, 18, 1),
+        [
+            layers.Conv2D(3, (4, 3)),
+            layers.ELU(0.5),
+            layers.MaxPooling2D((3, 2), strides=(2, 1)),
+            layers.AveragePooling2D((2, 3), strides=2),
+            layers.Conv2D(19, 2, activation="tanh"),
+            layers.Flatten(),
+            layers.Dense(4),
+        ],
+    ),
     "rows": (
         (20,),
         [

@@ -14,7 +14,8 @@
  *
  * src[v] lies v * src_step further on, dst[r][v] r channels and v * dst_step further on; all steps and offsets are in
  * elements of one image. Lanes kernels: v is a vector of images, r an output channel. Pixel kernels: r is a pixel
- * (src_step, dst_step) and v a vector of output channels, of which `live` exist. */
+ * (src_step, dst_step) and v a vector of output channels, of which `live` exist. Line kernels: v is a vector of
+ * neighbouring pixels of a plane, of which `live` exist, r an output channel, dst_step elements further on. */
 typedef struct {
     const void *src;
     ptrdiff_t src_step;
@@ -29,6 +30,15 @@ typedef struct {
     bool accumulate; /* adds to what dst holds, without bias */
 } fc_lanes_tile;
 typedef void fc_lanes_fn(const fc_lanes_tile *);
+
+/* One row of a pool without padding over a plane: dst[j] = maximum or average of src[r * pitch + j * stride + k] for r
+ * < height and k < width, in the order in which average_channel and max_channel take them; stride is 1 or 2, j < count.
+ */
+typedef struct {
+    const void *src;
+    ptrdiff_t pitch, height, width, stride, count;
+    void *dst;
+} fc_pool_line;
 
 /* A tile of weight gradients of a convolution: acc[r][k] += sum over `height` x `width` pixels of src[offsets[r]] *
  * grad[k], all vectors of images; from pixel to pixel and from row to row src and grad go on by their steps. Steps and
@@ -52,8 +62,11 @@ struct fc_lanes_kernels {
     /* [vectors][rows], the tiles of FC_TILES */
     fc_lanes_fn *lanes[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     fc_lanes_fn *pixels[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+    fc_lanes_fn *lines[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     fc_lanes_grad_fn *grad[FC_GRAD_ROWS + 1][FC_GRAD_COLUMNS + 1]; /* [rows][columns] */
     fc_lanes_outer_fn *outer[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+    void (*max_line)(const fc_pool_line *);
+    void (*average_line)(const fc_pool_line *);
     /* dst[e][lane] = src[lane * step + e] for e < count and lane < live; the other lanes are zero; and back. */
     void (*gather)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
     void (*scatter)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);

@@ -2,6 +2,8 @@
 #include "dispatch/lanes_kernels.h"
 #include "tiles.h"
 
+#include <math.h>
+
 /* ---- sums -------------------------------------------------------------------------------------------------- */
 
 FC_INLINE void lanes_tile(const int vectors, const int rows, const fc_lanes_tile *s)
@@ -28,7 +30,34 @@ FC_INLINE void lanes_tile(const int vectors, const int rows, const fc_lanes_tile
         }
 }
 
-FC_INLINE void pixel_tile(const int vectors, const int rows, const fc_lanes_tile *s)
+FC_INLINE void line_tile(const int vectors, const int rows, const fc_lanes_tile *s)
+{
+    const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights, *bias = s->bias;
+    const ptrdiff_t *offsets = s->offsets, weight_step = s->weight_step;
+    const int last = s->live - (vectors - 1) * FC_LANES;
+    FC_CLEAR_TILE(sum);
+    for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
+        const FC_REAL *at = src + offsets[i];
+        fc_vec x[FC_MAX_VECTORS];
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            x[v] = v + 1 < vectors ? fc_load(at + v * FC_LANES) : fc_load_lanes(at + v * FC_LANES, last);
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            const fc_vec weight = fc_splat(weights[r]);
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] += weight * x[v];
+        }
+    }
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const int live = v + 1 < vectors ? FC_LANES : last;
+            FC_REAL *dst = (FC_REAL *)s->dst + r * s->dst_step + v * FC_LANES;
+            const fc_vec rest = s->accumulate ? fc_load_lanes(dst, live) : fc_splat(bias ? bias[r] : 0);
+            fc_store_lanes(dst, sum[r][v] + rest, live);
+        }
+}
+
+/* `unit`: src_step is 1, and rows are displacements of one address. */
+FC_INLINE void pixel_tile(const int vectors, const int rows, const bool unit, const fc_lanes_tile *s)
 {
     const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights;
     const ptrdiff_t *offsets = s->offsets, step = s->src_step, weight_step = s->weight_step;
@@ -43,7 +72,7 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const fc_lanes_tile
         FC_UNROLL for (int v = 0; v < vectors; v++)
             weight[v] = v + 1 < vectors ? fc_load(weights + v * FC_LANES) : fc_load_lanes(weights + v * FC_LANES, last);
         FC_UNROLL for (int r = 0; r < rows; r++) {
-            const fc_vec x = fc_splat((triple[r / 3] + offset)[r % 3 * step]);
+            const fc_vec x = fc_splat(unit ? (src + offset)[r] : (triple[r / 3] + offset)[r % 3 * step]);
             FC_UNROLL for (int v = 0; v < vectors; v++)
                 sum[r][v] += x * weight[v];
         }
@@ -62,11 +91,52 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const fc_lanes_tile
 
 #define DEFINE(v, r)                                                                                                   \
     static void lanes_##v##_##r(const fc_lanes_tile *s) { lanes_tile(v, r, s); }                                       \
-    static void pixels_##v##_##r(const fc_lanes_tile *s) { pixel_tile(v, r, s); }
+    static void lines_##v##_##r(const fc_lanes_tile *s) { line_tile(v, r, s); }                                        \
+    static void pixels_##v##_##r(const fc_lanes_tile *s)                                                               \
+    {                                                                                                                  \
+        if (s->src_step == 1)                                                                                          \
+            pixel_tile(v, r, true, s);                                                                                 \
+        else                                                                                                           \
+            pixel_tile(v, r, false, s);                                                                                \
+    }
 FC_TILES(DEFINE)
 
+#define LINES_ENTRY(v, r) [v][r] = lines_##v##_##r,
 #define LANES_ENTRY(v, r) [v][r] = lanes_##v##_##r,
 #define PIXELS_ENTRY(v, r) [v][r] = pixels_##v##_##r,
+
+/* ---- pools of planes ---------------------------------------------------------------------------------------- */
+
+/* Lanes 0, stride, 2 stride … from p on, of which `left` elements may be read. */
+FC_INLINE fc_vec strided(const FC_REAL *p, ptrdiff_t stride, ptrdiff_t left)
+{
+    const int first = left < FC_LANES ? (int)left : FC_LANES;
+    if (stride == 1)
+        return fc_load_lanes(p, first);
+    const ptrdiff_t rest = left - FC_LANES;
+    const int second = rest < 0 ? 0 : rest < FC_LANES ? (int)rest : FC_LANES;
+    return fc_even(fc_load_lanes(p, first), second > 0 ? fc_load_lanes(p + FC_LANES, second) : fc_zero());
+}
+
+FC_INLINE void pool_line(const bool max, const fc_pool_line *s)
+{
+    for (ptrdiff_t j = 0; j < s->count; j += FC_LANES) {
+        fc_vec sum = max ? fc_splat((FC_REAL)-INFINITY) : fc_zero();
+        for (ptrdiff_t r = 0; r < s->height; r++)
+            for (ptrdiff_t k = 0; k < s->width; k++) {
+                const ptrdiff_t column = j * s->stride + k;
+                const FC_REAL *at = (const FC_REAL *)s->src + r * s->pitch + column;
+                const fc_vec x = strided(at, s->stride, s->pitch - column);
+                sum = max ? fc_max(x, sum) : x + sum;
+            }
+        if (!max)
+            sum /= (FC_REAL)(s->height * s->width);
+        fc_store_lanes((FC_REAL *)s->dst + j, sum, fc_lanes_left(s->count, j));
+    }
+}
+
+static void max_line(const fc_pool_line *s) { pool_line(true, s); }
+static void average_line(const fc_pool_line *s) { pool_line(false, s); }
 
 /* ---- weight gradients -------------------------------------------------------------------------------------- */
 
@@ -240,8 +310,11 @@ static void affine(void *data, ptrdiff_t pixels, ptrdiff_t channels, int width, 
 const struct fc_lanes_kernels FC_NAME(lanes) = {
     .lanes = {FC_TILES(LANES_ENTRY)},
     .pixels = {FC_TILES(PIXELS_ENTRY)},
+    .lines = {FC_TILES(LINES_ENTRY)},
     .grad = {GRAD_TILES(GRAD_ENTRY)},
     .outer = {FC_TILES(OUTER_ENTRY)},
+    .max_line = max_line,
+    .average_line = average_line,
     .gather = gather,
     .scatter = scatter,
     .affine = affine,

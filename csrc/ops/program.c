@@ -150,6 +150,34 @@ static int first_dense(const fc_program *p)
     return first;
 }
 
+/* Whether a step makes planes of planes: a pool must have whole windows, and a stride that vectors can follow. */
+static bool keeps_planes(const fc_step *s)
+{
+    if (s->kind != FC_STEP_POOL)
+        return s->kind == FC_STEP_POINT && !s->mean;
+    for (int a = 0; a < 2; a++)
+        if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
+            return false;
+    return !s->adaptive && s->stride[1] <= 2;
+}
+
+/* A single image of one channel has better lines than channels to vectorise: how many steps make planes of it, if a
+ * convolution that reads planes follows. */
+static int plane_steps(const fc_program *p)
+{
+    const fc_step *s = p->steps;
+    if (s->kind != FC_STEP_CONV || s->ic != 1 || s->oc >= p->lanes || fc_step_is_padded(s) || s->stride[1] != 1 ||
+        s->mean)
+        return 0;
+    int count = 1;
+    while (count < p->count && keeps_planes(&s[count]))
+        count++;
+    const bool reads = count < p->count && s[count].kind == FC_STEP_CONV && s[count].groups == 1 &&
+                       s[count].ic == s->oc && s[count].src[0] == s[count - 1].dst[0] &&
+                       s[count].src[1] == s[count - 1].dst[1] && !fc_step_is_padded(&s[count]);
+    return reads ? count : 0;
+}
+
 /* Elements of one image, at most, that come out of or go into the steps of a range. */
 static ptrdiff_t largest(const fc_program *p, int begin, int end)
 {
@@ -193,8 +221,8 @@ static workspace lay_out(const fc_program *p, arena *a)
         padded = fc_max_extent(padded, fc_step_padded(s));
         channels = fc_max_extent(channels, s->oc);
         if (s->kind == FC_STEP_POOL)
-            pool = fc_max_extent(pool, (ptrdiff_t)fc_max_extent((ptrdiff_t)s->lanes_pool.workspace_bytes,
-                                                                (ptrdiff_t)s->pixel_pool.workspace_bytes));
+            pool = fc_max_extent(pool, fc_max_extent((ptrdiff_t)s->lanes_pool.workspace_bytes,
+                                                     (ptrdiff_t)s->pixel_pool.workspace_bytes));
     }
     workspace w = {.thread = {.program = p, .element = element_of(p)}};
     for (int i = 0; i < 2; i++) {
@@ -230,7 +258,7 @@ fc_status fc_program_plan(fc_program *p)
         if (fc_step_made(s) > PTRDIFF_MAX / 4096 || fc_step_padded(s) > PTRDIFF_MAX / 4096)
             return FC_OVERFLOW;
         if (s->kind == FC_STEP_CONV) {
-            p->table_bytes += round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
+            p->table_bytes += 2 * round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
             p->work += (double)s->products * (double)fc_step_made(s);
         } else {
             p->work += 16.0 * (double)fc_step_made(s);
@@ -239,6 +267,7 @@ fc_status fc_program_plan(fc_program *p)
     p->read = fc_step_read(&p->steps[0]);
     p->made = fc_step_made(&p->steps[p->count - 1]);
     p->dense = first_dense(p);
+    p->planes = plane_steps(p);
     p->image_bytes =
         (size_t)((fc_max_extent(largest(p, 0, p->dense), p->read) * 2 + handed_elements(p)) * element_of(p) * p->lanes);
     arena measured = {NULL, 0};
@@ -261,6 +290,13 @@ void fc_program_bind(fc_program *p, void *tables)
             for (ptrdiff_t w = 0; w < s->kernel[1]; w++)
                 for (ptrdiff_t c = 0; c < s->ic / s->groups; c++)
                     *offset++ = h * s->dilation[0] * pitch + w * s->dilation[1] * s->ic + c;
+        table += round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
+        offset = (ptrdiff_t *)(void *)table;
+        s->plane_offsets = offset;
+        for (ptrdiff_t h = 0; h < s->kernel[0]; h++)
+            for (ptrdiff_t w = 0; w < s->kernel[1]; w++)
+                for (ptrdiff_t c = 0; c < s->ic / s->groups; c++)
+                    *offset++ = (c * s->src[0] + h * s->dilation[0]) * s->src[1] + w * s->dilation[1];
         table += round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
     }
 }
@@ -316,7 +352,10 @@ static void run_image(const workspace *w, const char *src, char *dst)
     const fc_program *p = w->thread.program;
     for (int i = 0; i < p->count; i++) {
         char *const to = i + 1 == p->count ? dst : i < p->dense ? w->spatial[i % 2] : w->dense[i % 2];
-        fc_step_pixels(&w->thread, &p->steps[i], src, to);
+        if (i < p->planes)
+            fc_step_planes(&w->thread, &p->steps[i], src, to);
+        else
+            fc_step_pixels(&w->thread, &p->steps[i], p->planes > 0 && i == p->planes, src, to);
         src = to;
     }
 }

@@ -66,6 +66,7 @@ void fc_step_pad_back(const fc_program_thread *t, const fc_step *s, const char *
 
 /* A step for `groups` groups of lanes images, or for one image by itself. */
 void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src, fc_lanes_buffer dst);
-void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *src, char *dst);
+void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, const char *src, char *dst);
+void fc_step_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst);
 
 #endif

@@ -223,12 +223,13 @@ void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_
 /* ---- one image --------------------------------------------------------------------------------------------- */
 
 /* Tiles of neighbouring pixels by vectors of output channels. */
-static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, ptrdiff_t group, ptrdiff_t row,
-                            const char *src, char *dst)
+static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, ptrdiff_t group,
+                            ptrdiff_t row, const char *src, char *dst)
 {
     const int lanes = t->program->lanes;
     const ptrdiff_t ic = s->ic / s->groups, oc = s->oc / s->groups;
-    const ptrdiff_t pitch = (fc_step_is_padded(s) ? s->src[1] + s->pad_begin[1] + s->pad_end[1] : s->src[1]) * s->ic;
+    const ptrdiff_t pixel = from_planes ? 1 : s->ic;
+    const ptrdiff_t pitch = (fc_step_is_padded(s) ? s->src[1] + s->pad_begin[1] + s->pad_end[1] : s->src[1]) * pixel;
     const fc_window inside = fc_step_kernel_rows(s, row);
     const ptrdiff_t skipped = inside.begin * s->kernel[1] * ic;
     const char *line = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * pitch + group * ic);
@@ -240,9 +241,9 @@ static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, ptrdif
             const ptrdiff_t begin = s->dst[1] * tile / tiles, end = s->dst[1] * (tile + 1) / tiles;
             fc_lanes_sum(t, t->kernels->pixels[vectors][end - begin],
                          &(fc_lanes_tile){
-                             .src = at(t, line, begin * s->stride[1] * s->ic),
-                             .src_step = s->stride[1] * s->ic,
-                             .offsets = s->offsets + skipped,
+                             .src = at(t, line, begin * s->stride[1] * pixel),
+                             .src_step = s->stride[1] * pixel,
+                             .offsets = (from_planes ? s->plane_offsets : s->offsets) + skipped,
                              .count = (inside.end - inside.begin) * s->kernel[1] * ic,
                              .weights = at(t, s->weights, skipped * s->oc + channel),
                              .weight_step = s->oc,
@@ -255,7 +256,7 @@ static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, ptrdif
     }
 }
 
-void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, const char *src, char *dst)
 {
     const ptrdiff_t pixels = s->dst[0] * s->dst[1];
     prepare_scale(t, s);
@@ -264,7 +265,7 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *sr
         src = between_padding(t, s, src, 1);
         for (ptrdiff_t row = 0; row < s->dst[0]; row++)
             for (ptrdiff_t group = 0; group < s->groups; group++)
-                conv_row_pixels(t, s, group, row, src, at(t, dst, row * s->dst[1] * s->oc));
+                conv_row_pixels(t, s, from_planes, group, row, src, at(t, dst, row * s->dst[1] * s->oc));
         finish(t, s, dst, pixels, 1);
         break;
     case FC_STEP_POOL:
@@ -278,6 +279,69 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, const char *sr
         break;
     case FC_STEP_PAD:
         pad(t, s, src, dst, 1);
+        break;
+    }
+}
+
+/* ---- one image as planes ------------------------------------------------------------------------------------ */
+
+/* A row of every output channel's plane. */
+static void conv_row_planes(const fc_program_thread *t, const fc_step *s, ptrdiff_t row, const char *src, char *dst)
+{
+    const int lanes = t->program->lanes;
+    const fc_window inside = fc_step_kernel_rows(s, row);
+    const ptrdiff_t skipped = inside.begin * s->kernel[1], width = s->dst[1];
+    for (ptrdiff_t x = 0, vectors; x < width; x += vectors * lanes) {
+        vectors = fc_min(fc_divide_up(width - x, lanes), 2);
+        const ptrdiff_t tiles = fc_divide_up(s->oc, t->max_rows[vectors]);
+        for (ptrdiff_t i = 0; i < tiles; i++) {
+            const ptrdiff_t begin = s->oc * i / tiles, end = s->oc * (i + 1) / tiles;
+            fc_lanes_sum(t, t->kernels->lines[vectors][end - begin],
+                         &(fc_lanes_tile){
+                             .src = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * s->src[1] + x),
+                             .offsets = s->plane_offsets + skipped,
+                             .count = (inside.end - inside.begin) * s->kernel[1],
+                             .weights = at(t, s->weights, skipped * s->oc + begin),
+                             .weight_step = s->oc,
+                             .bias = s->bias ? at(t, s->bias, begin) : NULL,
+                             .dst = at(t, dst, (begin * s->dst[0] + row) * width + x),
+                             .dst_step = s->dst[0] * width,
+                             .live = (int)fc_min(width - x, vectors * lanes),
+                         });
+        }
+    }
+}
+
+static void pool_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+{
+    void (*const line)(const fc_pool_line *) = s->pool == FC_POOL_MAX ? t->kernels->max_line : t->kernels->average_line;
+    for (ptrdiff_t c = 0; c < s->ic; c++)
+        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
+            line(&(fc_pool_line){
+                .src = at(t, src, (c * s->src[0] + row * s->stride[0]) * s->src[1]),
+                .pitch = s->src[1],
+                .height = s->kernel[0],
+                .width = s->kernel[1],
+                .stride = s->stride[1],
+                .count = s->dst[1],
+                .dst = at(t, dst, (c * s->dst[0] + row) * s->dst[1]),
+            });
+}
+
+void fc_step_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+{
+    const ptrdiff_t pixels = s->dst[0] * s->dst[1];
+    switch (s->kind) {
+    case FC_STEP_CONV:
+        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
+            conv_row_planes(t, s, row, src, dst);
+        finish(t, s, dst, pixels, 1);
+        break;
+    case FC_STEP_POOL:
+        pool_planes(t, s, src, dst);
+        break;
+    default:
+        point(t, s, pixels, 1, src, dst);
         break;
     }
 }
