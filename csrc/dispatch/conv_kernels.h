@@ -162,6 +162,30 @@ typedef struct {
 } fc_depthwise_rows;
 typedef void fc_depthwise_fn(const fc_depthwise_rows *);
 
+/* Groups of few channels, channels-first: for each group, its `ic` channels are copied to a zero-padded band, and each
+ * of its `oc` outputs is the sum of `taps` stretches of that band, which begin at offsets[t], times weights[o][t].
+ *
+ *   band[channel][slot_h][slot_w][rows][pitch]     slot (a, b), row i, column j holds the source at
+ *                                                   (row_first + a * row_offset + i * row_step, col_first + b * …)
+ *
+ * Results are one line over the band's pitch, of which each row's first out_cols are stored. */
+typedef struct {
+    ptrdiff_t groups, ic, oc;
+    const void *src; /* the first group's first channel */
+    ptrdiff_t src_rows, src_cols;
+    ptrdiff_t slots_h, slots_w, rows, pitch;
+    ptrdiff_t row_first, row_offset, row_step, col_first, col_offset, col_step;
+    const ptrdiff_t *offsets;
+    ptrdiff_t taps, piece; /* of the sum that is made at once */
+    const void *weights, *bias, *residual;
+    void *band, *acc; /* a vector longer than all slots, and than the line */
+    ptrdiff_t out_rows, out_cols;
+    void *dst;
+    ptrdiff_t dst_channel, dst_row, dst_col; /* from one to the next */
+    const fc_epilogue *epilogue;
+} fc_depthwise_planes;
+typedef void fc_depthwise_planes_fn(const fc_depthwise_planes *);
+
 /* One tile's weights for `channels` x `taps`: packed[c0][tap][c][lane], channels in blocks of `block`; lanes from
  * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. */
 typedef struct {
@@ -186,6 +210,7 @@ struct fc_conv_kernels {
     fc_gather_fn *gather;
     fc_store_columns_fn *store_columns;
     fc_depthwise_fn *depthwise;
+    fc_depthwise_planes_fn *depthwise_planes;
     fc_pack_fn *pack;
 };
 

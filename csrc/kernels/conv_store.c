@@ -197,6 +197,7 @@ fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
 fc_filter_fn FC_NAME(conv_filter);
 fc_depthwise_fn FC_NAME(conv_depthwise);
+fc_depthwise_planes_fn FC_NAME(depthwise_planes);
 fc_store_columns_fn FC_NAME(store_columns);
 
 const struct fc_conv_kernels FC_NAME(conv) = {
@@ -212,5 +213,6 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .gather = FC_NAME(gather),
     .store_columns = FC_NAME(store_columns),
     .depthwise = FC_NAME(conv_depthwise),
+    .depthwise_planes = FC_NAME(depthwise_planes),
     .pack = pack,
 };

@@ -85,9 +85,18 @@ static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
         return FC_FAMILY_WINOGRAD;
     if (algorithm == FC_IM2COL)
         return FC_FAMILY_CHANNEL;
+    if (channels_first(desc) && fc_filter_serves(desc))
+        return FC_FAMILY_FILTER;
     if (channels_first(desc))
-        return fc_filter_serves(desc) ? FC_FAMILY_FILTER : FC_FAMILY_PLANE;
+        return fc_depthwise_planes_serve(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_PLANE;
     return fc_is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;
+}
+
+/* Whether the lanes of packed weights are channels, where the depthwise family's need not be. */
+static bool has_lanes(const fc_conv_plan *plan)
+{
+    return plan->family == FC_FAMILY_CHANNEL || plan->family == FC_FAMILY_WINOGRAD ||
+           (plan->family == FC_FAMILY_DEPTHWISE && plan->desc.layout == FC_CHANNELS_LAST);
 }
 
 static double flops_of(const fc_conv_desc *desc)
@@ -124,7 +133,7 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     case FC_FAMILY_FILTER:
         return fc_plan_filter(plan);
     case FC_FAMILY_DEPTHWISE:
-        return fc_plan_depthwise(plan);
+        return has_lanes(plan) ? fc_plan_depthwise(plan) : fc_plan_depthwise_planes(plan);
     case FC_FAMILY_WINOGRAD:
         return fc_plan_winograd(plan);
     default:
@@ -161,21 +170,18 @@ ptrdiff_t fc_packed_width(const fc_conv_plan *plan)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const ptrdiff_t lanes = plan->lanes * plan->vectors, whole = channels.oc / lanes * lanes;
-    switch (plan->family) {
-    case FC_FAMILY_CHANNEL:
-    case FC_FAMILY_WINOGRAD:
-        return whole + (whole < channels.oc ? fc_tile_width(plan, channels.oc, whole) : 0);
-    case FC_FAMILY_DEPTHWISE:
-        return fc_divide_up(channels.groups, lanes) * lanes;
-    default:
+    if (!has_lanes(plan))
         return channels.oc;
-    }
+    if (plan->family == FC_FAMILY_DEPTHWISE)
+        return fc_divide_up(channels.groups, lanes) * lanes;
+    return whole + (whole < channels.oc ? fc_tile_width(plan, channels.oc, whole) : 0);
 }
 
 ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t groups = plan->family == FC_FAMILY_DEPTHWISE ? 1 : channels.groups;
+    const bool depthwise = plan->family == FC_FAMILY_DEPTHWISE && has_lanes(plan);
+    const ptrdiff_t groups = depthwise ? 1 : channels.groups;
     return phase->taps * groups * channels.ic * fc_packed_width(plan);
 }
 
@@ -212,7 +218,7 @@ enum { TAPS_AT_ONCE = 512 };
  * kernel takes blocks of channels, so that a partial sum holds whole tap sets. */
 static ptrdiff_t packed_block(const fc_conv_plan *plan, ptrdiff_t taps, ptrdiff_t channels)
 {
-    if (plan->family == FC_FAMILY_PLANE)
+    if (!has_lanes(plan))
         return 1;
     if (plan->algorithm == FC_IM2COL)
         return plan->desc.layout == FC_CHANNELS_LAST ? channels : 1;
@@ -227,8 +233,8 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
     const fc_channels channels = fc_conv_channels(desc);
     const ptrdiff_t element = (ptrdiff_t)fc_element(desc);
-    const bool backward = desc->direction == FC_BACKWARD_INPUT, rows = plan->family == FC_FAMILY_PLANE;
-    const bool depthwise = plan->family == FC_FAMILY_DEPTHWISE;
+    const bool backward = desc->direction == FC_BACKWARD_INPUT, rows = !has_lanes(plan);
+    const bool depthwise = plan->family == FC_FAMILY_DEPTHWISE && !rows;
     const ptrdiff_t lane_step = backward && !depthwise ? strides[1] : strides[0];
     const ptrdiff_t channel_step = backward ? strides[0] : strides[1];
     const ptrdiff_t group_step = strides[0] * (desc->oc / desc->groups);
@@ -319,9 +325,10 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
         return FC_OK;
     fc_body *const body = plan->family == FC_FAMILY_PLANE       ? fc_conv_plane
                           : plan->family == FC_FAMILY_FILTER    ? fc_conv_filter
-                          : plan->family == FC_FAMILY_DEPTHWISE ? fc_conv_depthwise
                           : plan->family == FC_FAMILY_WINOGRAD  ? fc_conv_winograd
-                                                                : fc_conv_channel;
+                          : plan->family != FC_FAMILY_DEPTHWISE ? fc_conv_channel
+                          : has_lanes(plan)                     ? fc_conv_depthwise
+                                                                : fc_conv_depthwise_planes;
     fc_parallel(fc_threads_for(plan->flops / 2 * (double)n, threads), body, &call);
     return FC_OK;
 }

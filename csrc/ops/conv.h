@@ -65,10 +65,13 @@ void fc_conv_channel(const void *call, int thread, int threads);
 void fc_conv_plane(const void *call, int thread, int threads);
 void fc_conv_filter(const void *call, int thread, int threads);
 void fc_conv_depthwise(const void *call, int thread, int threads);
+void fc_conv_depthwise_planes(const void *call, int thread, int threads);
 fc_status fc_plan_channel(fc_conv_plan *plan);
 fc_status fc_plan_plane(fc_conv_plan *plan);
 fc_status fc_plan_filter(fc_conv_plan *plan);
 fc_status fc_plan_depthwise(fc_conv_plan *plan);
+fc_status fc_plan_depthwise_planes(fc_conv_plan *plan);
+bool fc_depthwise_planes_serve(const fc_conv_desc *desc); /* the depthwise family, channels-first */
 fc_status fc_plan_weight_grad(fc_conv_plan *plan);
 fc_status fc_plan_depthwise_grad(fc_conv_plan *plan);
 

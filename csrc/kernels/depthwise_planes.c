@@ -1,0 +1,177 @@
+/* Channels-first convolutions of groups of few channels: vectors run along pixels. One call takes many groups, so that
+ * small planes do not pay for calls. */
+#include "dispatch/conv_kernels.h"
+#include "simd.h"
+#include "vmath.h"
+
+#define FC_UNROLL _Pragma("GCC unroll 32")
+
+enum { MOST_VECTORS = 8 }; /* two multiply-adds a cycle of latency four want eight independent sums */
+
+/* dst[j] = src[j * step], of a row that has `left` elements from src on. */
+FC_INLINE void copy_row(const FC_REAL *src, ptrdiff_t step, ptrdiff_t count, ptrdiff_t left, FC_REAL *dst)
+{
+    ptrdiff_t j = 0;
+    if (step == 1) {
+        for (; j < count; j += FC_LANES)
+            fc_store_lanes(dst + j, fc_load_lanes(src + j, fc_lanes_left(count, j)), fc_lanes_left(count, j));
+        return;
+    }
+    if (step == 2)
+        for (; j < count && (j + FC_LANES) * 2 <= left; j += FC_LANES)
+            fc_store_lanes(dst + j, fc_even(fc_load(src + 2 * j), fc_load(src + 2 * j + FC_LANES)),
+                           fc_lanes_left(count, j));
+    if (step == 2 && FC_FREE_TAILS && j < count) {
+        const int rest = (int)(left - 2 * j);
+        const fc_vec low = fc_load_lanes(src + 2 * j, rest < FC_LANES ? rest : FC_LANES);
+        const fc_vec high =
+            fc_load_tail(src + 2 * j + (rest > FC_LANES ? FC_LANES : 0), rest > FC_LANES ? rest - FC_LANES : 0);
+        fc_store_lanes(dst + j, fc_even(low, high), fc_lanes_left(count, j));
+        return;
+    }
+    for (; j < count; j++)
+        dst[j] = src[j * step];
+}
+
+static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The least i with first + i * step >= bound, for step > 0. */
+static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
+{
+    return first >= bound ? 0 : (bound - first - 1) / step + 1;
+}
+
+/* One channel's slots. What lies outside the plane stays as it is, zero. */
+static void fill(const fc_depthwise_planes *s, const FC_REAL *src, FC_REAL *band)
+{
+    for (ptrdiff_t a = 0; a < s->slots_h; a++) {
+        const ptrdiff_t row = s->row_first + a * s->row_offset;
+        const ptrdiff_t top = clamp(steps_to(row, s->row_step, 0), 0, s->rows);
+        const ptrdiff_t bottom = clamp(steps_to(row, s->row_step, s->src_rows), top, s->rows);
+        for (ptrdiff_t b = 0; b < s->slots_w; b++, band += s->rows * s->pitch) {
+            const ptrdiff_t col = s->col_first + b * s->col_offset;
+            const ptrdiff_t begin = clamp(steps_to(col, s->col_step, 0), 0, s->pitch);
+            const ptrdiff_t end = clamp(steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
+            const ptrdiff_t at = col + begin * s->col_step;
+            for (ptrdiff_t i = top; i < bottom && begin < end; i++)
+                copy_row(src + (row + i * s->row_step) * s->src_cols + at, s->col_step, end - begin, s->src_cols - at,
+                         band + i * s->pitch + begin);
+        }
+    }
+}
+
+/* acc[v] = (acc[v] or start) + sum over t < taps of weights[t] * src[offsets[t] …]. */
+FC_INLINE void tile(const int vectors, const FC_REAL *src, const ptrdiff_t *offsets, ptrdiff_t taps,
+                    const FC_REAL *weights, FC_REAL *acc, const FC_REAL *start)
+{
+    fc_vec sum[MOST_VECTORS];
+    FC_UNROLL for (int v = 0; v < vectors; v++)
+        sum[v] = start ? fc_splat(*start) : fc_zero();
+    for (ptrdiff_t t = 0; t < taps; t++) {
+        const fc_vec w = fc_splat(weights[t]);
+        const FC_REAL *from = src + offsets[t];
+        FC_UNROLL for (int v = 0; v < vectors; v++)
+            sum[v] += fc_load(from + v * FC_LANES) * w;
+    }
+    FC_UNROLL for (int v = 0; v < vectors; v++)
+        fc_store(acc + v * FC_LANES, start ? sum[v] : fc_load(acc + v * FC_LANES) + sum[v]);
+}
+
+static void tile_of(ptrdiff_t vectors, const FC_REAL *src, const ptrdiff_t *offsets, ptrdiff_t taps,
+                    const FC_REAL *weights, FC_REAL *acc, const FC_REAL *start)
+{
+    switch (vectors) {
+#define CASE(v)                                                                                                        \
+    case v:                                                                                                            \
+        tile(v, src, offsets, taps, weights, acc, start);                                                              \
+        break;
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
+        CASE(7)
+        CASE(8)
+    }
+}
+
+static void sum_line(const fc_depthwise_planes *s, const FC_REAL *weights, const FC_REAL *start)
+{
+    const ptrdiff_t line = (s->out_rows - 1) * s->pitch + s->out_cols;
+    const ptrdiff_t vectors = (line + FC_LANES - 1) / FC_LANES, tiles = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    for (ptrdiff_t i = 0; i < tiles; i++) {
+        const ptrdiff_t first = vectors * i / tiles, count = vectors * (i + 1) / tiles - first;
+        const FC_REAL *src = (const FC_REAL *)s->band + first * FC_LANES;
+        FC_REAL *acc = (FC_REAL *)s->acc + first * FC_LANES;
+        ptrdiff_t t = 0;
+        do {
+            const ptrdiff_t taps = s->taps - t < s->piece ? s->taps - t : s->piece;
+            tile_of(count, src, s->offsets + t, taps, weights + t, acc, t == 0 ? start : NULL);
+            t += taps;
+        } while (t < s->taps);
+    }
+}
+
+/* The first `lanes` lanes at p, p + step, … */
+FC_INLINE fc_vec load_apart(const FC_REAL *p, ptrdiff_t step, int lanes)
+{
+    if (step == 1)
+        return fc_load_lanes(p, lanes);
+    FC_REAL lane[FC_LANES] = {0};
+    for (int i = 0; i < lanes; i++)
+        lane[i] = p[i * step];
+    return fc_load(lane);
+}
+
+FC_INLINE void store_apart(FC_REAL *p, ptrdiff_t step, int lanes, fc_vec value)
+{
+    if (step == 1) {
+        fc_store_lanes(p, value, lanes);
+        return;
+    }
+    FC_REAL lane[FC_LANES];
+    fc_store(lane, value);
+    for (int i = 0; i < lanes; i++)
+        p[i * step] = lane[i];
+}
+
+static void store_line(const fc_depthwise_planes *s, ptrdiff_t channel)
+{
+    const fc_epilogue *e = s->epilogue;
+    for (ptrdiff_t r = 0; r < s->out_rows; r++) {
+        const FC_REAL *acc = (const FC_REAL *)s->acc + r * s->pitch;
+        const ptrdiff_t row = channel * s->dst_channel + r * s->dst_row;
+        for (ptrdiff_t j = 0; j < s->out_cols; j += FC_LANES) {
+            const int lanes = fc_lanes_left(s->out_cols, j);
+            const ptrdiff_t at = row + j * s->dst_col;
+            fc_vec value = fc_load(acc + j);
+            if (s->residual)
+                value += load_apart((const FC_REAL *)s->residual + at, s->dst_col, lanes);
+            if (e->activation != FC_IDENTITY)
+                value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            store_apart((FC_REAL *)s->dst + at, s->dst_col, lanes, value);
+        }
+    }
+}
+
+fc_depthwise_planes_fn FC_NAME(depthwise_planes);
+
+void FC_NAME(depthwise_planes)(const fc_depthwise_planes *s)
+{
+    const ptrdiff_t slots = s->slots_h * s->slots_w * s->rows * s->pitch;
+    const FC_REAL zero = 0;
+    memset(s->band, 0, (size_t)(s->ic * slots + FC_LANES) * sizeof(FC_REAL));
+    for (ptrdiff_t g = 0; g < s->groups; g++) {
+        for (ptrdiff_t c = 0; c < s->ic; c++)
+            fill(s, (const FC_REAL *)s->src + (g * s->ic + c) * s->src_rows * s->src_cols,
+                 (FC_REAL *)s->band + c * slots);
+        for (ptrdiff_t o = g * s->oc; o < (g + 1) * s->oc; o++) {
+            sum_line(s, (const FC_REAL *)s->weights + o * s->taps, s->bias ? (const FC_REAL *)s->bias + o : &zero);
+            store_line(s, o);
+        }
+    }
+}
