@@ -171,14 +171,16 @@ typedef void fc_depthwise_fn(const fc_depthwise_rows *);
  * Results are one line over the band's pitch, of which each row's first out_cols are stored. */
 typedef struct {
     ptrdiff_t groups, ic, oc;
-    const void *src; /* the first group's first channel */
+    ptrdiff_t together; /* groups whose bands are filled before any is read: what was just stored loads slowly */
+    const void *src;    /* the first group's first channel */
     ptrdiff_t src_rows, src_cols;
     ptrdiff_t slots_h, slots_w, rows, pitch;
     ptrdiff_t row_first, row_offset, row_step, col_first, col_offset, col_step;
     const ptrdiff_t *offsets;
     ptrdiff_t taps, piece; /* of the sum that is made at once */
     const void *weights, *bias, *residual;
-    void *band, *acc; /* a vector longer than all slots, and than the line */
+    void *band, *acc; /* of the groups together; a vector longer than all slots, and acc_step than the line */
+    ptrdiff_t acc_step;
     ptrdiff_t out_rows, out_cols;
     void *dst;
     ptrdiff_t dst_channel, dst_row, dst_col; /* from one to the next */

@@ -13,8 +13,10 @@ FC_INLINE void copy_row(const FC_REAL *src, ptrdiff_t step, ptrdiff_t count, ptr
 {
     ptrdiff_t j = 0;
     if (step == 1) {
-        for (; j < count; j += FC_LANES)
-            fc_store_lanes(dst + j, fc_load_lanes(src + j, fc_lanes_left(count, j)), fc_lanes_left(count, j));
+        for (; j + FC_LANES <= count; j += FC_LANES)
+            fc_store(dst + j, fc_load(src + j));
+        if (j < count)
+            fc_store_tail(dst + j, fc_load_tail(src + j, (int)(count - j)), (int)(count - j));
         return;
     }
     if (step == 2)
@@ -44,21 +46,27 @@ static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
     return first >= bound ? 0 : (bound - first - 1) / step + 1;
 }
 
-/* One channel's slots. What lies outside the plane stays as it is, zero. */
-static void fill(const fc_depthwise_planes *s, const FC_REAL *src, FC_REAL *band)
+/* The slots of some channels. What lies outside the plane stays as it is, zero. */
+static void fill(const fc_depthwise_planes *s, const FC_REAL *plane, ptrdiff_t channels, FC_REAL *band)
 {
+    const ptrdiff_t slot = s->rows * s->pitch, size = s->slots_h * s->slots_w * slot;
     for (ptrdiff_t a = 0; a < s->slots_h; a++) {
         const ptrdiff_t row = s->row_first + a * s->row_offset;
         const ptrdiff_t top = clamp(steps_to(row, s->row_step, 0), 0, s->rows);
         const ptrdiff_t bottom = clamp(steps_to(row, s->row_step, s->src_rows), top, s->rows);
-        for (ptrdiff_t b = 0; b < s->slots_w; b++, band += s->rows * s->pitch) {
+        for (ptrdiff_t b = 0; b < s->slots_w; b++, band += slot) {
             const ptrdiff_t col = s->col_first + b * s->col_offset;
             const ptrdiff_t begin = clamp(steps_to(col, s->col_step, 0), 0, s->pitch);
             const ptrdiff_t end = clamp(steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
             const ptrdiff_t at = col + begin * s->col_step;
-            for (ptrdiff_t i = top; i < bottom && begin < end; i++)
-                copy_row(src + (row + i * s->row_step) * s->src_cols + at, s->col_step, end - begin, s->src_cols - at,
-                         band + i * s->pitch + begin);
+            if (begin == end)
+                continue;
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                const FC_REAL *src = plane + (c * s->src_rows + row + top * s->row_step) * s->src_cols + at;
+                FC_REAL *dst = band + c * size + top * s->pitch + begin;
+                for (ptrdiff_t i = top; i < bottom; i++, src += s->row_step * s->src_cols, dst += s->pitch)
+                    copy_row(src, s->col_step, end - begin, s->src_cols - at, dst);
+            }
         }
     }
 }
@@ -99,14 +107,15 @@ static void tile_of(ptrdiff_t vectors, const FC_REAL *src, const ptrdiff_t *offs
     }
 }
 
-static void sum_line(const fc_depthwise_planes *s, const FC_REAL *weights, const FC_REAL *start)
+static void sum_line(const fc_depthwise_planes *s, const FC_REAL *band, const FC_REAL *weights, const FC_REAL *start,
+                     FC_REAL *sums)
 {
     const ptrdiff_t line = (s->out_rows - 1) * s->pitch + s->out_cols;
     const ptrdiff_t vectors = (line + FC_LANES - 1) / FC_LANES, tiles = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     for (ptrdiff_t i = 0; i < tiles; i++) {
         const ptrdiff_t first = vectors * i / tiles, count = vectors * (i + 1) / tiles - first;
-        const FC_REAL *src = (const FC_REAL *)s->band + first * FC_LANES;
-        FC_REAL *acc = (FC_REAL *)s->acc + first * FC_LANES;
+        const FC_REAL *src = band + first * FC_LANES;
+        FC_REAL *acc = sums + first * FC_LANES;
         ptrdiff_t t = 0;
         do {
             const ptrdiff_t taps = s->taps - t < s->piece ? s->taps - t : s->piece;
@@ -139,12 +148,17 @@ FC_INLINE void store_apart(FC_REAL *p, ptrdiff_t step, int lanes, fc_vec value)
         p[i * step] = lane[i];
 }
 
-static void store_line(const fc_depthwise_planes *s, ptrdiff_t channel)
+static void store_line(const fc_depthwise_planes *s, const FC_REAL *sums, ptrdiff_t channel)
 {
     const fc_epilogue *e = s->epilogue;
+    const bool plain = s->dst_col == 1 && !s->residual && e->activation == FC_IDENTITY;
     for (ptrdiff_t r = 0; r < s->out_rows; r++) {
-        const FC_REAL *acc = (const FC_REAL *)s->acc + r * s->pitch;
+        const FC_REAL *acc = sums + r * s->pitch;
         const ptrdiff_t row = channel * s->dst_channel + r * s->dst_row;
+        if (plain) {
+            copy_row(acc, 1, s->out_cols, s->out_cols, (FC_REAL *)s->dst + row);
+            continue;
+        }
         for (ptrdiff_t j = 0; j < s->out_cols; j += FC_LANES) {
             const int lanes = fc_lanes_left(s->out_cols, j);
             const ptrdiff_t at = row + j * s->dst_col;
@@ -162,16 +176,18 @@ fc_depthwise_planes_fn FC_NAME(depthwise_planes);
 
 void FC_NAME(depthwise_planes)(const fc_depthwise_planes *s)
 {
-    const ptrdiff_t slots = s->slots_h * s->slots_w * s->rows * s->pitch;
-    const FC_REAL zero = 0;
-    memset(s->band, 0, (size_t)(s->ic * slots + FC_LANES) * sizeof(FC_REAL));
-    for (ptrdiff_t g = 0; g < s->groups; g++) {
-        for (ptrdiff_t c = 0; c < s->ic; c++)
-            fill(s, (const FC_REAL *)s->src + (g * s->ic + c) * s->src_rows * s->src_cols,
-                 (FC_REAL *)s->band + c * slots);
-        for (ptrdiff_t o = g * s->oc; o < (g + 1) * s->oc; o++) {
-            sum_line(s, (const FC_REAL *)s->weights + o * s->taps, s->bias ? (const FC_REAL *)s->bias + o : &zero);
-            store_line(s, o);
-        }
+    const ptrdiff_t slots = s->slots_h * s->slots_w * s->rows * s->pitch, band = s->ic * slots;
+    const FC_REAL zero = 0, *const weights = s->weights, *const bias = s->bias;
+    FC_REAL *const bands = s->band;
+    memset(bands, 0, (size_t)(s->together * band + FC_LANES) * sizeof(FC_REAL));
+    for (ptrdiff_t g = 0; g < s->groups; g += s->together) {
+        const ptrdiff_t count = s->groups - g < s->together ? s->groups - g : s->together;
+        const ptrdiff_t first = g * s->oc, outputs = count * s->oc;
+        fill(s, (const FC_REAL *)s->src + g * s->ic * s->src_rows * s->src_cols, count * s->ic, bands);
+        for (ptrdiff_t o = 0; o < outputs; o++)
+            sum_line(s, bands + o / s->oc * band, weights + (first + o) * s->taps, bias ? bias + first + o : &zero,
+                     (FC_REAL *)s->acc + o * s->acc_step);
+        for (ptrdiff_t o = 0; o < outputs; o++)
+            store_line(s, (const FC_REAL *)s->acc + o * s->acc_step, first + o);
     }
 }

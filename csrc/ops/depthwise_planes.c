@@ -5,7 +5,7 @@
 #include "conv.h"
 #include "parallel.h"
 
-enum { BAND_BYTES = 20 * 1024, MOST_CHANNELS = 4 };
+enum { BAND_BYTES = 20 * 1024, MOST_CHANNELS = 4, MOST_TOGETHER = 8 };
 
 bool fc_depthwise_planes_serve(const fc_conv_desc *desc)
 {
@@ -41,6 +41,15 @@ static ptrdiff_t band_size(const fc_phase *phase, const ptrdiff_t *box)
     return fc_saturate(fc_saturate(h.slots, h.length), fc_saturate(w.slots, w.length));
 }
 
+/* Groups whose bands fit together; and the elements of one result's line, whole vectors. */
+static ptrdiff_t groups_together(const fc_conv_plan *plan)
+{
+    const ptrdiff_t fitting = BAND_BYTES / (ptrdiff_t)fc_element(&plan->desc) / fc_max_extent(plan->band, 1);
+    return fc_min(fc_max_extent(fitting, 1), MOST_TOGETHER);
+}
+
+static ptrdiff_t line_of(const fc_conv_plan *plan) { return (plan->band / plan->lanes + 2) * plan->lanes; }
+
 typedef struct {
     char *band, *acc;
     ptrdiff_t *offsets;
@@ -48,10 +57,11 @@ typedef struct {
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
 {
-    const ptrdiff_t *kernel = plan->desc.kernel, ic = fc_conv_channels(&plan->desc).ic;
-    at->band = fc_carve(arena, plan->band + plan->lanes, fc_element(&plan->desc));
-    at->acc = fc_carve(arena, plan->band + 2 * plan->lanes, fc_element(&plan->desc));
-    at->offsets = fc_carve(arena, fc_saturate(fc_saturate(kernel[1], kernel[2]), ic), sizeof(ptrdiff_t));
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t *kernel = plan->desc.kernel, together = groups_together(plan);
+    at->band = fc_carve(arena, together * plan->band + plan->lanes, fc_element(&plan->desc));
+    at->acc = fc_carve(arena, together * channels.oc * line_of(plan), fc_element(&plan->desc));
+    at->offsets = fc_carve(arena, fc_saturate(fc_saturate(kernel[1], kernel[2]), channels.ic), sizeof(ptrdiff_t));
 }
 
 /* The largest box, whole rows first, whose band fits. */
@@ -131,6 +141,7 @@ static void run_unit(const unit *s)
     at = at * w->dst + w->dst_first + s->first[2] * w->dst_step;
     call->kernels->conv->depthwise_planes(&(fc_depthwise_planes){
         .groups = s->groups,
+        .together = groups_together(call->plan),
         .ic = channels->ic,
         .oc = channels->oc,
         .src = call->src + (size_t)(plane * h->src * w->src) * call->element,
@@ -154,6 +165,7 @@ static void run_unit(const unit *s)
         .residual = call->residual ? call->residual + (size_t)at * call->element : NULL,
         .band = s->at.band,
         .acc = s->at.acc,
+        .acc_step = line_of(call->plan),
         .out_rows = s->box[1],
         .out_cols = s->box[2],
         .dst = call->dst + (size_t)at * call->element,
