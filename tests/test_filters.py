@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastconv
 from cases import LAYOUTS, generator, swap_axes, swap_weights, whole_numbers
 from compare import ISAS, Guarded, assert_close, assert_exact, assert_same_bits, running
-import fastconv
 from fastconv import functional, grad, reference
 
 DTYPES = (np.float32, np.float64)
