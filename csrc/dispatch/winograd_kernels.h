@@ -43,6 +43,7 @@ typedef struct {
     const void *src;
     ptrdiff_t channels, block, width;
     void *dst;
+    ptrdiff_t dst_product;
 } fc_winograd_weights;
 typedef void fc_winograd_weights_fn(const fc_winograd_weights *);
 

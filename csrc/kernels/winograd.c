@@ -195,57 +195,67 @@ static bool output_4(const fc_winograd_output *s) { return transform_output(4, s
 
 /* ---- weights ---------------------------------------------------------------------------------------------- */
 
-static const double POINTS_2[4][TAPS] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+/* Elements of a vector of doubles, and so many of FC_REAL. */
+enum { WIDE = FC_VEC_BYTES / sizeof(double) };
+typedef double wide __attribute__((vector_size(FC_VEC_BYTES)));
+typedef FC_REAL narrow __attribute__((vector_size(WIDE * sizeof(FC_REAL)), aligned(sizeof(FC_REAL)), may_alias));
 
-/* 2 p p (p p - q q) is -130 / 81, and 2 q q (q q - p p) is 65 / 8. */
-#define ROW(p, scale) {1.0 / (scale), (p) / (scale), (p) * (p) / (scale)}
-static const double POINTS_4[6][TAPS] = {
-    {1, 0, 0},          ROW(2.0 / 3, -130.0 / 81), ROW(-2.0 / 3, -130.0 / 81),
-    ROW(1.5, 65.0 / 8), ROW(-1.5, 65.0 / 8),       {0, 0, 1},
-};
-
-/* out[i] = sum over t of rows[i][t] * in[t], a vector's worth of numbers each. */
-FC_INLINE void weight_line(const int side, const double rows[][TAPS], double in[TAPS][FC_LANES],
-                           double out[MOST][FC_LANES])
+FC_INLINE void weight_line(const int m, const wide g[TAPS], wide u[MOST])
 {
-    FC_UNROLL for (int i = 0; i < side; i++)
-        for (int l = 0; l < FC_LANES; l++)
-            out[i][l] = rows[i][0] * in[0][l] + rows[i][1] * in[1][l] + rows[i][2] * in[2][l];
+    if (m == 2) {
+        const wide even = (g[0] + g[2]) * 0.5, odd = g[1] * 0.5;
+        u[0] = -g[0];
+        u[1] = even + odd;
+        u[2] = even - odd;
+    } else {
+        const double p_scale = -81.0 / 130, q_scale = 8.0 / 65; /* 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
+        const wide p_even = (g[0] + g[2] * (4.0 / 9)) * p_scale, p_odd = g[1] * (p_scale * 2 / 3);
+        const wide q_even = (g[0] + g[2] * (9.0 / 4)) * q_scale, q_odd = g[1] * (q_scale * 3 / 2);
+        u[0] = g[0];
+        u[1] = p_even + p_odd;
+        u[2] = p_even - p_odd;
+        u[3] = q_even + q_odd;
+        u[4] = q_even - q_odd;
+    }
+    u[m + TAPS - 2] = g[2];
 }
 
-FC_INLINE void transform_weights(const int m, const double rows[][TAPS], const fc_winograd_weights *s)
+/* A few lanes of one channel; taps and products lie `tap` and `product` apart. */
+FC_INLINE void transform_taps(const int m, const FC_REAL *src, ptrdiff_t tap, FC_REAL *FC_RESTRICT dst,
+                              ptrdiff_t product)
 {
     const int side = m + TAPS - 1;
-    const ptrdiff_t product = s->channels * s->width;
-    for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
-        const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
-        const FC_REAL *src = (const FC_REAL *)s->src + first * TAPS * TAPS * s->width;
-        FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
-        for (ptrdiff_t at = 0; at < together * s->width; at += FC_LANES) {
-            double half[TAPS][MOST][FC_LANES];
-            for (int w = 0; w < TAPS; w++) {
-                double in[TAPS][FC_LANES];
-                for (int h = 0; h < TAPS; h++)
-                    for (int l = 0; l < FC_LANES; l++)
-                        in[h][l] = src[(h * TAPS + w) * together * s->width + at + l];
-                weight_line(side, rows, in, half[w]);
-            }
-            for (int i = 0; i < side; i++) {
-                double in[TAPS][FC_LANES], out[MOST][FC_LANES];
-                for (int w = 0; w < TAPS; w++)
-                    for (int l = 0; l < FC_LANES; l++)
-                        in[w][l] = half[w][i][l];
-                weight_line(side, rows, in, out);
-                for (int j = 0; j < side; j++)
-                    for (int l = 0; l < FC_LANES; l++)
-                        dst[(i * side + j) * product + at + l] = (FC_REAL)out[j][l];
-            }
-        }
+    wide half[MOST][TAPS];
+    FC_UNROLL for (int w = 0; w < TAPS; w++) {
+        wide g[TAPS], u[MOST];
+        FC_UNROLL for (int h = 0; h < TAPS; h++)
+            g[h] = __builtin_convertvector(*(const narrow *)(src + (h * TAPS + w) * tap), wide);
+        weight_line(m, g, u);
+        FC_UNROLL for (int i = 0; i < side; i++)
+            half[i][w] = u[i];
+    }
+    FC_UNROLL for (int i = 0; i < side; i++) {
+        wide u[MOST];
+        weight_line(m, half[i], u);
+        FC_UNROLL for (int j = 0; j < side; j++)
+            *(narrow *)(dst + (i * side + j) * product) = __builtin_convertvector(u[j], narrow);
     }
 }
 
-static void weights_2(const fc_winograd_weights *s) { transform_weights(2, POINTS_2, s); }
-static void weights_4(const fc_winograd_weights *s) { transform_weights(4, POINTS_4, s); }
+FC_INLINE void transform_weights(const int m, const fc_winograd_weights *s)
+{
+    for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
+        const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
+        const ptrdiff_t tap = together * s->width;
+        const FC_REAL *src = (const FC_REAL *)s->src + first * TAPS * TAPS * s->width;
+        FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
+        for (ptrdiff_t at = 0; at < tap; at += WIDE)
+            transform_taps(m, src + at, tap, dst + at, s->dst_product);
+    }
+}
+
+static void weights_2(const fc_winograd_weights *s) { transform_weights(2, s); }
+static void weights_4(const fc_winograd_weights *s) { transform_weights(4, s); }
 
 /* ---- channels-first rows ---------------------------------------------------------------------------------- */
 

@@ -56,6 +56,20 @@ fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles
     return steps;
 }
 
+ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width)
+{
+    return spread(plan, fc_conv_channels(&plan->desc).ic * width, 2);
+}
+
+ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile)
+{
+    const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc, width = (ptrdiff_t)plan->vectors * plan->lanes;
+    const ptrdiff_t side = plan->winograd.m + FC_WINOGRAD_TAPS - 1, tiles = fc_divide_up(oc, width);
+    const ptrdiff_t whole = fc_winograd_weights_step(plan, width);
+    const ptrdiff_t last = fc_winograd_weights_step(plan, fc_tile_width(plan, oc, (tiles - 1) * width));
+    return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * side * side;
+}
+
 ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
 {
     enum { COLUMNS = 66 }; /* six rows of them are 25 KB of L1 */
@@ -67,8 +81,8 @@ ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
 
 /* Cycles of one core, in rough figures measured with AVX-512: two vector multiply-adds a cycle; a vector of channels of
  * a tile through each transform, and through the turning of channels-first rows; bytes a cycle from beyond L2. */
-enum { INPUT_4 = 110, INPUT_2 = 45, OUTPUT_4 = 100, OUTPUT_2 = 40, TURN = 4, STREAM = 7 };
-static const double PACK = 0.6; /* an element of transformed weights */
+enum { INPUT_4 = 110, INPUT_2 = 45, OUTPUT_4 = 100, OUTPUT_2 = 40, TURN = 4, STREAM = 9 };
+static const double PACK = 1; /* an element of transformed weights */
 
 /* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and at least eight
  * independent sums are in flight. */
@@ -126,7 +140,7 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
         cycles += tiles * TURN * c->blocks.m * (in * grid->side * (double)grid->axis[1].dilation + out * c->blocks.m);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
-    if (weights > (double)fc_l2_bytes() / 4)
+    if (weights > (double)fc_l2_bytes() / 2)
         cycles += blocks * weights / STREAM;
     return cycles * groups;
 }
@@ -140,8 +154,8 @@ static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, 
     const double run = (double)fc_winograd_run(&plan->desc, c->blocks.m) * grid->m + FC_WINOGRAD_TAPS - 1;
     const double strip = run * grid->side * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
     const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
-    const double tiles = room / tile;
-    return tiles < 1 ? 1 : tiles > MOST_TILES ? MOST_TILES : (ptrdiff_t)tiles;
+    const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : fc_max_extent((ptrdiff_t)(room / tile), 1);
+    return tiles > c->rows ? tiles / c->rows * c->rows : tiles;
 }
 
 /* The best blocks of one form. Input channels are cut where few tiles would fit: the input is then transformed once for
@@ -223,12 +237,14 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     plan->tile[1] = plan->tile[2] = c.blocks.m;
     if (!fc_reserve_packed(plan)) /* the weights themselves, for the tiles that are done directly */
         return FC_OVERFLOW;
-    const ptrdiff_t side = c.blocks.m + FC_WINOGRAD_TAPS - 1, taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
-    const size_t each = plan->packed_bytes / (size_t)taps + FC_ALIGNMENT;
-    size_t transformed;
-    if (__builtin_mul_overflow(each, (size_t)(side * side), &transformed) || transformed > PTRDIFF_MAX / 4)
+    if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are about four times as many */
         return FC_OVERFLOW;
-    plan->packed_bytes += transformed;
+    const ptrdiff_t transformed = fc_winograd_weights_before(plan, fc_conv_channels(&plan->desc).groups, 0);
+    fc_arena arena = {.used = plan->packed_bytes, .fits = true};
+    fc_carve(&arena, transformed, fc_element(&plan->desc));
+    if (!arena.fits)
+        return FC_OVERFLOW;
+    plan->packed_bytes = arena.used;
     return size_blocks(plan);
 }
 
@@ -237,22 +253,21 @@ void fc_pack_winograd(const fc_conv_plan *plan, void *packed)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
-    const ptrdiff_t side = plan->winograd.m + FC_WINOGRAD_TAPS - 1, products = side * side;
-    const size_t channel = (size_t)channels.ic * fc_element(&plan->desc); /* of one lane */
+    const ptrdiff_t taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS, full = (ptrdiff_t)plan->vectors * plan->lanes;
+    const size_t element = fc_element(&plan->desc);
+    char *const transformed = (char *)packed + fc_winograd_weights_at(plan);
     const char *src = packed;
-    char *dst = (char *)packed + fc_winograd_weights_at(plan);
     for (ptrdiff_t group = 0; group < channels.groups; group++)
-        for (ptrdiff_t first = 0, width; first < channels.oc; first += width) {
-            width = fc_tile_width(plan, channels.oc, first);
+        for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
+            const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
             kernels->winograd->weights[plan->winograd.m](&(fc_winograd_weights){
                 .src = src,
                 .channels = channels.ic,
                 .block = fc_channel_block(taps, channels.ic),
                 .width = width,
-                .dst = dst,
+                .dst = transformed + (size_t)fc_winograd_weights_before(plan, group, tile) * element,
+                .dst_product = fc_winograd_weights_step(plan, width),
             });
-            src += (size_t)(taps * width) * channel;
-            dst += (size_t)(products * width) * channel;
+            src += (size_t)(taps * channels.ic * width) * element;
         }
 }
