@@ -72,6 +72,8 @@ FC_INLINE fc_vec load_pixels(const FC_REAL *src, ptrdiff_t step, int count)
     return fc_load(lane);
 }
 
+enum { AHEAD = 256 / sizeof(FC_REAL) }; /* pixels */
+
 /* One panel, `live` of whose channels exist. The pixels of a channel are neighbours, or a step apart. */
 static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_REAL *panel)
 {
@@ -81,6 +83,9 @@ static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_
             FC_REAL *dst = panel + p * s->width + c;
             const int lanes = fc_lanes_left(s->width, c);
             fc_vec v[FC_LANES];
+            /* as many streams as lanes are more than a processor follows */
+            for (int i = 0; i < FC_LANES && c + i < live; i++)
+                __builtin_prefetch(src + (c + i) * s->channel_step + (p + AHEAD) * s->pixel_step);
             for (int i = 0; i < FC_LANES; i++)
                 v[i] = c + i < live
                            ? load_pixels(src + (c + i) * s->channel_step + p * s->pixel_step, s->pixel_step, pixels)
