@@ -124,6 +124,7 @@ typedef struct {
     int lanes;                  /* elements of one vector */
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
+    bool along_pixels;          /* vectors of a weight gradient run along pixels */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
     fc_plane_form form;         /* this and the next five: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */

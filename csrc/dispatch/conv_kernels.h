@@ -110,10 +110,13 @@ typedef struct {
     ptrdiff_t pixel_step, channel_step;
     ptrdiff_t pixels, channels;
     int piece, width;
-    ptrdiff_t panel_step;
+    ptrdiff_t pitch, panel_step;
     void *dst;
 } fc_gather;
 typedef void fc_gather_fn(const fc_gather *);
+
+/* dst[i] = the sum of src's vector i, for i < count; both are whole vectors long. */
+typedef void fc_sum_vectors_fn(const void *src, ptrdiff_t count, void *dst);
 
 /* Columns of a tile of sums: dst[k * channel_step + j] = acc[rows[j] + k] for j < count, k < live. */
 typedef struct {
@@ -211,6 +214,7 @@ struct fc_conv_kernels {
     fc_transpose_fn *transpose;
     fc_gather_fn *gather;
     fc_store_columns_fn *store_columns;
+    fc_sum_vectors_fn *sum_vectors;
     fc_depthwise_fn *depthwise;
     fc_depthwise_planes_fn *depthwise_planes;
     fc_pack_fn *pack;

@@ -32,6 +32,19 @@ typedef struct {
 /* acc[r][k] (+)= sum over runs i and their pixels p of src[starts[i] * width + p * step + r] * grad[pixel][k]. */
 typedef void fc_weight_grad_fn(const fc_grad_panel *panel, void *acc, bool accumulate);
 
+/* Operands of a weight gradient along pixels: `runs` stretches of `length` neighbouring pixels. */
+typedef struct {
+    const void *src, *grad;
+    const ptrdiff_t *rows;                     /* of the tile: where a (channel, tap) lies */
+    const ptrdiff_t *src_starts, *grad_starts; /* of the runs */
+    ptrdiff_t runs, length;
+    ptrdiff_t grad_step; /* from an output channel to the next */
+} fc_grad_planes;
+
+/* acc[r][v] (+)= sum over runs i and vectors of pixels p of src[rows[r] + src_starts[i] + p] * grad[v * grad_step +
+ * grad_starts[i] + p]; a row of acc is `vectors` vectors, each to be added up. */
+typedef void fc_planes_grad_fn(const fc_grad_planes *operands, void *acc, bool accumulate);
+
 /* A stretch of `count` pixels: src and grad point at the first one's channels. */
 typedef struct {
     const void *src, *grad;
@@ -60,6 +73,7 @@ typedef struct {
     fc_channel_fn *const (*channel)[FC_MAX_ROWS + 1];
     fc_plane_fn *const (*plane)[FC_MAX_ROWS + 1];
     fc_weight_grad_fn *const (*weight_grad)[FC_MAX_ROWS + 1];
+    fc_planes_grad_fn *const (*planes_weight_grad)[FC_MAX_ROWS + 1];
     fc_depthwise_grad_fn *const *depthwise_weight_grad;
     fc_multiply_adds_fn *multiply_adds;
     const struct fc_conv_kernels *conv;

@@ -5,6 +5,7 @@
 
 fc_gather_fn FC_NAME(gather);
 fc_store_columns_fn FC_NAME(store_columns);
+fc_sum_vectors_fn FC_NAME(sum_vectors);
 
 /* One pixel of one panel. */
 FC_INLINE void copy_piece(const FC_REAL *src, int live, int width, FC_REAL *dst)
@@ -29,7 +30,7 @@ FC_INLINE void copy_loosely(const FC_REAL *src, int live, FC_REAL *dst)
 static ptrdiff_t loose_pixels(const fc_gather *s)
 {
     const ptrdiff_t over = (s->piece + FC_LANES - 1) / FC_LANES * FC_LANES - s->piece;
-    const ptrdiff_t behind = over / s->pixel_step + 1, past = over / s->width + 1;
+    const ptrdiff_t behind = over / s->pixel_step + 1, past = over / s->pitch + 1;
     const ptrdiff_t kept = behind > past ? behind : past;
     return s->piece == s->width && over < FC_LANES / 2 && s->pixels > kept ? s->pixels - kept : 0;
 }
@@ -41,11 +42,11 @@ static void gather_rows(const fc_gather *s)
     FC_REAL *dst = s->dst;
     const ptrdiff_t whole = s->channels / s->piece, loose = loose_pixels(s);
     const int rest = (int)(s->channels - whole * s->piece);
-    if (s->piece == s->width && s->pixel_step == s->width && s->channels == s->width) {
+    if (s->piece == s->width && s->pixel_step == s->width && s->channels == s->width && s->pitch == s->width) {
         memcpy(dst, src, (size_t)(s->pixels * s->width) * sizeof *dst);
         return;
     }
-    for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->width) {
+    for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->pitch) {
         const FC_REAL *from = src;
         FC_REAL *to = dst;
         if (p < loose)
@@ -80,7 +81,7 @@ static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_
     for (ptrdiff_t p = 0; p < s->pixels; p += FC_LANES) {
         const int pixels = fc_lanes_left(s->pixels, p);
         for (int c = 0; c < s->width; c += FC_LANES) {
-            FC_REAL *dst = panel + p * s->width + c;
+            FC_REAL *dst = panel + p * s->pitch + c;
             const int lanes = fc_lanes_left(s->width, c);
             fc_vec v[FC_LANES];
             /* as many streams as lanes are more than a processor follows */
@@ -92,10 +93,10 @@ static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_
                            : fc_zero();
             fc_transpose_lanes(v);
             if (lanes == FC_LANES && pixels == FC_LANES) {
-                _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) fc_store(dst + i * s->width, v[i]);
+                _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) fc_store(dst + i * s->pitch, v[i]);
                 continue;
             }
-            for (int i = 0; i < pixels; i++, dst += s->width)
+            for (int i = 0; i < pixels; i++, dst += s->pitch)
                 fc_store_lanes(dst, v[i], lanes);
         }
     }
@@ -128,5 +129,22 @@ void FC_NAME(store_columns)(const fc_column_store *s)
             for (int i = 0; i < lanes; i++)
                 fc_store_lanes(dst + i * s->channel_step, v[i], count);
         }
+    }
+}
+
+/* Two vectors become one of sums of neighbouring lanes, round after round, until each is one lane. */
+void FC_NAME(sum_vectors)(const void *from, ptrdiff_t count, void *to)
+{
+    const FC_REAL *src = from;
+    for (ptrdiff_t first = 0; first < count; first += FC_LANES) {
+        fc_vec v[FC_LANES];
+        for (int i = 0; i < FC_LANES; i++)
+            v[i] = first + i < count ? fc_load(src + (first + i) * FC_LANES) : fc_zero();
+        _Pragma("GCC unroll 4") for (int left = FC_LANES / 2; left > 0; left /= 2)
+        {
+            _Pragma("GCC unroll 8") for (int i = 0; i < left; i++) v[i] =
+                fc_even(v[2 * i], v[2 * i + 1]) + fc_odd(v[2 * i], v[2 * i + 1]);
+        }
+        fc_store((FC_REAL *)to + first, v[0]);
     }
 }

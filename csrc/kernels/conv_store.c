@@ -173,6 +173,7 @@ static void pack(const fc_pack_tile *s)
                     .channels = s->live,
                     .piece = (int)s->width,
                     .width = (int)s->width,
+                    .pitch = s->width,
                     .dst = dst,
                 });
                 dst += (end - first) * s->width;
@@ -199,6 +200,7 @@ fc_filter_fn FC_NAME(conv_filter);
 fc_depthwise_fn FC_NAME(conv_depthwise);
 fc_depthwise_planes_fn FC_NAME(depthwise_planes);
 fc_store_columns_fn FC_NAME(store_columns);
+fc_sum_vectors_fn FC_NAME(sum_vectors);
 
 const struct fc_conv_kernels FC_NAME(conv) = {
     .store_rows = store_rows,
@@ -212,6 +214,7 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .transpose = transpose,
     .gather = FC_NAME(gather),
     .store_columns = FC_NAME(store_columns),
+    .sum_vectors = FC_NAME(sum_vectors),
     .depthwise = FC_NAME(conv_depthwise),
     .depthwise_planes = FC_NAME(depthwise_planes),
     .pack = pack,

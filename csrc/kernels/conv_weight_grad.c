@@ -40,6 +40,57 @@ FC_TILES(DEFINE)
 #define ENTRY(v, r) [v][r] = tile_##v##_##r,
 fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1] = {FC_TILES(ENTRY)};
 
+/* acc[r][v] (+)= sum over runs i, vectors of pixels p of src[rows[r] + src_starts[i] + p] * grad[v * grad_step +
+ * grad_starts[i] + p]: vectors run along pixels, and their lanes are added when all is done.
+ *
+ * A run's last vector takes the lanes that exist of both operands: what lies behind them may not be finite.
+ */
+FC_INLINE void planes(const int vectors, const int rows, const fc_grad_planes *s, FC_REAL *acc, bool accumulate)
+{
+    FC_CLEAR_TILE(sum);
+    const FC_REAL *row[FC_MAX_ROWS], *grad[FC_MAX_VECTORS];
+    FC_UNROLL for (int r = 0; r < rows; r++)
+        row[r] = (const FC_REAL *)s->src + s->rows[r];
+    FC_UNROLL for (int v = 0; v < vectors; v++)
+        grad[v] = (const FC_REAL *)s->grad + v * s->grad_step;
+    const ptrdiff_t whole = s->length / FC_LANES;
+    const int rest = (int)(s->length - whole * FC_LANES);
+    for (ptrdiff_t i = 0; i < s->runs; i++) {
+        ptrdiff_t at = s->src_starts[i], to = s->grad_starts[i];
+        for (ptrdiff_t p = whole; p > 0; p--, at += FC_LANES, to += FC_LANES) {
+            fc_vec g[FC_MAX_VECTORS];
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                g[v] = fc_load(grad[v] + to);
+            FC_UNROLL for (int r = 0; r < rows; r++) {
+                const fc_vec x = fc_load(row[r] + at);
+                FC_UNROLL for (int v = 0; v < vectors; v++)
+                    sum[r][v] += x * g[v];
+            }
+        }
+        if (rest > 0) {
+            fc_vec g[FC_MAX_VECTORS];
+            FC_UNROLL for (int v = 0; v < vectors; v++)
+                g[v] = fc_load_tail(grad[v] + to, rest);
+            FC_UNROLL for (int r = 0; r < rows; r++) {
+                const fc_vec x = fc_load_tail(row[r] + at, rest);
+                FC_UNROLL for (int v = 0; v < vectors; v++)
+                    sum[r][v] += x * g[v];
+            }
+        }
+    }
+    fc_put_tile(vectors, rows, sum, acc, accumulate);
+}
+
+#define DEFINE_PLANES(v, r)                                                                                            \
+    static void planes_##v##_##r(const fc_grad_planes *operands, void *acc, bool accumulate)                           \
+    {                                                                                                                  \
+        planes(v, r, operands, acc, accumulate);                                                                       \
+    }
+FC_TILES(DEFINE_PLANES)
+
+#define PLANES_ENTRY(v, r) [v][r] = planes_##v##_##r,
+fc_planes_grad_fn *const FC_NAME(planes_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1] = {FC_TILES(PLANES_ENTRY)};
+
 /* acc[r][k] (+)= sum over runs and their pixels p of src[p * src_step + offsets[r] + k] * grad[p * grad_step +
  * grad_first + k].
  *

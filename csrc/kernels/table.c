@@ -5,6 +5,7 @@
 extern fc_channel_fn *const FC_NAME(conv_channel)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_plane_fn *const FC_NAME(conv_plane)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+extern fc_planes_grad_fn *const FC_NAME(planes_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
 extern fc_multiply_adds_fn FC_NAME(multiply_adds);
 extern const struct fc_conv_kernels FC_NAME(conv);
@@ -26,6 +27,7 @@ const fc_kernels FC_NAME(kernels) = {
     .channel = FC_NAME(conv_channel),
     .plane = FC_NAME(conv_plane),
     .weight_grad = FC_NAME(conv_weight_grad),
+    .planes_weight_grad = FC_NAME(planes_weight_grad),
     .depthwise_weight_grad = FC_NAME(depthwise_weight_grad),
     .multiply_adds = FC_NAME(multiply_adds),
     .conv = &FC_NAME(conv),

@@ -123,10 +123,9 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     if (desc->direction == FC_BACKWARD_WEIGHT) {
         plan->algorithm = FC_DIRECT;
         plan->family = FC_FAMILY_WEIGHT_GRAD;
-        return fc_is_depthwise(&plan->desc) ? fc_plan_depthwise_grad(plan) : fc_plan_weight_grad(plan);
+        return fc_plan_weight_grad(plan);
     }
-    plan->algorithm =
-        desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(&plan->desc)) : desc->algorithm;
+    plan->algorithm = desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(&plan->desc)) : desc->algorithm;
     plan->family = family_of(&plan->desc, plan->algorithm);
     switch (plan->family) {
     case FC_FAMILY_PLANE:

@@ -56,9 +56,12 @@ ptrdiff_t fc_input_at(const fc_conv_plan *plan, ptrdiff_t index, const ptrdiff_t
 void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
 void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded); /* of a backward-input run */
 
-/* fc_conv_weight_grad for depthwise convolution. */
+/* fc_conv_weight_grad for depthwise convolution, and along pixels. */
 fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
                             const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads);
+
+fc_status fc_planes_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
+                         const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads);
 
 /* Family loops: a thread's whole share of a run, and the plans that size them. */
 void fc_conv_channel(const void *call, int thread, int threads);
@@ -74,6 +77,8 @@ fc_status fc_plan_depthwise_planes(fc_conv_plan *plan);
 bool fc_depthwise_planes_serve(const fc_conv_desc *desc); /* the depthwise family, channels-first */
 fc_status fc_plan_weight_grad(fc_conv_plan *plan);
 fc_status fc_plan_depthwise_grad(fc_conv_plan *plan);
+fc_status fc_plan_planes_grad(fc_conv_plan *plan);
+double fc_choose_planes(fc_conv_plan *plan); /* sets a weight gradient's tile along pixels; its cost */
 
 /* Whether the loops of filters serve a descriptor, and their own form of packed weights. */
 bool fc_filter_serves(const fc_conv_desc *desc);

@@ -88,7 +88,8 @@ static double cost_of(ptrdiff_t rows, ptrdiff_t tiles, int vectors, ptrdiff_t la
     return ((step > latency ? step : latency) + 2) * (double)tiles * (double)lane_tiles;
 }
 
-static void choose_tile(fc_conv_plan *plan)
+/* The tile of least cost, and that. */
+static double choose_tile(fc_conv_plan *plan)
 {
     const fc_conv_desc *desc = &plan->desc;
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
@@ -112,6 +113,7 @@ static void choose_tile(fc_conv_plan *plan)
             }
         }
     }
+    return least * (double)(desc->kernel[0] * desc->kernel[1]);
 }
 
 static void span_of(const shape *s, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
@@ -218,7 +220,15 @@ static void lay_out_thread(const fc_conv_plan *plan, const shape *s, fc_arena *a
 
 fc_status fc_plan_weight_grad(fc_conv_plan *plan)
 {
-    choose_tile(plan);
+    fc_conv_plan along = *plan;
+    const double planes = fc_choose_planes(&along);
+    if (fc_is_depthwise(&plan->desc) && plan->desc.layout == FC_CHANNELS_LAST && plan->desc.groups > 1)
+        return fc_plan_depthwise_grad(plan);
+    if (fc_is_depthwise(&plan->desc) || planes < 0.8 * choose_tile(plan)) {
+        *plan = along;
+        plan->along_pixels = true;
+        return fc_plan_planes_grad(plan);
+    }
     shape s = shape_of(plan);
     choose_box(&s, plan->tile);
     cut_passes(plan, &s);
@@ -284,6 +294,7 @@ static void stage_row(const weight_grad_call *s, ptrdiff_t channel, ptrdiff_t ch
         .channels = channels,
         .piece = (int)shape->deep,
         .width = (int)shape->deep,
+        .pitch = shape->deep,
         .panel_step = block_size(s),
         .dst = dst + (size_t)inside.begin * pixel,
     };
@@ -331,6 +342,7 @@ static void stage_grad(const weight_grad_call *s, ptrdiff_t panel, ptrdiff_t cou
                 .channels = channels,
                 .piece = piece,
                 .width = (int)shape->width,
+                .pitch = shape->width,
                 .panel_step = size,
                 .dst = dst + (size_t)((q - panel) * size + (run - first) * s->box[2] * shape->width) * s->element,
             };
@@ -554,6 +566,8 @@ static void run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
 fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
                               const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads)
 {
+    if (plan->along_pixels)
+        return fc_planes_grad(plan, n, src, grad, dweights, strides, memory, threads);
     if (fc_is_depthwise(&plan->desc))
         return fc_depthwise_grad(plan, n, src, grad, dweights, strides, memory, threads);
     weight_grad_call s = {
