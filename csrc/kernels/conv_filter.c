@@ -41,22 +41,24 @@ FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdi
 {
     fc_vec sum[FC_FILTER_ROWS][FC_FILTER_VECTORS], total[FC_FILTER_ROWS][FC_FILTER_VECTORS];
     const fc_vec bias = fc_splat(s->bias ? *(const FC_REAL *)s->bias : (FC_REAL)-0.0);
+    FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = total[r][v] = fc_zero();
     for (ptrdiff_t part = 0; part < s->parts; part++) {
         const ptrdiff_t first = s->kernel_rows * part / s->parts, end = s->kernel_rows * (part + 1) / s->parts;
-        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] = fc_zero();
         add_rows(rows, vectors, s, column, first, end - first, sum, lanes);
         if (s->parts == 1)
             break;
         FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] = total[r][v] = part > 0 ? total[r][v] + sum[r][v] : sum[r][v];
+            for (int v = 0; v < vectors; v++) {
+                total[r][v] += sum[r][v];
+                sum[r][v] = fc_zero();
+            }
     }
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
         for (int v = 0; v < vectors; v++) {
             const ptrdiff_t at = r * s->dst_pitch + column + v * FC_LANES;
-            fc_vec value = sum[r][v] + bias;
+            fc_vec value = sum[r][v] + total[r][v] + bias;
             if (s->residual)
                 value += fc_load_lanes((const FC_REAL *)s->residual + at, lanes);
             if (s->epilogue->activation != FC_IDENTITY)
