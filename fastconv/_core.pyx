@@ -46,7 +46,8 @@ ALGORITHMS = {
 }
 FAMILIES = {
     <int> FC_FAMILY_CHANNEL: "channel", <int> FC_FAMILY_PLANE: "plane", <int> FC_FAMILY_DEPTHWISE: "depthwise",
-    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient", <int> FC_FAMILY_FILTER: "filter", <int> FC_FAMILY_WINOGRAD: "winograd",
+    <int> FC_FAMILY_WEIGHT_GRAD: "weight gradient", <int> FC_FAMILY_FILTER: "filter",
+    <int> FC_FAMILY_WINOGRAD: "winograd",
 }
 ACTIVATIONS = {
     "linear": <int> FC_IDENTITY, "relu": <int> FC_RELU, "relu6": <int> FC_RELU6, "leaky_relu": <int> FC_LEAKY_RELU,
@@ -739,7 +740,7 @@ cdef object key_of(const Py_buffer *x, int skip, const Py_buffer *w, tuple optio
 
 
 def conv(int axes, x, weight, bias, tuple options, out, make):
-    """Convolve over so many spatial axes with the plan that is kept for these shapes and options, or that `make()` returns for them.
+    """Convolve over so many spatial axes with the plan that is kept for these shapes and options, or `make()`'s.
 
     None when an array is not plain, does not fit, or when there is neither a plan nor a `make`.
     """
@@ -792,7 +793,8 @@ def linear(x, weight, bias, tuple options, out, make):
             found = make()
             keep(key, found)
         plan = found
-        if not plan.fits_weight(wv, strides) or xv.format[0] != plan.kind or xv.shape[xv.ndim - 1] != plan.plan.given.ic:
+        if (not plan.fits_weight(wv, strides) or xv.format[0] != plan.kind or
+                xv.shape[xv.ndim - 1] != plan.plan.given.ic):
             return None
         if bias is not None:
             bv = hold_contiguous(&held, bias, 0)
