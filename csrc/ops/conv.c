@@ -65,18 +65,20 @@ static bool channels_first(const fc_conv_desc *desc)
     return desc->layout == FC_CHANNELS_FIRST || (desc->ic == 1 && desc->oc == 1);
 }
 
-/* im2col pays where direct cannot fill its vectors or its sums: channels-last with few input channels (a tap brings
- * only a few products between two reloads of the pointers), channels-first with planes of few pixels. */
 /* Whether im2col's rows lie ready in channels-last images, and are worth their longer runs: at a stride, where taps are
- * not shared by neighbours, 4 to 10% over direct, as long as a few positions at a time reuse the weights from L2. */
+ * not shared by neighbours, 4 to 10% over direct, as long as the weights come from L2 and enough output channels share
+ * what the borders cost. */
 static bool reads_kernel_rows(const fc_conv_desc *desc)
 {
+    enum { ENOUGH = 32 };
     const double weights = (double)desc->oc * (double)desc->ic * (double)(desc->kernel[0] * desc->kernel[1]);
     return desc->direction == FC_FORWARD && desc->groups == 1 && desc->dilation[2] == 1 && desc->stride[2] > 1 &&
-           desc->kernel[2] > 1 &&
+           desc->kernel[2] > 1 && desc->oc >= ENOUGH &&
            weights * (double)desc->kernel[2] * (double)fc_element(desc) <= (double)fc_l2_bytes() / 2;
 }
 
+/* im2col pays where direct cannot fill its vectors or its sums: channels-last with few input channels (a tap brings
+ * only a few products between two reloads of the pointers), channels-first with planes of few pixels. */
 static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
 {
     const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
