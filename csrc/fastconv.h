@@ -173,6 +173,7 @@ typedef struct {
     fc_pool_kind kind;
     bool adaptive;    /* dst is given, kernel, stride, dilation and padding are ignored */
     bool ceil_mode;   /* a last window that hangs over is kept unless it starts in the right padding */
+    bool by_channel;  /* sums run as channels-last ones do even for a single channel */
     bool include_pad; /* an average counts padded positions */
     double divisor;   /* of an average; 0: the number of positions counted */
     ptrdiff_t channels;

@@ -235,7 +235,7 @@ def keep_mask(shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> NDArray
         if _generator is None:
             _generator = np.random.Generator(np.random.Philox())
         draws = _generator.random(shape, np.float32)
-    return (draws >= p).astype(dtype.newbyteorder("="))
+    return np.asarray(draws >= p).astype(dtype.newbyteorder("="))
 
 
 def empty_cache() -> None:

@@ -148,6 +148,21 @@ static bool separate_at(fc_dtype dtype, const void *weights, ptrdiff_t rows, ptr
     return true;
 }
 
+/* The column to at most 1 and the row to what it loses, by a power of two, which rounds nothing: the first pass cannot
+ * overflow then where the sum would not. */
+static void shrink(fc_dtype dtype, ptrdiff_t rows, ptrdiff_t columns, void *column, void *row)
+{
+    int most = 0, exponent;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        frexp(get(dtype, column, i), &exponent);
+        most = exponent > most ? exponent : most;
+    }
+    for (ptrdiff_t i = 0; i < rows; i++)
+        put(dtype, column, i, ldexp(get(dtype, column, i), -most));
+    for (ptrdiff_t j = 0; j < columns; j++)
+        put(dtype, row, j, ldexp(get(dtype, row, j), most));
+}
+
 /* Whether weights = column x row, each product within a few roundings of its weight. Small integers are best taken
  * apart at the least of them, which divides the others if anything does and so leaves integers; otherwise at the
  * largest: the column is at most 1 then, and the first pass cannot overflow where the sum would not. */
@@ -163,8 +178,10 @@ static bool separate(fc_dtype dtype, const void *weights, ptrdiff_t rows, ptrdif
             least = i;
     }
     const double ratio = fabs(get(dtype, weights, largest) / get(dtype, weights, least));
-    if (ratio <= small && separate_at(dtype, weights, rows, columns, least, 0, column, row))
+    if (ratio <= small && separate_at(dtype, weights, rows, columns, least, 0, column, row)) {
+        shrink(dtype, rows, columns, column, row);
         return true;
+    }
     return separate_at(dtype, weights, rows, columns, largest, rounding, column, row);
 }
 
@@ -188,7 +205,8 @@ void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff
             const fc_axis *height = &phase.axis[1], *width = &phase.axis[2];
             const ptrdiff_t y = height->kernel_first + t / columns * height->kernel_step;
             const ptrdiff_t x = width->kernel_first + t % columns * width->kernel_step;
-            const ptrdiff_t at = o * strides[0] + i * strides[1] + y * strides[3] + x * strides[4];
+            const ptrdiff_t z = phase.axis[0].kernel_first; /* a gradient may have one of several taps left */
+            const ptrdiff_t at = o * strides[0] + i * strides[1] + z * strides[2] + y * strides[3] + x * strides[4];
             memcpy(taps + (size_t)t * element, (const char *)weights + at * (ptrdiff_t)element, element);
         }
         put(desc->dtype, packed, 0, may_separate && separate(desc->dtype, taps, rows, columns, column, row));

@@ -224,7 +224,7 @@ fc_status fc_plan_weight_grad(fc_conv_plan *plan)
     const double planes = fc_choose_planes(&along);
     if (fc_is_depthwise(&plan->desc) && plan->desc.layout == FC_CHANNELS_LAST && plan->desc.groups > 1)
         return fc_plan_depthwise_grad(plan);
-    if (fc_is_depthwise(&plan->desc) || planes < 0.8 * choose_tile(plan)) {
+    if (fc_is_depthwise(&plan->desc) || (planes < 0.8 * choose_tile(plan) && !fc_is_folded(plan))) {
         *plan = along;
         plan->along_pixels = true;
         return fc_plan_planes_grad(plan);

@@ -56,7 +56,7 @@ static bool is_global(const fc_pool_desc *desc)
 static fc_pool_desc simplest(const fc_pool_desc *desc)
 {
     fc_pool_desc simple = *desc;
-    if (desc->channels == 1)
+    if (desc->channels == 1 && !desc->by_channel)
         simple.layout = FC_CHANNELS_FIRST;
     if (is_global(desc)) {
         simple.adaptive = true;

@@ -96,6 +96,7 @@ static fc_status plan_pool(const fc_program *p, fc_step *s)
 {
     fc_pool_desc desc = {.dtype = p->dtype, .layout = FC_CHANNELS_LAST, .isa = p->isa, .kind = s->pool};
     desc.adaptive = s->adaptive;
+    desc.by_channel = true; /* the order of sums of images that are lanes */
     desc.channels = s->ic;
     desc.src[0] = desc.kernel[0] = desc.stride[0] = desc.dilation[0] = desc.dst[0] = 1;
     for (int a = 0; a < 2; a++) {
@@ -158,7 +159,10 @@ static bool keeps_planes(const fc_step *s)
     for (int a = 0; a < 2; a++)
         if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
             return false;
-    return !s->adaptive && s->stride[1] <= 2;
+    /* longer sums are cut where channels are neighbours, and not in planes */
+    enum { PARTIAL = 64 };
+    const bool long_sum = s->pool == FC_POOL_AVERAGE && s->kernel[0] * s->kernel[1] > PARTIAL;
+    return !s->adaptive && s->stride[1] <= 2 && !long_sum;
 }
 
 /* A single image of one channel has better lines than channels to vectorise: how many steps make planes of it, if a

@@ -193,7 +193,7 @@ static void put_value(const fc_program *p, void *array, ptrdiff_t i, double valu
 }
 
 /* Probabilities are kept this far from 0 and 1 before their logarithm is taken, as Keras does. */
-static double logarithm(double probability) { return log(fmin(fmax(probability, 1e-7), 1 - 1e-7)); }
+static double logarithm(double p) { return log(p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p); } /* NaN stays */
 
 /* The cross-entropy of image `image`, whose probabilities are one lane of `made`; its gradient with respect to what the
  * softmax was applied to goes to the same lane of `g`. */

@@ -67,7 +67,7 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
     at->broken = fc_carve(arena, tiles, 1);
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
-        at->strip = fc_carve(arena, side * strip_columns(&plan->desc, blocks->m) * plan->lanes, element);
+        at->strip = fc_carve(arena, fc_saturate(side * plan->lanes, strip_columns(&plan->desc, blocks->m)), element);
     at->patch = fc_carve(arena, products * REDONE, element);
     at->acc = fc_carve(arena, (ptrdiff_t)blocks->m * blocks->m * steps.width, element);
 }

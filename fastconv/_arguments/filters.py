@@ -91,7 +91,7 @@ def filter_output(output: Any, source: Array) -> tuple[np.dtype[Any], Array | No
         dtype = output.dtype
     else:
         try:
-            dtype = source.dtype if output is None else np.dtype(output)
+            dtype = source.dtype.newbyteorder("=") if output is None else np.dtype(output)
         except TypeError:
             wrong("output", "an array or a dtype", shorten(output), TypeError)
     if dtype.kind not in "biuf":

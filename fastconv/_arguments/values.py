@@ -128,6 +128,6 @@ def sizes(name: str, value: object, lengths: tuple[int, ...]) -> tuple[int, ...]
     if len(value) not in lengths:
         wrong(name, expected, shorten(value))
     shape = tuple(index(name, extent, expected) for extent in value)
-    if min(shape) < 0:
+    if min(shape, default=0) < 0:
         wrong(name, expected, shorten(value))
     return shape

@@ -57,7 +57,8 @@ def _checked(
     if pool.dst is not None:
         canonical: tuple[object, ...] = (options[0], pool.dst, pool.layout)
     else:
-        canonical = (options[0], pool.kernel, pool.stride, pool.padding, pool.dilation, *options[5:])
+        window = (pool.kernel, pool.stride, pool.padding, pool.dilation)
+        canonical = (options[0], *window, pool.layout, *options[6:8], pool.divisor or None)
     dtype = x.dtype.newbyteorder("=")
     empty = pool.dst is not None and 0 in pool.dst
     dst = pool.dst if pool.dst is not None else pool.plan(dtype).dst

@@ -187,9 +187,11 @@ def batch_norm(
         assert means is not None
         assert variances is not None
         return normalised(norm, eps, input, x, (in_double(means), in_double(variances)), w, b, out)
-    if norm.values <= 1:
+    if norm.values == 1:
         _arguments.wrong("input", "more than 1 value per channel when training", f"shape {x.shape}")
-    mean, variance = statistics(norm, x) if x.size else (np.zeros(norm.sets), np.zeros(norm.sets))
+    if not x.size:
+        return normalised(norm, eps, input, x, (np.zeros(norm.sets), np.zeros(norm.sets)), w, b, out)
+    mean, variance = statistics(norm, x)
     result = normalised(norm, eps, input, x, (mean, variance), w, b, out)
     move(means, mean, rate)
     move(variances, variance * (norm.values / (norm.values - 1)), rate)

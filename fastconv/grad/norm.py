@@ -98,7 +98,7 @@ def batch_norm(
     norm = norm_of("batch", x, layout, 2)
     own = _arguments.flag("training", training)
     (w,) = checked(norm, x, weight=weight)
-    if own and norm.values <= 1:
+    if own and norm.values == 1:
         _arguments.wrong("input", "more than 1 value per channel when training", f"shape {x.shape}")
     given = batch_statistics(norm, x, running_mean, running_var, own)
     return gradients(norm, eps, x, grad_output, given, w, not own, out)

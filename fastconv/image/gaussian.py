@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -231,7 +232,7 @@ def _of_derivatives(
             part *= part
         total = part if total is None else np.add(total, part, out=total)
     if total is None:
-        total = np.zeros(source.shape, dtype)
+        total = _frame.run(source, dtype, [])
     elif order == 1:
         total = converted(np.sqrt(total), dtype)
     if target is None:
@@ -243,7 +244,9 @@ def _of_derivatives(
 def _bell(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
     """Return the weights for `correlate1d`: the Gaussian, or its derivative by Hermite's recurrence, reversed."""
     width, derivative = real_number("sigma", sigma), integer("order", order, 0)
-    if not width >= 0:
+    if not math.isfinite(real_number("truncate", truncate)):
+        wrong("truncate", "a finite number of at least 0", truncate)
+    if not 0 <= width < math.inf:
         wrong("sigma", "a number of at least 0", sigma)
     places = int(real_number("truncate", truncate) * width + 0.5) if radius is None else integer("radius", radius, 0)
     if width <= _NARROWEST and not places:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastconv._arguments.filters import axes_of, border_mode, per_axis, picture, real_number
+from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
 from fastconv.image import _frame, _passes
 from fastconv.image._passes import Window
 from fastconv.image.linear import _correlated
@@ -94,7 +94,9 @@ def _derivative(input: Any, axis: Any, output: Any, mode: Any, cval: Any, smooth
     ]
     exact = _frame.whole(np.array([2 * smooth.sum() ** (source.ndim - 1)]), source)
     # With a cval other than 0 the second pass sees it beyond the edge of the first one's result.
-    if len(order) > 1 and (beyond == 0 or "constant" not in modes):
+    # Whole numbers between the passes are rounded, as in scipy.
+    kept = source.dtype.kind != "f" or filter_output(output, source)[0].kind == "f"
+    if len(order) > 1 and kept and (beyond == 0 or "constant" not in modes):
         pair = np.outer(kernels[0], smooth) if along < order[1] else np.outer(smooth, kernels[0])
         passes[:2] = [partial(_correlated, pair, sorted(windows[:2]), beyond)]
     return _frame.run(source, output, passes, exact)
@@ -136,6 +138,14 @@ def laplace(
     modes, beyond = [border_mode(one) for one in per_axis("mode", mode, len(chosen))], real_number("cval", cval)
     windows = [Window(axis, 1, 1, one) for axis, one in zip(chosen, modes, strict=True)]
     second = np.array([1.0, -2.0, 1.0])
+
+    dtype, _ = filter_output(output, source)
+    if windows and dtype.kind != "f" and (source.dtype.kind == "f" or not beyond.is_integer()):
+        # Each axis' share is rounded to a whole number, as in scipy.
+        total = np.zeros(source.shape, dtype)
+        for window in windows:
+            total += _frame.run(source, dtype, [partial(_correlated, second, [window], beyond)])
+        return _frame.run(total, output, [])
 
     def cross(x: Array, place: Array | None) -> Array:
         if len(windows) == 2:

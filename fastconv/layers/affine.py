@@ -56,6 +56,10 @@ class AffineLayer(Layer):
         """The name of the activation."""
         return self.activation.name if self.activation.parameters is None else None
 
+    @property
+    def _bias(self) -> Array | None:
+        return None if self.bias is None else self.bias.value
+
     def _apply(self, inputs: Array, activation: str | None) -> Array:
         """Return the activation of kernel · inputs + bias."""
         raise TypeError(f"{type(self).__name__} defines no _apply(inputs, activation)")

@@ -126,7 +126,7 @@ class BatchNormalization(Layer):
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the normalised inputs; in training move the averages and keep what the gradient needs."""
-        inputs = np.ascontiguousarray(inputs)
+        inputs = np.require(inputs, requirements=["C", "A", "E"])
         layout = self._layout(inputs)
         own = training and self.trainable
         given = (

@@ -82,9 +82,11 @@ class Convolution(AffineLayer):
         self._kernel_variable = kernel
         self._engine_shape = engine_shape
         self._groups = groups
-        weight = kernel.value.reshape(engine_shape)
-        self._weight = weight if self._layout == "NHWC" else weight.transpose(-1, -2, *range(self.rank))
-        self._bias = None if self.bias is None else self.bias.value
+
+    @property
+    def _weight(self) -> Array:
+        weight = self._kernel_variable.value.reshape(self._engine_shape)
+        return weight if self._layout == "NHWC" else weight.transpose(-1, -2, *range(self.rank))
 
     def check_input_shape(self, input_shape: Shape) -> None:
         """Raise a ValueError if the layer cannot take inputs of a shape."""

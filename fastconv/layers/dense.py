@@ -80,8 +80,6 @@ class Dense(AffineLayer):
             (features, self.units), self.kernel_initializer, regularizer=self.kernel_regularizer, name="kernel"
         )
         self._add_bias(self.units)
-        self._weight = self.kernel.value.T
-        self._bias = None if self.bias is None else self.bias.value
 
     def check_input_shape(self, input_shape: Shape) -> None:
         """Raise a ValueError if the layer cannot take inputs of a shape."""
@@ -95,6 +93,10 @@ class Dense(AffineLayer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the outputs' shape."""
         return (*input_shape[:-1], self.units)
+
+    @property
+    def _weight(self) -> Array:
+        return self.kernel.value.T
 
     def _apply(self, inputs: Array, activation: str | None) -> Array:
         return functional.linear(inputs, self._weight, self._bias, activation=activation)

@@ -53,6 +53,9 @@ class Merge(Layer):
             )
         if len({len(shape) for shape in input_shape}) > 1:
             raise ValueError(f"Inputs have incompatible shapes. Received shapes {[tuple(s) for s in input_shape]}")
+        if len({shape[0] for shape in input_shape if shape} - {None}) > 1:
+            shapes = [tuple(shape) for shape in input_shape]
+            raise ValueError(f"Cannot merge tensors with different batch sizes. Received shapes {shapes}")
         extents: list[int | None] = []
         for column in zip(*input_shape, strict=True):
             large = {extent for extent in column if extent not in (1, None)}

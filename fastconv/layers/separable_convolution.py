@@ -76,7 +76,6 @@ class SeparableConvolution(Convolution):
             name="pointwise_kernel",
         )
         self._add_bias(self.filters)
-        self._bias = None if self.bias is None else self.bias.value
         self._deep = (*self.kernel_size, 1, middle)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -104,6 +104,20 @@ def each(entry: Any, function: Callable[[Array], Any]) -> Any:
     return None if entry is None else function(entry)
 
 
+def shares(array: Array, entry: Any) -> bool:
+    """Return whether an array may share memory with an array, or with one of several.
+
+    Examples
+    --------
+    >>> x = np.zeros(4)
+    >>> shares(x[2:], [np.zeros(4), x]), shares(np.zeros(4), x)
+    (True, False)
+    """
+    if isinstance(entry, list):
+        return any(shares(array, item) for item in entry)
+    return entry is not None and np.may_share_memory(array, entry)
+
+
 def count(entry: Any) -> int:
     """Return the number of samples of an array or of a list of arrays.
 

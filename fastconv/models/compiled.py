@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -221,6 +222,9 @@ class CompiledRun:
         self.layers = list(layers)
         self._programs: dict[tuple[int, ...], list[Any]] = {}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledRun:
+        return CompiledRun(copy.deepcopy(self.layers, memo))
+
     def program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program that serves images of a shape with all layers, or None."""
         parts = self._parts(shape)
@@ -238,7 +242,7 @@ class CompiledRun:
                 # An attribute of a layer has changed, or the instruction set: programs are made anew.
                 self._programs.clear()
                 return self.run(inputs)
-            values = part(np.ascontiguousarray(values, self.layers[0].dtype)) if outputs is None else outputs
+            values = part(np.require(values, self.layers[0].dtype, ["C", "A", "E"])) if outputs is None else outputs
         return values
 
     def training_program(self, shape: tuple[int, ...]) -> Any:
@@ -250,7 +254,8 @@ class CompiledRun:
         parts = self._programs.get(shape)
         if parts is None:
             if len(self._programs) >= _KEPT_SHAPES:
-                del self._programs[next(iter(self._programs))]
+                for oldest in list(self._programs)[:1]:  # another thread may do the same
+                    self._programs.pop(oldest, None)
             parts = self._programs[shape] = _compile(self.layers, shape)
         return parts
 

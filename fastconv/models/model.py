@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastconv.layers.arguments import Shape
 from fastconv.layers.layer import Layer
-from fastconv.models.batches import as_array, each, fit_inputs
+from fastconv.models.batches import as_array, each, fit_inputs, shares
 from fastconv.models.chain import Chain
 
 if TYPE_CHECKING:
@@ -245,6 +245,8 @@ class Model(Layer):
         validation = None if validation_data is None else loops.samples(self, *loops.unpacked(validation_data))
         if validation is None and validation_split:
             data, validation = loops.split(data, validation_split)
+            if class_weight is not None:  # weighs training alone
+                validation = (*validation[:2], None)
         chain, batches = loops.prepared(self, data, batch_size)
         held_out = None
         if validation is not None:
@@ -343,7 +345,9 @@ class Model(Layer):
             If the inputs do not fit.
         """
         inputs, chain = self.prepare_inputs(x)
-        return chain.forward(each(inputs, lambda array: array.astype(self.dtype, copy=False)))
+        outputs = chain.forward(each(inputs, lambda array: array.astype(self.dtype, copy=False)))
+        # Layers that change nothing, or only a shape, return what they got: never the caller's own memory.
+        return each(outputs, lambda array: array.copy() if shares(array, inputs) else array)
 
     def train_on_batch(
         self,

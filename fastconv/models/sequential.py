@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import RLock  # threading itself would slow the first prediction
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -13,6 +14,9 @@ from fastconv.layers.symbolic import SymbolicTensor
 from fastconv.models.chain import Chain
 from fastconv.models.known import layer_classes
 from fastconv.models.model import Model
+
+# One thread at a time builds a model; the lock is not the model's own, which may be copied.
+_building = RLock()
 
 
 class Sequential(Model):
@@ -92,7 +96,7 @@ class Sequential(Model):
             return
         try:
             self._rebuild()
-        except ValueError:
+        except Exception:
             self._layers.pop()
             self._rebuild()
             raise
@@ -133,8 +137,9 @@ class Sequential(Model):
         if input_shape is None:
             raise ValueError(f"Sequential model {self.name}: build needs an input_shape")
         shape = shape_of(input_shape, "input_shape")
+        given = None
         if not isinstance(first, InputLayer):
-            self._layers.insert(0, InputLayer(batch_shape=(None, *shape[1:]), dtype=first.dtype.name))
+            given = InputLayer(batch_shape=(None, *shape[1:]), dtype=first.dtype.name)
         elif shape[1:] != first.batch_shape[1:]:
             raise ValueError(
                 f"Sequential model '{self.name}' has already been configured to use input shape {first.batch_shape}."
@@ -143,6 +148,8 @@ class Sequential(Model):
         for layer in self.layers:
             layer.ensure_built(shape)
             shape = tuple(layer.compute_output_shape(shape))
+        if given is not None:  # only now that every layer took the shape
+            self._layers.insert(0, given)
         self.dtype = self.layers[0].dtype
         self.input_shape_argument = self.input_shape[1:]
         self._chain = Chain(self.layers)
@@ -212,7 +219,9 @@ class Sequential(Model):
     def chain(self, input_shape: Shape) -> Chain:
         """Return the layers as one chain, built for inputs of a shape."""
         if self._chain is None:
-            self.build((None, *input_shape[1:]))
+            with _building:
+                if self._chain is None:
+                    self.build((None, *input_shape[1:]))
         if self._chain is None:
             raise ValueError(f"Sequential model '{self.name}' could not be built for inputs of shape {input_shape}")
         return self._chain
