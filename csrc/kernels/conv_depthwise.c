@@ -250,11 +250,9 @@ void FC_NAME(conv_depthwise)(const fc_depthwise_rows *s)
             run_rows(s, 1, taps_, ratio_);                                                                             \
         return;                                                                                                        \
     }
-    SHAPE(1, 2, false)
     SHAPE(1, 3, true)
     SHAPE(1, 5, true)
     SHAPE(1, 7, false)
     SHAPE(2, 3, true)
-    SHAPE(2, 5, false)
     run_any(s, 0, s->pixels, 0);
 }

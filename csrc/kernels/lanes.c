@@ -77,15 +77,21 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const bool unit, co
                 sum[r][v] += x * weight[v];
         }
     }
-    const FC_REAL *bias = s->bias;
+    /* what the sums are added to: the results so far, the bias, or nothing; chosen once, or the code of all tiles
+     * doubles */
+    static const FC_REAL nothing[FC_MAX_VECTORS * FC_LANES];
+    const FC_REAL *rest = s->accumulate ? s->dst : s->bias ? s->bias : nothing;
+    const ptrdiff_t rest_step = s->accumulate ? s->dst_step : 0;
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int live = v + 1 < vectors ? FC_LANES : last;
             FC_REAL *dst = (FC_REAL *)s->dst + r * s->dst_step + v * FC_LANES;
-            const fc_vec rest = s->accumulate ? fc_load_lanes(dst, live)
-                                : bias        ? fc_load_lanes(bias + v * FC_LANES, live)
-                                              : fc_zero();
-            fc_store_lanes(dst, sum[r][v] + rest, live);
+            const FC_REAL *from = rest + r * rest_step + v * FC_LANES;
+            if (v + 1 < vectors)
+                fc_store(dst, sum[r][v] + fc_load(from));
+            else if (FC_FREE_TAILS)
+                fc_store_tail(dst, sum[r][v] + fc_load_tail(from, last), last);
+            else
+                fc_store_lanes(dst, sum[r][v] + fc_load_lanes(from, last), last);
         }
 }
 
@@ -94,7 +100,7 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const bool unit, co
     static void lines_##v##_##r(const fc_lanes_tile *s) { line_tile(v, r, s); }                                        \
     static void pixels_##v##_##r(const fc_lanes_tile *s)                                                               \
     {                                                                                                                  \
-        if (s->src_step == 1)                                                                                          \
+        if (v == 1 && s->src_step == 1)                                                                                \
             pixel_tile(v, r, true, s);                                                                                 \
         else                                                                                                           \
             pixel_tile(v, r, false, s);                                                                                \
