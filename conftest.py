@@ -21,6 +21,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != RO
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--benchmark", action="store_true", help="run benchmarks/ instead of tests/")
+    parser.addoption("--random", type=int, default=0, metavar="N", help="so many random layers in the benchmarks")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ PACKAGES = ["fastconv", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "op
 MOST_THREADS = fastconv.get_num_threads()
 
 Measure = Callable[..., None]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path.name == "test_random.py" and not config.getoption("--random") else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from fastconv import image
-
-from . import exact
-from .contender import Array, Call, Contender, installed
+from fastconv.bench import exact
+from fastconv.bench.contender import Array, Call, Contender, installed
 
 SHAPE = (2048, 2048)
 

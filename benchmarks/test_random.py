@@ -1,4 +1,4 @@
-"""Convolution forward on a hundred random shapes, so that nothing is tuned to a list: plans and peers."""
+"""Convolution forward on random shapes (`--random 100`), so that nothing is tuned to a list: plans and peers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastconv.bench.random_layers import random_layers
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = [
         pytest.param(case, contender, id=f"{case.name}-{contender.id}")
-        for case in random_layers()
+        for case in random_layers(metafunc.config.getoption("--random"))
         for contender in contenders(case)
         if contender.implementation != "fastconv-functional"
     ]
