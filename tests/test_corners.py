@@ -60,6 +60,13 @@ def test_batch_norm_of_nothing():
     assert (variance == 1).all()
 
 
+def test_training_on_nothing_moves_no_average():
+    layer = layers.BatchNormalization()
+    layer(np.ones((2, 3), np.float32))
+    layer(np.empty((0, 3), np.float32), training=True)
+    assert all(np.isfinite(weight).all() for weight in layer.get_weights())
+
+
 def test_gradients_of_images_round_between_passes():
     a = np.array([[0.4, 9.6, 0.4]] * 3) + np.eye(3) * 0.7
     assert image.sobel(a, output=np.int32)[0].tolist() == [33, 0, -36]

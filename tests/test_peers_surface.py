@@ -153,6 +153,7 @@ REFUSALS: dict[str, Any] = {
 
 @pytest.mark.parametrize("what", REFUSALS)
 def test_what_torch_refuses_is_refused(what: str) -> None:
+    # torch has no rule for its own: any of these is a refusal
     with pytest.raises((RuntimeError, ValueError, NotImplementedError, IndexError, TypeError, AssertionError)):
         REFUSALS[what](F, lambda *shape: torch.zeros(*shape))
     with pytest.raises((ValueError, TypeError), match=r"^\w+: expected .*, got "):

@@ -23,7 +23,7 @@ def bench(options: argparse.Namespace) -> None:
     Raises
     ------
     CommandError
-        If no layer has a name like that, or nothing can be written.
+        If no layer has a name like that, somebody's result is wrong, or nothing can be written.
     """
     layers = chosen(options.only, options.random)
     folder = Path(options.output)
@@ -33,7 +33,8 @@ def bench(options: argparse.Namespace) -> None:
     for threads in options.threads:
         print(f"{threads} thread{'s' * (threads > 1)}\n{report.HEADER}", flush=True)
         for layer in layers:
-            races.append(race(layer, threads, options.rounds, not options.alone))
+            with reported(AssertionError, about=layer.name):  # somebody's result is wrong
+                races.append(race(layer, threads, options.rounds, not options.alone))
             print(report.line(races[-1]), flush=True)
         mean = report.geomean([r for r in races if r.threads == threads])
         print(f"geometric mean of the ratios: {mean:.2f}\n" if mean is not None else "")

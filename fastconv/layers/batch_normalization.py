@@ -134,7 +134,7 @@ class BatchNormalization(Layer):
             if own
             else (in_double(self.moving_mean.value), in_double(self.moving_variance.value))
         )
-        if own:
+        if own and inputs.size:  # nothing has no mean
             for moving, batch in zip((self.moving_mean, self.moving_variance), given, strict=True):
                 moving.value *= self.momentum
                 moving.value += (batch * (1 - self.momentum)).astype(moving.value.dtype)
