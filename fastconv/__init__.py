@@ -28,6 +28,7 @@ from fastconv.runtime import (
 if TYPE_CHECKING:
     from fastconv import (
         callbacks,
+        cuda,
         datasets,
         functional,
         grad,
@@ -54,6 +55,7 @@ __all__ = [
     "Sequential",
     "available_isas",
     "callbacks",
+    "cuda",
     "datasets",
     "empty_cache",
     "functional",

@@ -19,6 +19,8 @@ NAMES = [
     "fastconv",
     *(m.name for m in pkgutil.walk_packages(fastconv.__path__, "fastconv.") if "__main__" not in m.name),
 ]
+# These import Numba, which only the extra [cuda] installs: tests/cuda/test_docs.py.
+NAMES = [name for name in NAMES if not name.startswith("fastconv.cuda.")]
 
 
 @pytest.fixture(autouse=True)

@@ -102,6 +102,7 @@ ROWS = [
         "_machine",
         "_openmp",
         "_program",
+        "cuda",
         "functional",
         "grad",
         "image",

@@ -37,6 +37,7 @@ from fastconv._arguments.convolution import (
     refuse,
     weight_extents,
 )
+from fastconv._arguments.devices import on_device
 from fastconv._arguments.images import (
     AXES,
     PAD_MODES,
@@ -128,6 +129,7 @@ __all__ = [
     "letters_of",
     "margins",
     "number",
+    "on_device",
     "output",
     "overlaps",
     "pad",

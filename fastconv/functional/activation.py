@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
 
 KIND = _core.ACTIVATIONS
+NAMES = {kind: name for name, kind in KIND.items()}
 
 
 def unary(
@@ -25,6 +26,8 @@ def unary(
         result = _core.activation(kind, alpha, beta, input, out)
         if result is not None:
             return result
+    if _arguments.on_device(input):
+        return cuda.run("unary", NAMES[kind], alpha, beta, input, inplace, out)
     x = _arguments.real("input", input)
     target = destination(x, input, inplace, out, [("input", input)])
     plain = _arguments.plain("input", x)

@@ -1,0 +1,92 @@
+"""What kernels are made of beyond arithmetic: 128-bit copies, division by numbers known at launch, arithmetic types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastconv.cuda._numba import SIMULATED, device_function, int32, int64, types
+
+REALS: dict[str, Any] = {"f4": np.float32, "f8": np.float64}
+LANES = {"f4": 4, "f8": 2}  # elements in 128 bits
+
+
+if SIMULATED:
+
+    def copy_vector(dst: Any, i: int, src: Any, j: int) -> None:
+        """Copy 128 bits, ``src[j:]`` to ``dst[i:]``, both places aligned to 128 bits; the plain twin."""
+        lanes = 16 // src.dtype.itemsize
+        assert i >= 0
+        assert j >= 0
+        assert i % lanes == 0
+        assert j % lanes == 0
+        for lane in range(lanes):
+            dst[i + lane] = src[j + lane]
+
+else:
+    from llvmlite import ir
+    from numba.cuda.extending import intrinsic
+
+    def _vector_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+        lanes = 128 // array_type.dtype.bitwidth
+        vector = ir.VectorType(context.get_data_type(array_type.dtype), lanes)
+        data = context.make_array(array_type)(context, builder, array).data
+        return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copy_vector(typing_context: Any, dst: Any, i: Any, src: Any, j: Any) -> Any:
+        """Copy 128 bits, ``src[j:]`` to ``dst[i:]`` of one-dimensional arrays, both places aligned to 128 bits."""
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            to, at, source, place = arguments
+            read = _vector_pointer(context, builder, signature.args[2], source, place)
+            write = _vector_pointer(context, builder, signature.args[0], to, at)
+            builder.store(builder.load(read, align=16), write, align=16)
+            return context.get_dummy_value()
+
+        return types.void(dst, types.int64, src, types.int64), code
+
+
+def divisor(d: int) -> tuple[int, int]:
+    """Return (multiplier, shift) with which ``quotient`` divides numbers in [0, 2**31) by d exactly.
+
+    Granlund and Montgomery (1994): m = ceil(2**(31 + l) / d) with l = ceil(log2 d), so m < 2**32 and n m < 2**63.
+
+    Examples
+    --------
+    >>> multiplier, shift = divisor(7)
+    >>> [n * multiplier >> shift for n in (0, 6, 7, 2**31 - 1)] == [0, 0, 1, (2**31 - 1) // 7]
+    True
+    """
+    shift = 31 + (d - 1).bit_length()
+    return -(-(1 << shift) // d), shift
+
+
+@device_function
+def quotient(n: Any, multiplier: Any, shift: Any) -> Any:
+    """Return n // d for the numbers that divisor(d) made."""
+    return int32((int64(n) * multiplier) >> shift)
+
+
+# ---- elementary functions; math's raise where the hardware's return infinity ---------------------------------------
+
+
+def _quiet(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def twin(x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(x)
+
+    return twin
+
+
+exp: Callable[[Any], Any] = _quiet(np.exp) if SIMULATED else math.exp
+expm1: Callable[[Any], Any] = _quiet(np.expm1) if SIMULATED else math.expm1
+log: Callable[[Any], Any] = _quiet(np.log) if SIMULATED else math.log
+log1p: Callable[[Any], Any] = _quiet(np.log1p) if SIMULATED else math.log1p
+sqrt: Callable[[Any], Any] = _quiet(np.sqrt) if SIMULATED else math.sqrt
+tanh: Callable[[Any], Any] = _quiet(np.tanh) if SIMULATED else math.tanh
+erf: Callable[[Any], Any] = math.erf
+erfc: Callable[[Any], Any] = math.erfc
