@@ -25,6 +25,7 @@ typedef enum {
     FC_EMPTY_OUTPUT, /* the kernel reaches past the padded input: no output position exists */
     FC_OVERFLOW,     /* a product of extents does not fit 63 bits */
     FC_UNSUPPORTED,  /* this algorithm or instruction set cannot serve this descriptor */
+    FC_STOPPED,      /* the caller wanted to stop: what was to be written is there in part */
 } fc_status;
 
 typedef enum { FC_F32, FC_F64, FC_DTYPES } fc_dtype;
@@ -68,6 +69,9 @@ fc_isa fc_isa_best(void);            /* the widest one available */
 bool fc_openmp(void);                /* built with OpenMP */
 int fc_max_threads(void);            /* what OpenMP would use; 1 without it */
 size_t fc_l2_bytes(void);            /* of one core's second-level cache, as far as the system tells */
+
+/* What runs ask on the caller's thread, twenty times a second if they take so long: whether to end with FC_STOPPED. */
+void fc_set_poll(bool (*poll)(void));
 
 /* Does `rounds` rounds of multiply-adds in registers and returns their number: timed, the processor's peak. */
 double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds);
@@ -202,18 +206,18 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
 /* ---- pointwise -------------------------------------------------------------------------------------------- */
 
 /* dst[i] = f(src[i]); dst may be src. */
-void fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
-                       const void *src, void *dst, int threads);
+fc_status fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                            const void *src, void *dst, int threads);
 
 /* dst[i] = grad[i] * f'(…), `saved` being y or x as said beside each activation; dst may be grad or saved. */
-void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
-                        const void *grad, const void *saved, void *dst, int threads);
+fc_status fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                             const void *grad, const void *saved, void *dst, int threads);
 
 /* Along the middle axis of (outer, axis, inner); dst may be src. */
-void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
-                    const void *src, void *dst, int threads);
-void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
-                     const void *grad, const void *result, void *dst, int threads);
+fc_status fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                         const void *src, void *dst, int threads);
+fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                          const void *grad, const void *result, void *dst, int threads);
 
 /* ---- programs: small networks in one call ------------------------------------------------------------------ */
 
@@ -273,7 +277,8 @@ void fc_program_bind(fc_program *program, void *tables);
 
 /* n images, (read) elements each, to (made) elements each; workspace: thread_bytes for each of the threads. Neither n
  * nor the threads change a bit of the results. */
-void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads);
+fc_status fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace,
+                         int threads);
 
 /* What a batch's last softmax is trained towards: classes (n), or distributions (n, classes). Each image's
  * cross-entropy counts `share` times, or `share` times its weight. */
@@ -288,10 +293,10 @@ typedef struct {
 bool fc_program_trains(const fc_program *program);
 size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int threads);
 
-/* The outputs of n images to dst, and the gradients of their cross-entropy to every step's grad_weights and grad_bias.
- * Returns the cross-entropy. The threads change no bit. */
-double fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
-                        void *workspace, int threads);
+/* The outputs of n images to dst, their cross-entropy to *loss, and its gradients to every step's grad_weights and
+ * grad_bias. The threads change no bit. */
+fc_status fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
+                           double *loss, void *workspace, int threads);
 
 /* ---- normalisation ---------------------------------------------------------------------------------------- */
 
@@ -316,31 +321,31 @@ ptrdiff_t fc_norm_sets(const fc_norm_desc *desc);
 size_t fc_norm_workspace(const fc_norm_desc *desc); /* bytes; SIZE_MAX when that overflows */
 
 /* The mean and the (biased) variance of each set. */
-void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance, void *workspace,
-                        int threads);
+fc_status fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance, void *workspace,
+                             int threads);
 
 /* dst = activation((src - mean) / sqrt(variance + eps) * weight + bias); weight and bias (channels) may be NULL, dst
  * may be src. */
-void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
-                 const void *weight, const void *bias, void *dst, void *workspace, int threads);
+fc_status fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
+                      const void *weight, const void *bias, void *dst, void *workspace, int threads);
 
 /* The gradients of src, weight and bias, each NULL when not wanted. With `constant` statistics they are no function of
  * src. dsrc may be grad. */
-void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
-                      const double *variance, const void *weight, bool constant, void *dsrc, void *dweight, void *dbias,
-                      void *workspace, int threads);
+fc_status fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
+                           const double *variance, const void *weight, bool constant, void *dsrc, void *dweight,
+                           void *dbias, void *workspace, int threads);
 
 /* Rows of `count` values, each normalised by its own mean and variance, which are written too. weight and bias
  * (count) may be NULL, dst may be src. */
-void fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
-                       const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads);
+fc_status fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
+                            const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads);
 
 /* Its gradients, each NULL when not wanted. The workspace holds 2 * 64 * count elements and the mean and the
  * reciprocal standard deviation of each row are worked out again into mean and rstd. dsrc may be grad only when dweight
  * and dbias are not wanted. */
-void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
-                            const void *grad, const void *weight, double *mean, double *rstd, void *dsrc, void *dweight,
-                            void *dbias, void *workspace, int threads);
+fc_status fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
+                                 const void *src, const void *grad, const void *weight, double *mean, double *rstd,
+                                 void *dsrc, void *dweight, void *dbias, void *workspace, int threads);
 
 /* ---- reusable blocks of memory ---------------------------------------------------------------------------- */
 

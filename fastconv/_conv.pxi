@@ -181,8 +181,7 @@ cdef class ConvPlan:
             workspace = scratch(&held, fc_conv_workspace(&self.plan, n, count))
             with nogil:
                 status = fc_conv_weight_grad(&self.plan, n, xv.buf, gv.buf, ov.buf, strides, workspace, count)
-            if status != FC_OK:
-                raise RuntimeError(f"fc_conv_weight_grad: status {<int> status}")
+            finish(status)
             return out
         finally:
             drop(&held)
@@ -278,8 +277,7 @@ cdef class ConvPlan:
             if weights != NULL:
                 fc_conv_pack(&self.plan, weights, strides, packed)
             status = fc_conv_run(&self.plan, n, src, packed, bias, NULL, dst, workspace, count)
-        if status != FC_OK:
-            raise RuntimeError(f"fc_conv_run: status {<int> status}")
+        finish(status)
         return out
 
 
@@ -378,8 +376,7 @@ def bias_grad(int layout, grad, out):
         dtype = FC_F64 if g.format[0] == c'd' else FC_F32
         with nogil:
             status = fc_bias_grad(dtype, <fc_layout> layout, isa, g.shape[0], channels, pixels, g.buf, o.buf, count)
-        if status != FC_OK:
-            raise RuntimeError(f"fc_bias_grad: status {<int> status}")
+        finish(status)
         return out
     finally:
         drop(&held)

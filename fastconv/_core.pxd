@@ -12,7 +12,7 @@ cdef extern from "fastconv.h" nogil:
     enum:
         FC_SPATIAL
     ctypedef enum fc_status:
-        FC_OK, FC_BAD_SHAPE, FC_EMPTY_OUTPUT, FC_OVERFLOW, FC_UNSUPPORTED
+        FC_OK, FC_BAD_SHAPE, FC_EMPTY_OUTPUT, FC_OVERFLOW, FC_UNSUPPORTED, FC_STOPPED
     ctypedef enum fc_dtype:
         FC_F32, FC_F64
     ctypedef enum fc_layout:
@@ -40,6 +40,7 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_isa_name(fc_isa isa)
     fc_isa fc_isa_best()
     bool_ fc_openmp()
+    void fc_set_poll(bool_ (*poll)() noexcept nogil)
     int fc_max_threads()
     size_t fc_l2_bytes()
     double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds)
@@ -110,10 +111,10 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
                                const void *grad, void *dsrc, void *workspace, int threads)
 
-    void fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
-                           ptrdiff_t count, const void *src, void *dst, int threads)
-    void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
-                            ptrdiff_t count, const void *grad, const void *saved, void *dst, int threads)
+    fc_status fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
+                                ptrdiff_t count, const void *src, void *dst, int threads)
+    fc_status fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta,
+                                 ptrdiff_t count, const void *grad, const void *saved, void *dst, int threads)
     ctypedef enum fc_norm_kind:
         FC_NORM_BATCH, FC_NORM_INSTANCE, FC_NORM_GROUP
 
@@ -129,23 +130,24 @@ cdef extern from "fastconv.h" nogil:
 
     ptrdiff_t fc_norm_sets(const fc_norm_desc *desc)
     size_t fc_norm_workspace(const fc_norm_desc *desc)
-    void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance,
-                            void *workspace, int threads)
-    void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
-                     const void *weight, const void *bias, void *dst, void *workspace, int threads)
-    void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
-                          const double *variance, const void *weight, bool_ constant, void *dsrc, void *dweight,
-                          void *dbias, void *workspace, int threads)
-    void fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
-                           const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads)
-    void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
-                                const void *src, const void *grad, const void *weight, double *mean, double *rstd,
-                                void *dsrc, void *dweight, void *dbias, void *workspace, int threads)
+    fc_status fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance,
+                                 void *workspace, int threads)
+    fc_status fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
+                          const void *weight, const void *bias, void *dst, void *workspace, int threads)
+    fc_status fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
+                               const double *variance, const void *weight, bool_ constant, void *dsrc, void *dweight,
+                               void *dbias, void *workspace, int threads)
+    fc_status fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
+                                const void *src, const void *weight, const void *bias, double *mean, double *rstd,
+                                void *dst, int threads)
+    fc_status fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
+                                     const void *src, const void *grad, const void *weight, double *mean, double *rstd,
+                                     void *dsrc, void *dweight, void *dbias, void *workspace, int threads)
 
-    void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
-                        ptrdiff_t inner, const void *src, void *dst, int threads)
-    void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
-                         ptrdiff_t inner, const void *grad, const void *result, void *dst, int threads)
+    fc_status fc_softmax_run(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
+                             ptrdiff_t inner, const void *src, void *dst, int threads)
+    fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
+                              ptrdiff_t inner, const void *grad, const void *result, void *dst, int threads)
 
     ctypedef enum fc_step_kind:
         FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD
@@ -202,10 +204,10 @@ cdef extern from "fastconv.h" nogil:
 
     bool_ fc_program_trains(const fc_program *program)
     size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int threads)
-    double fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
-                            void *workspace, int threads)
-    void fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace,
-                        int threads)
+    fc_status fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth,
+                               void *dst, double *loss, void *workspace, int threads)
+    fc_status fc_program_run(const fc_program *program, ptrdiff_t n, const void *src, void *dst, void *workspace,
+                             int threads)
 
     void *fc_block_acquire(size_t bytes, size_t *capacity)
     void fc_block_release(void *block, size_t capacity)

@@ -20,6 +20,7 @@ import numpy
 
 cdef extern from "Python.h":
     void PyErr_Clear() noexcept
+    int PyErr_CheckSignals() noexcept
     int PyObject_GetBuffer(object array, Py_buffer *view, int flags) noexcept
 
 cdef extern from *:
@@ -159,6 +160,24 @@ def set_highest_precision(bint highest):
 cdef int circumstances() except -1:
     # What plans depend on besides their descriptions.
     return current_isa() + <int> FC_ISAS * every_product
+
+
+# ---- how a run ends ----------------------------------------------------------------------------------------------
+
+cdef bool_ wants_to_stop() noexcept nogil:
+    # What long runs ask: whether the handler of a signal raised, as Ctrl-C's does. The exception waits for finish().
+    with gil:
+        return PyErr_CheckSignals() < 0
+
+fc_set_poll(wants_to_stop)
+
+
+cdef int finish(fc_status status) except -1:
+    if status == FC_STOPPED:
+        return -1  # with the exception that wants_to_stop found
+    if status != FC_OK:
+        raise RuntimeError(f"the engine refused a planned run: status {<int> status}")
+    return 0
 
 
 include "_memory.pxi"

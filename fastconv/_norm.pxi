@@ -36,6 +36,7 @@ def norm_statistics(tuple shape, x, mean, variance):
     cdef Held held
     cdef fc_norm_desc desc
     cdef int count = threads()
+    cdef fc_status status
     memset(&held, 0, sizeof(held))
     try:
         describe_norm(&desc, shape, 0.0, 0)
@@ -45,7 +46,8 @@ def norm_statistics(tuple shape, x, mean, variance):
         v = <double *> take(&held, variance, c'd', fc_norm_sets(&desc), PyBUF_WRITABLE)
         work = scratch(&held, fc_norm_workspace(&desc))
         with nogil:
-            fc_norm_statistics(&desc, src, m, v, work, count)
+            status = fc_norm_statistics(&desc, src, m, v, work, count)
+        finish(status)
     finally:
         drop(&held)
 
@@ -55,6 +57,7 @@ def norm_run(tuple shape, double eps, int activation, x, mean, variance, weight,
     cdef Held held
     cdef fc_norm_desc desc
     cdef int count = threads()
+    cdef fc_status status
     memset(&held, 0, sizeof(held))
     try:
         describe_norm(&desc, shape, eps, activation)
@@ -67,7 +70,8 @@ def norm_run(tuple shape, double eps, int activation, x, mean, variance, weight,
         b = take(&held, bias, kind, desc.channels, 0)
         work = scratch(&held, fc_norm_workspace(&desc))
         with nogil:
-            fc_norm_run(&desc, src, m, v, w, b, dst, work, count)
+            status = fc_norm_run(&desc, src, m, v, w, b, dst, work, count)
+        finish(status)
     finally:
         drop(&held)
 
@@ -77,6 +81,7 @@ def norm_backward(tuple shape, double eps, x, grad, mean, variance, weight, bint
     cdef Held held
     cdef fc_norm_desc desc
     cdef int count = threads()
+    cdef fc_status status
     memset(&held, 0, sizeof(held))
     try:
         describe_norm(&desc, shape, eps, 0)
@@ -91,7 +96,8 @@ def norm_backward(tuple shape, double eps, x, grad, mean, variance, weight, bint
         db = <void *> take(&held, dbias, kind, desc.channels, PyBUF_WRITABLE)
         work = scratch(&held, fc_norm_workspace(&desc))
         with nogil:
-            fc_norm_backward(&desc, src, g, m, v, w, constant, dst, dw, db, work, count)
+            status = fc_norm_backward(&desc, src, g, m, v, w, constant, dst, dw, db, work, count)
+        finish(status)
     finally:
         drop(&held)
 
@@ -101,6 +107,7 @@ def layer_norm(Py_ssize_t rows, Py_ssize_t count, double eps, x, weight, bias, m
     cdef Held held
     cdef fc_norm_desc desc
     cdef int workers = threads()
+    cdef fc_status status
     cdef fc_isa isa = <fc_isa> current_isa()
     memset(&held, 0, sizeof(held))
     try:
@@ -112,7 +119,8 @@ def layer_norm(Py_ssize_t rows, Py_ssize_t count, double eps, x, weight, bias, m
         m = <double *> take(&held, mean, c'd', rows, PyBUF_WRITABLE)
         r = <double *> take(&held, rstd, c'd', rows, PyBUF_WRITABLE)
         with nogil:
-            fc_layer_norm_run(desc.dtype, isa, rows, count, eps, src, w, b, m, r, dst, workers)
+            status = fc_layer_norm_run(desc.dtype, isa, rows, count, eps, src, w, b, m, r, dst, workers)
+        finish(status)
     finally:
         drop(&held)
 
@@ -122,6 +130,7 @@ def layer_norm_backward(Py_ssize_t rows, Py_ssize_t count, double eps, x, grad, 
     cdef Held held
     cdef fc_norm_desc desc
     cdef int workers = threads()
+    cdef fc_status status
     cdef fc_isa isa = <fc_isa> current_isa()
     memset(&held, 0, sizeof(held))
     try:
@@ -136,6 +145,9 @@ def layer_norm_backward(Py_ssize_t rows, Py_ssize_t count, double eps, x, grad, 
         db = <void *> take(&held, dbias, kind, count, PyBUF_WRITABLE)
         work = scratch(&held, 128 * <size_t> count * <size_t> x.dtype.itemsize)
         with nogil:
-            fc_layer_norm_backward(desc.dtype, isa, rows, count, eps, src, g, w, m, r, dst, dw, db, work, workers)
+            status = fc_layer_norm_backward(
+                desc.dtype, isa, rows, count, eps, src, g, w, m, r, dst, dw, db, work, workers
+            )
+        finish(status)
     finally:
         drop(&held)

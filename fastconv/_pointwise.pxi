@@ -26,6 +26,7 @@ def activation(int kind, double alpha, double beta, x, out):
     cdef Py_buffer *xv
     cdef void *dst = NULL
     cdef int count = threads()
+    cdef fc_status status
     cdef fc_dtype dtype
     cdef fc_isa isa = <fc_isa> current_isa()
     try:
@@ -38,9 +39,10 @@ def activation(int kind, double alpha, double beta, x, out):
         dtype = FC_F64 if xv.format[0] == c'd' else FC_F32
         if xv.len:
             with nogil:
-                fc_activation_run(
+                status = fc_activation_run(
                     dtype, isa, <fc_activation> kind, alpha, beta, xv.len // xv.itemsize, xv.buf, dst, count
                 )
+            finish(status)
         return out
     finally:
         drop(&held)
@@ -54,6 +56,7 @@ def activation_grad(int kind, double alpha, double beta, grad, saved, out):
     cdef Py_buffer *sv
     cdef void *dst = NULL
     cdef int count = threads()
+    cdef fc_status status
     cdef fc_dtype dtype
     cdef fc_isa isa = <fc_isa> current_isa()
     try:
@@ -67,8 +70,10 @@ def activation_grad(int kind, double alpha, double beta, grad, saved, out):
         dtype = FC_F64 if gv.format[0] == c'd' else FC_F32
         if gv.len:
             with nogil:
-                fc_activation_grad(dtype, isa, <fc_activation> kind, alpha, beta, gv.len // gv.itemsize, gv.buf, sv.buf,
-                                   dst, count)
+                status = fc_activation_grad(
+                    dtype, isa, <fc_activation> kind, alpha, beta, gv.len // gv.itemsize, gv.buf, sv.buf, dst, count
+                )
+            finish(status)
         return out
     finally:
         drop(&held)
@@ -95,6 +100,7 @@ def softmax(bint logarithm, int axis, x, out):
     cdef Py_buffer *xv
     cdef void *dst = NULL
     cdef int count = threads()
+    cdef fc_status status
     cdef fc_dtype dtype
     cdef ptrdiff_t outer = 1, extent = 1, inner = 1
     cdef fc_isa isa = <fc_isa> current_isa()
@@ -109,7 +115,8 @@ def softmax(bint logarithm, int axis, x, out):
         split_axis(xv, axis, &outer, &extent, &inner)
         if xv.len:
             with nogil:
-                fc_softmax_run(dtype, isa, logarithm, outer, extent, inner, xv.buf, dst, count)
+                status = fc_softmax_run(dtype, isa, logarithm, outer, extent, inner, xv.buf, dst, count)
+            finish(status)
         return out
     finally:
         drop(&held)
@@ -123,6 +130,7 @@ def softmax_grad(bint logarithm, int axis, grad, result, out):
     cdef Py_buffer *rv
     cdef void *dst = NULL
     cdef int count = threads()
+    cdef fc_status status
     cdef fc_dtype dtype
     cdef ptrdiff_t outer = 1, extent = 1, inner = 1
     cdef fc_isa isa = <fc_isa> current_isa()
@@ -138,7 +146,8 @@ def softmax_grad(bint logarithm, int axis, grad, result, out):
         split_axis(gv, axis, &outer, &extent, &inner)
         if gv.len:
             with nogil:
-                fc_softmax_grad(dtype, isa, logarithm, outer, extent, inner, gv.buf, rv.buf, dst, count)
+                status = fc_softmax_grad(dtype, isa, logarithm, outer, extent, inner, gv.buf, rv.buf, dst, count)
+            finish(status)
         return out
     finally:
         drop(&held)

@@ -81,8 +81,7 @@ cdef class PoolPlan:
             workspace = scratch(held, self.workspace(count))
             with nogil:
                 status = fc_pool_run(&self.plan, n, src, dst, <int64_t *> indices, workspace, count)
-            if status != FC_OK:
-                raise RuntimeError(f"fc_pool_run: status {<int> status}")
+            finish(status)
         return (out, positions) if with_indices else out
 
     cdef size_t workspace(self, int count) noexcept nogil:
@@ -130,8 +129,7 @@ cdef class PoolPlan:
                     status = fc_pool_backward(&self.plan, n, src, positions, gv.buf, ov.buf, workspace, count)
                 if status == FC_BAD_SHAPE:
                     return False
-                if status != FC_OK:
-                    raise RuntimeError(f"fc_pool_backward: status {<int> status}")
+                finish(status)
             return out
         finally:
             drop(&held)

@@ -167,6 +167,7 @@ cdef class Program:
         cdef void *workspace
         cdef const void *src
         cdef int count = threads()
+        cdef fc_status status
         try:
             view = self.hold_images(&held, x)
             if view == NULL:
@@ -177,7 +178,8 @@ cdef class Program:
                 workspace = scratch(&held, self.program.thread_bytes * <size_t> count)
                 src = view.buf
                 with nogil:
-                    fc_program_run(&self.program, n, src, dst, workspace, count)
+                    status = fc_program_run(&self.program, n, src, dst, workspace, count)
+                finish(status)
             return out
         finally:
             drop(&held)
@@ -198,6 +200,7 @@ cdef class Program:
         cdef fc_truth wanted
         cdef double loss = 0
         cdef int count = threads()
+        cdef fc_status status
         try:
             view = self.hold_images(&held, x)
             other = hold_contiguous(&held, truth, 0)
@@ -223,7 +226,8 @@ cdef class Program:
             workspace = scratch(&held, fc_program_train_workspace(&self.program, n, count))
             src = view.buf
             with nogil:
-                loss = fc_program_train(&self.program, n, src, &wanted, dst, workspace, count)
+                status = fc_program_train(&self.program, n, src, &wanted, dst, &loss, workspace, count)
+            finish(status)
             return loss, out
         finally:
             drop(&held)

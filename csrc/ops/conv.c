@@ -341,6 +341,5 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
                           : plan->family != FC_FAMILY_DEPTHWISE ? fc_conv_channel
                           : has_lanes(plan)                     ? fc_conv_depthwise
                                                                 : fc_conv_depthwise_planes;
-    fc_parallel(fc_threads_for(plan->flops / 2 * (double)n, threads), body, &call);
-    return FC_OK;
+    return fc_parallel(fc_crew_for(plan->flops / 2 * (double)n, threads), body, &call);
 }

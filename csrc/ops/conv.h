@@ -4,6 +4,7 @@
 
 #include "dispatch/conv_kernels.h"
 #include "geometry.h"
+#include "parallel.h"
 
 /* Products that are added before a partial sum is put away: bounds the rounding error of long sums (float32: about
  * 6e-7 of the result's norm for zero-mean data) and never depends on a cache. */
@@ -63,12 +64,12 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
 fc_status fc_planes_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
                          const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads);
 
-/* Family loops: a thread's whole share of a run, and the plans that size them. */
-void fc_conv_channel(const void *call, int thread, int threads);
-void fc_conv_plane(const void *call, int thread, int threads);
-void fc_conv_filter(const void *call, int thread, int threads);
-void fc_conv_depthwise(const void *call, int thread, int threads);
-void fc_conv_depthwise_planes(const void *call, int thread, int threads);
+/* Family loops: a part of a run, and the plans that size them. */
+void fc_conv_channel(const void *call, fc_part part);
+void fc_conv_plane(const void *call, fc_part part);
+void fc_conv_filter(const void *call, fc_part part);
+void fc_conv_depthwise(const void *call, fc_part part);
+void fc_conv_depthwise_planes(const void *call, fc_part part);
 fc_status fc_plan_channel(fc_conv_plan *plan);
 fc_status fc_plan_plane(fc_conv_plan *plan);
 fc_status fc_plan_filter(fc_conv_plan *plan);

@@ -431,15 +431,14 @@ static void set_runs(chunk *s)
 }
 
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
-static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, workspace *at, int thread,
-                      int threads)
+static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, workspace *at, fc_part part)
 {
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     const ptrdiff_t chunks = fc_divide_up(positions, longest);
     const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, (ptrdiff_t)plan->vectors * plan->lanes);
     ptrdiff_t begin, end, ready = -1;
-    fc_share(chunks * call->channels.groups * oc_tiles, thread, threads, &begin, &end);
+    fc_share_of(chunks * call->channels.groups * oc_tiles, part, &begin, &end);
     chunk s = {
         .call = call,
         .phase = phase,
@@ -460,20 +459,20 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
     }
 }
 
-void fc_conv_channel(const void *context, int thread, int threads)
+void fc_conv_channel(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_desc *desc = &call->plan->desc;
     const char *packed = call->packed;
     const ptrdiff_t phases = fc_phases(desc);
     workspace at;
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     lay_out(call->plan, &arena, &at);
     memset(at.zeros, 0, (size_t)zeros_of(call->plan) * call->element);
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(desc, i, &phase);
-        run_phase(call, &phase, packed, &at, thread, threads);
+        run_phase(call, &phase, packed, &at, part);
         packed += (size_t)fc_packed_size(call->plan, &phase) * call->element;
     }
 }

@@ -159,12 +159,12 @@ static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t units, int th
     return fc_min(threads, fc_divide_up(call->channels.src_channels, call->plan->lanes));
 }
 
-void fc_conv_depthwise(const void *context, int thread, int threads)
+void fc_conv_depthwise(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t phases = fc_phases(&plan->desc), channels = call->channels.src_channels;
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     row_pair s = {.call = call, .packed = call->packed};
     lay_out(plan, &arena, &s.at);
     for (ptrdiff_t i = 0; i < phases; i++) {
@@ -175,9 +175,9 @@ void fc_conv_depthwise(const void *context, int thread, int threads)
         s.columns = classes_of(&phase.axis[2]);
         const ptrdiff_t pairs = pairs_of(&phase.axis[1], &s.rows), rows = phase.axis[0].count * pairs;
         const ptrdiff_t vectors = fc_divide_up(channels, plan->lanes),
-                        parts = channel_parts(call, call->n * rows, threads);
+                        parts = channel_parts(call, call->n * rows, part.threads);
         ptrdiff_t begin, end;
-        fc_share(call->n * parts * rows, thread, threads, &begin, &end);
+        fc_share_of(call->n * parts * rows, part, &begin, &end);
         for (ptrdiff_t unit = begin; unit < end; unit++) {
             ptrdiff_t first, last;
             fc_share(vectors, (int)(unit / rows % parts), (int)parts, &first, &last);

@@ -170,13 +170,13 @@ static void stage_rows(const weight_grad_call *s, const char *array, const ptrdi
 }
 
 /* Units of work: one staged row of the input, or one of the gradient, of some image and depth. */
-static void stage(const void *context, int thread, int threads)
+static void stage(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const fc_conv_desc *desc = &s->plan->desc;
     const ptrdiff_t src_rows = s->images * s->span[0] * s->span[1], grad_rows = s->images * s->box[0] * s->box[1];
     ptrdiff_t begin, end;
-    fc_share(src_rows + grad_rows, thread, threads, &begin, &end);
+    fc_share_of(src_rows + grad_rows, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         if (unit < src_rows) {
             const ptrdiff_t row = unit % s->span[1], depth = unit / s->span[1] % s->span[0];
@@ -250,7 +250,7 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
 static ptrdiff_t item_count(const fc_conv_plan *plan) { return row_tiles(plan) * lane_tiles(plan); }
 
 /* The block's share of every tile that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
-static void sum_block(const void *context, int thread, int threads)
+static void sum_block(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const fc_conv_plan *plan = s->plan;
@@ -258,7 +258,7 @@ static void sum_block(const void *context, int thread, int threads)
     const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
     const ptrdiff_t together = fc_max_extent(FC_SUM_LENGTH / s->box[2], 1);
     ptrdiff_t begin, end;
-    fc_share(item_count(plan), thread, threads, &begin, &end);
+    fc_share_of(item_count(plan), part, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
         const item one = item_at(s, i);
         const ptrdiff_t rows = one.end - one.begin;
@@ -273,7 +273,7 @@ static void sum_block(const void *context, int thread, int threads)
 }
 
 /* Accumulators to dweights. */
-static void finish(const void *context, int thread, int threads)
+static void finish(const void *context, fc_part part)
 {
     static const fc_epilogue none = {FC_IDENTITY, 0, 0};
     const weight_grad_call *s = context;
@@ -281,7 +281,7 @@ static void finish(const void *context, int thread, int threads)
     const fc_conv_desc *desc = &plan->desc;
     const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes;
     ptrdiff_t begin, end;
-    fc_share(item_count(plan), thread, threads, &begin, &end);
+    fc_share_of(item_count(plan), part, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
         const item one = item_at(s, i);
         s->kernels->conv->store_rows(&(fc_row_store){
@@ -341,11 +341,10 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
         place_block(&s, i, n, images);
         describe_block(&s);
         const double work = plan->flops / 2 * (double)(s.images * volume(s.box)) / (double)volume(desc->dst);
-        const int useful = fc_threads_for(work, threads);
-        fc_parallel(useful, stage, &s);
-        fc_parallel(useful, sum_block, &s);
+        const fc_crew crew = fc_crew_for(work, threads);
+        if (fc_parallel(crew, stage, &s) || fc_parallel(crew, sum_block, &s) || (i + 1 < blocks && fc_stopped()))
+            return FC_STOPPED;
         s.accumulate = true;
     }
-    fc_parallel(1, finish, &s);
-    return FC_OK;
+    return fc_parallel((fc_crew){1, 1}, finish, &s);
 }

@@ -327,20 +327,20 @@ static void run_separable(const unit *s, const char *column, const char *row)
 }
 
 /* Units of work: (image, output channel, some rows). */
-void fc_conv_filter(const void *context, int thread, int threads)
+void fc_conv_filter(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
     unit s = {.call = call};
     fc_phase_at(&plan->desc, 0, &s.phase);
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     lay_out(plan, &s.phase, &arena, &s.at);
     s.inner = inner_columns(&s.phase.axis[2], plan->lanes);
     memset(s.at.lines, 0, (size_t)(plan->rows * s.at.line) * call->element);
     memset(s.at.zeros, 0, (size_t)s.phase.axis[2].src * call->element);
     const ptrdiff_t bands = fc_divide_up(s.phase.axis[1].count, plan->rows);
     ptrdiff_t begin, end;
-    fc_share(call->n * call->channels.dst_channels * bands, thread, threads, &begin, &end);
+    fc_share_of(call->n * call->channels.dst_channels * bands, part, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
         s.first = i % bands * plan->rows;
         s.count = fc_min(plan->rows, s.phase.axis[1].count - s.first);

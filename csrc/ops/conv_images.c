@@ -206,7 +206,7 @@ static void run_rows(const block *s, ptrdiff_t first, ptrdiff_t count)
 }
 
 /* Units of work: (block of images, group, rows of outputs). */
-void fc_conv_images(const fc_conv_call *call, fc_arena *arena, int thread, int threads)
+void fc_conv_images(const fc_conv_call *call, fc_arena *arena, fc_part share)
 {
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t images = fc_images_taken(call), groups = call->channels.groups;
@@ -220,7 +220,7 @@ void fc_conv_images(const fc_conv_call *call, fc_arena *arena, int thread, int t
     const ptrdiff_t rows = phase.axis[0].count * phase.axis[1].count, together = rows_together(plan, &phase);
     const ptrdiff_t parts = fc_divide_up(rows, together), blocks = fc_divide_up(images, plan->lanes);
     ptrdiff_t begin, end, ready = -1;
-    fc_share(blocks * groups * parts, thread, threads, &begin, &end);
+    fc_share_of(blocks * groups * parts, share, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
         const ptrdiff_t part = i % parts;
         if (i / parts != ready) {

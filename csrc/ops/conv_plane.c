@@ -456,7 +456,7 @@ static void run_unit(unit *s)
 
 /* Units of work: (image, group, box, tile of output channels), in this order; a thread takes the tiles of one box
  * together. */
-static void run_phase(unit *s, int thread, int threads)
+static void run_phase(unit *s, fc_part part)
 {
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
@@ -473,8 +473,7 @@ static void run_phase(unit *s, int thread, int threads)
         for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
             s->at.in_panel[i] = i * vector_elements(plan);
     const ptrdiff_t taken = fc_images_taken(call);
-    fc_share((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, thread, threads,
-             &begin, &end);
+    fc_share_of((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, part, &begin, &end);
     while (begin < end) {
         ptrdiff_t rest = begin / tiles;
         s->tile_begin = (int)(begin % tiles);
@@ -491,16 +490,16 @@ static void run_phase(unit *s, int thread, int threads)
     }
 }
 
-void fc_conv_plane(const void *context, int thread, int threads)
+void fc_conv_plane(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t phases = fc_phases(&plan->desc);
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     unit s = {.call = call, .packed = call->packed};
     if (fc_images_taken(call) > 0) {
         fc_arena blocks = arena;
-        fc_conv_images(call, &blocks, thread, threads);
+        fc_conv_images(call, &blocks, part);
     }
     lay_out(plan, &arena, &s.at);
     for (ptrdiff_t i = 0; i < phases; i++) {
@@ -510,7 +509,7 @@ void fc_conv_plane(const void *context, int thread, int threads)
         if (plan->flat)
             flatten(&phase);
         s.phase = &phase;
-        run_phase(&s, thread, threads);
+        run_phase(&s, part);
         s.packed += (size_t)packed * call->element;
     }
 }

@@ -301,7 +301,7 @@ static void stage_grad_row(const planes_call *s, ptrdiff_t unit)
                   s->at.grad + (size_t)(unit * s->grad_steps.row) * s->element, s->box[2]);
 }
 
-static void stage(const void *context, int thread, int threads)
+static void stage(const void *context, fc_part part)
 {
     const planes_call *s = context;
     const fc_conv_desc *desc = &s->plan->desc;
@@ -309,7 +309,7 @@ static void stage(const void *context, int thread, int threads)
     const ptrdiff_t planes = s->images * s->groups * s->ic * desc->stride[2] * s->span[0];
     const ptrdiff_t src = last ? s->images * s->span[0] * s->span[1] : stages_src(desc) ? planes : 0;
     ptrdiff_t begin, end;
-    fc_share(src + (last ? s->images * s->box[0] * s->box[1] : 0), thread, threads, &begin, &end);
+    fc_share_of(src + (last ? s->images * s->box[0] * s->box[1] : 0), part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         if (unit >= src)
             stage_grad_row(s, unit - src);
@@ -392,7 +392,7 @@ static void store(const planes_call *s, const item *one, char *sums)
 }
 
 /* The region's share of every tile that this thread owns; a lane adds FC_SUM_LENGTH products at most. */
-static void sum_region(const void *context, int thread, int threads)
+static void sum_region(const void *context, fc_part part)
 {
     const planes_call *s = context;
     const fc_conv_plan *plan = s->plan;
@@ -402,10 +402,10 @@ static void sum_region(const void *context, int thread, int threads)
     const ptrdiff_t grad_group = stages_grad(&plan->desc) ? 0 : s->first_group;
     const char *const src = stages_src(&plan->desc) ? s->at.src : s->src;
     const char *const grad = stages_grad(&plan->desc) ? s->at.grad : s->grad;
-    fc_arena arena = {s->thread_memory + (size_t)thread * plan->workspace_bytes, 0, true};
+    fc_arena arena = {s->thread_memory + (size_t)part.thread * plan->workspace_bytes, 0, true};
     char *const sums = lay_out_thread(plan, &arena);
     ptrdiff_t begin, end;
-    fc_share(items_of(plan, s->groups), thread, threads, &begin, &end);
+    fc_share_of(items_of(plan, s->groups), part, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
         item one;
         find_item(s, i, &one);
@@ -433,7 +433,7 @@ static void sum_region(const void *context, int thread, int threads)
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
-static void run_pass(planes_call *s, ptrdiff_t n, int threads)
+static fc_status run_pass(planes_call *s, ptrdiff_t n, int threads)
 {
     const fc_conv_plan *plan = s->plan;
     const fc_conv_desc *desc = &plan->desc;
@@ -457,11 +457,13 @@ static void run_pass(planes_call *s, ptrdiff_t n, int threads)
         span_of(desc, s->box, s->span);
         describe_region(s);
         const double share = (double)s->groups / (double)desc->groups * (double)(s->images * volume(s->box));
-        const int useful = fc_threads_for(plan->flops / 2 * share / (double)volume(desc->dst), threads);
-        if (stages_src(desc))
-            fc_parallel(useful, stage, s);
-        fc_parallel(useful, sum_region, s);
+        const fc_crew crew = fc_crew_for(plan->flops / 2 * share / (double)volume(desc->dst), threads);
+        if (stages_src(desc) && fc_parallel(crew, stage, s))
+            return FC_STOPPED;
+        if (fc_parallel(crew, sum_region, s) || (!s->final && fc_stopped()))
+            return FC_STOPPED;
     }
+    return FC_OK;
 }
 
 fc_status fc_planes_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
@@ -485,7 +487,8 @@ fc_status fc_planes_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src,
     const ptrdiff_t most = pass_groups(plan);
     for (s.first_group = 0; s.first_group < desc->groups; s.first_group += s.groups) {
         s.groups = fc_min(most, desc->groups - s.first_group);
-        run_pass(&s, n, threads);
+        if (run_pass(&s, n, threads))
+            return FC_STOPPED;
     }
     return FC_OK;
 }

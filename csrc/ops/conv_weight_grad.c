@@ -302,7 +302,7 @@ static void stage_row(const weight_grad_call *s, ptrdiff_t channel, ptrdiff_t ch
 }
 
 /* Units of work: rows of the region, each with all blocks of the pass. */
-static void stage(const void *context, int thread, int threads)
+static void stage(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const shape *shape = &s->shape;
@@ -311,7 +311,7 @@ static void stage(const void *context, int thread, int threads)
     const bool whole = shape->ic % shape->deep == 0 && s->blocks == shape->blocks; /* groups follow without a gap */
     const ptrdiff_t calls = whole ? 1 : s->groups, groups = whole ? s->groups : 1;
     ptrdiff_t begin, end;
-    fc_share(rows, thread, threads, &begin, &end);
+    fc_share_of(rows, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         for (ptrdiff_t g = 0; g < calls; g++) {
             const ptrdiff_t at = g * s->blocks * block_size(s) + unit * s->span[2] * shape->deep;
@@ -460,7 +460,7 @@ static void sum_item(const weight_grad_call *s, const item *one, ptrdiff_t first
 }
 
 /* The region's share of every item that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
-static void sum_region(const void *context, int thread, int threads)
+static void sum_region(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const shape *shape = &s->shape;
@@ -468,10 +468,10 @@ static void sum_region(const void *context, int thread, int threads)
     const ptrdiff_t pieces = fc_max_extent(fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1)), 1);
     const bool single = s->initial && s->final && pieces == 1;
     thread_workspace at;
-    fc_arena arena = {s->thread_memory + (size_t)thread * s->plan->workspace_bytes, 0, true};
+    fc_arena arena = {s->thread_memory + (size_t)part.thread * s->plan->workspace_bytes, 0, true};
     lay_out_thread(s->plan, shape, &arena, &at);
     ptrdiff_t begin, end;
-    fc_share(items_of(shape, s->groups, s->blocks), thread, threads, &begin, &end);
+    fc_share_of(items_of(shape, s->groups, s->blocks), part, &begin, &end);
     item one;
     find_item(s, fc_max_extent(end - 1, 0), &one);
     const ptrdiff_t panels = one.panel + 1;
@@ -542,7 +542,7 @@ static bool leaves_as_columns(const weight_grad_call *s)
     return !s->shape.joined && (s->shape.ic == 1 || s->strides[1] == expected);
 }
 
-static void run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
+static fc_status run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
 {
     const fc_conv_plan *plan = s->plan;
     const shape *shape = &s->shape;
@@ -557,10 +557,11 @@ static void run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
         s->initial = i == 0;
         s->final = i == regions - 1;
         const double pixels = (double)(s->images * volume(s->box)) / (double)volume(shape->desc.dst);
-        const int useful = fc_threads_for(plan->flops / 2 * share * pixels, threads);
-        fc_parallel(useful, stage, s);
-        fc_parallel(useful, sum_region, s);
+        const fc_crew crew = fc_crew_for(plan->flops / 2 * share * pixels, threads);
+        if (fc_parallel(crew, stage, s) || fc_parallel(crew, sum_region, s) || (!s->final && fc_stopped()))
+            return FC_STOPPED;
     }
+    return FC_OK;
 }
 
 fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
@@ -592,7 +593,8 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
         s.groups = fc_min(s.shape.pass_groups, plan->desc.groups - s.first_group);
         for (s.first_block = 0; s.first_block < s.shape.blocks; s.first_block += s.blocks) {
             s.blocks = fc_min(s.shape.pass_blocks, s.shape.blocks - s.first_block);
-            run_pass(&s, n, threads);
+            if (run_pass(&s, n, threads))
+                return FC_STOPPED;
         }
     }
     return FC_OK;

@@ -177,7 +177,7 @@ static void run_unit(const unit *s)
 }
 
 /* Units of work: (image, box, group); a thread takes the groups of one box together. */
-static void run_phase(unit *s, int thread, int threads)
+static void run_phase(unit *s, fc_part part)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t *tile = call->plan->tile, groups = call->channels.groups;
@@ -187,7 +187,7 @@ static void run_phase(unit *s, int thread, int threads)
     fill_offsets(s);
     const ptrdiff_t down = fc_divide_up(axis[1].count, tile[1]), across = fc_divide_up(axis[2].count, tile[2]);
     ptrdiff_t begin, end;
-    fc_share(call->n * down * across * groups, thread, threads, &begin, &end);
+    fc_share_of(call->n * down * across * groups, part, &begin, &end);
     while (begin < end) {
         const ptrdiff_t box = begin / groups;
         s->group = begin % groups;
@@ -202,12 +202,12 @@ static void run_phase(unit *s, int thread, int threads)
     }
 }
 
-void fc_conv_depthwise_planes(const void *context, int thread, int threads)
+void fc_conv_depthwise_planes(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t phases = fc_phases(&plan->desc);
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     unit s = {.call = call, .packed = call->packed};
     lay_out(plan, &arena, &s.at);
     for (ptrdiff_t i = 0; i < phases; i++) {
@@ -215,7 +215,7 @@ void fc_conv_depthwise_planes(const void *context, int thread, int threads)
         fc_phase_at(&plan->desc, i, &phase);
         s.phase = &phase;
         if (phase.count > 0)
-            run_phase(&s, thread, threads);
+            run_phase(&s, part);
         s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;
     }
 }

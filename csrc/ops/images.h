@@ -11,6 +11,6 @@ void fc_images_lay_out(const fc_conv_plan *plan, const fc_phase *phase, fc_arena
 
 /* How many of a call's images go in blocks: the first ones. */
 ptrdiff_t fc_images_taken(const fc_conv_call *call);
-void fc_conv_images(const fc_conv_call *call, fc_arena *arena, int thread, int threads);
+void fc_conv_images(const fc_conv_call *call, fc_arena *arena, fc_part share);
 
 #endif

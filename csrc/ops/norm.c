@@ -11,7 +11,7 @@ enum {
     COLUMN_BLOCK = 64, /* channels that one unit of work takes, channels last */
     CHUNK = 4096,      /* elements that are scaled and activated before the next: they stay in L1 */
     LAYER_PARTS = 64,  /* partial sums over rows, whatever the threads */
-    COST_SUM = 8,      /* what an element costs, in multiply-adds of fc_threads_for */
+    COST_SUM = 8,      /* what an element costs, in multiply-adds of fc_crew_for */
     COST_SCALE = 8,
 };
 
@@ -140,12 +140,12 @@ static norm_block block_of(const norm_view *view, ptrdiff_t unit)
 
 /* ---- statistics --------------------------------------------------------------------------------------------- */
 
-static void moments_body(const void *context, int thread, int threads)
+static void moments_body(const void *context, fc_part part)
 {
     const norm_job *job = context;
     const fc_dtype dtype = job->desc->dtype;
     ptrdiff_t begin, end;
-    fc_share(units_of(&job->view), thread, threads, &begin, &end);
+    fc_share_of(units_of(&job->view), part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         if (job->view.planes) {
             job->kernels->moments_row(job->view.pixels, at(job->src, dtype, unit * job->view.pixels),
@@ -184,12 +184,13 @@ static norm_total total_of(const norm_job *job, ptrdiff_t image, ptrdiff_t end, 
     return total;
 }
 
-void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance, void *workspace,
-                        int threads)
+fc_status fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean, double *variance, void *workspace,
+                             int threads)
 {
     norm_job job = job_make(desc, workspace);
     job.src = src;
-    fc_parallel(fc_threads_for(elements(desc) * COST_SUM, threads), moments_body, &job);
+    if (fc_parallel(fc_crew_for(elements(desc) * COST_SUM, threads), moments_body, &job))
+        return FC_STOPPED;
     const ptrdiff_t per_image = desc->kind == FC_NORM_GROUP ? desc->groups : desc->channels;
     const ptrdiff_t channels = desc->channels / per_image, sets = fc_norm_sets(desc);
     for (ptrdiff_t set = 0; set < sets; set++) {
@@ -199,6 +200,7 @@ void fc_norm_statistics(const fc_norm_desc *desc, const void *src, double *mean,
         mean[set] = total.mean;
         variance[set] = total.squares / total.count;
     }
+    return FC_OK;
 }
 
 /* ---- scaling ------------------------------------------------------------------------------------------------ */
@@ -248,16 +250,16 @@ static void scale_rows(const norm_job *job, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-static void scale_body(const void *context, int thread, int threads)
+static void scale_body(const void *context, fc_part part)
 {
     const norm_job *job = context;
     ptrdiff_t begin, end;
     if (!job->view.planes) {
-        fc_share(job->view.images * job->view.pixels, thread, threads, &begin, &end);
+        fc_share_of(job->view.images * job->view.pixels, part, &begin, &end);
         scale_rows(job, begin, end);
         return;
     }
-    fc_share(units_of(&job->view), thread, threads, &begin, &end);
+    fc_share_of(units_of(&job->view), part, &begin, &end);
     for (ptrdiff_t plane = begin; plane < end; plane++)
         scale_plane(job, plane);
 }
@@ -281,8 +283,8 @@ static void write_factors(const norm_job *job, ptrdiff_t i, double mean, double 
     write_real(job->slope, dtype, i, slope);
 }
 
-void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
-                 const void *weight, const void *bias, void *dst, void *workspace, int threads)
+fc_status fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, const double *variance,
+                      const void *weight, const void *bias, void *dst, void *workspace, int threads)
 {
     norm_job job = job_make(desc, workspace);
     job.src = src;
@@ -295,17 +297,17 @@ void fc_norm_run(const fc_norm_desc *desc, const void *src, const double *mean, 
             write_factors(&job, image * desc->channels + c, mean[set], scale, shift, 0);
         }
     }
-    fc_parallel(fc_threads_for(elements(desc) * COST_SCALE, threads), scale_body, &job);
+    return fc_parallel(fc_crew_for(elements(desc) * COST_SCALE, threads), scale_body, &job);
 }
 
 /* ---- backward ----------------------------------------------------------------------------------------------- */
 
-static void sums_body(const void *context, int thread, int threads)
+static void sums_body(const void *context, fc_part part)
 {
     const norm_job *job = context;
     const fc_dtype dtype = job->desc->dtype;
     ptrdiff_t begin, end;
-    fc_share(units_of(&job->view), thread, threads, &begin, &end);
+    fc_share_of(units_of(&job->view), part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         if (job->view.planes) {
             const ptrdiff_t offset = unit * job->view.pixels;
@@ -381,9 +383,9 @@ static void weight_gradients(const norm_job *job, const double *mean, const doub
     }
 }
 
-void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
-                      const double *variance, const void *weight, bool constant, void *dsrc, void *dweight, void *dbias,
-                      void *workspace, int threads)
+fc_status fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *grad, const double *mean,
+                           const double *variance, const void *weight, bool constant, void *dsrc, void *dweight,
+                           void *dbias, void *workspace, int threads)
 {
     norm_job job = job_make(desc, workspace);
     job.src = src;
@@ -392,11 +394,12 @@ void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *gra
     const ptrdiff_t images = job.per_image ? desc->n : 1;
     for (ptrdiff_t i = 0; i < images * desc->channels; i++)
         write_factors(&job, i, mean[set_of(desc, i / desc->channels, i % desc->channels)], 0, 0, 0);
-    fc_parallel(fc_threads_for(elements(desc) * COST_SUM, threads), sums_body, &job);
+    if (fc_parallel(fc_crew_for(elements(desc) * COST_SUM, threads), sums_body, &job))
+        return FC_STOPPED;
     if (dweight || dbias)
         weight_gradients(&job, mean, variance, dweight, dbias);
     if (!dsrc)
-        return;
+        return FC_OK;
     const ptrdiff_t channels = desc->kind == FC_NORM_GROUP ? desc->channels / desc->groups : 1;
     for (ptrdiff_t image = 0; image < images; image++) {
         for (ptrdiff_t first = 0; first < desc->channels; first += channels) {
@@ -407,7 +410,7 @@ void fc_norm_backward(const fc_norm_desc *desc, const void *src, const void *gra
     fc_norm_desc plain = *desc;
     plain.activation = FC_IDENTITY;
     job.desc = &plain;
-    fc_parallel(fc_threads_for(elements(desc) * COST_SCALE, threads), scale_body, &job);
+    return fc_parallel(fc_crew_for(elements(desc) * COST_SCALE, threads), scale_body, &job);
 }
 
 /* ---- layers ------------------------------------------------------------------------------------------------- */
@@ -431,11 +434,11 @@ static void layer_statistics(const layer_job *job, ptrdiff_t row)
     job->rstd[row] = 1 / sqrt(moments.squares / (double)job->count + job->eps);
 }
 
-static void layer_body(const void *context, int thread, int threads)
+static void layer_body(const void *context, fc_part part)
 {
     const layer_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(job->rows, thread, threads, &begin, &end);
+    fc_share_of(job->rows, part, &begin, &end);
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t offset = row * job->count * real_bytes(job->dtype);
         layer_statistics(job, row);
@@ -444,13 +447,13 @@ static void layer_body(const void *context, int thread, int threads)
     }
 }
 
-void fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
-                       const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads)
+fc_status fc_layer_norm_run(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
+                            const void *weight, const void *bias, double *mean, double *rstd, void *dst, int threads)
 {
     const layer_job job = {
         fc_kernels_for(isa, dtype)->norm, dtype, rows, count, eps, src, NULL, weight, bias, mean, rstd, dst, NULL};
     const double work = (double)rows * (double)count * (COST_SUM + COST_SCALE);
-    fc_parallel(fc_threads_for(work, threads), layer_body, &job);
+    return fc_parallel(fc_crew_for(work, threads), layer_body, &job);
 }
 
 static void layer_grad_part(const layer_job *job, ptrdiff_t part, ptrdiff_t begin, ptrdiff_t end)
@@ -473,11 +476,11 @@ static void layer_grad_part(const layer_job *job, ptrdiff_t part, ptrdiff_t begi
                                      (char *)job->dst + row * bytes);
 }
 
-static void layer_grad_body(const void *context, int thread, int threads)
+static void layer_grad_body(const void *context, fc_part part)
 {
     const layer_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(LAYER_PARTS, thread, threads, &begin, &end);
+    fc_share_of(LAYER_PARTS, part, &begin, &end);
     for (ptrdiff_t part = begin; part < end; part++) {
         ptrdiff_t first, last;
         fc_share(job->rows, (int)part, LAYER_PARTS, &first, &last);
@@ -485,16 +488,17 @@ static void layer_grad_body(const void *context, int thread, int threads)
     }
 }
 
-void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps, const void *src,
-                            const void *grad, const void *weight, double *mean, double *rstd, void *dsrc, void *dweight,
-                            void *dbias, void *workspace, int threads)
+fc_status fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_t count, double eps,
+                                 const void *src, const void *grad, const void *weight, double *mean, double *rstd,
+                                 void *dsrc, void *dweight, void *dbias, void *workspace, int threads)
 {
     const bool sums = dweight || dbias;
     const layer_job job = {
         fc_kernels_for(isa, dtype)->norm, dtype, rows, count, eps, src, grad, weight, NULL, mean, rstd, dsrc,
         sums ? workspace : NULL};
     const double work = (double)rows * (double)count * (COST_SUM + 2 * COST_SCALE);
-    fc_parallel(fc_threads_for(work, threads), layer_grad_body, &job);
+    if (fc_parallel(fc_crew_for(work, threads), layer_grad_body, &job))
+        return FC_STOPPED;
     for (ptrdiff_t i = 0; sums && i < count; i++) {
         double of_weight = 0, of_bias = 0;
         for (ptrdiff_t part = 0; part < LAYER_PARTS; part++) {
@@ -506,4 +510,5 @@ void fc_layer_norm_backward(fc_dtype dtype, fc_isa isa, ptrdiff_t rows, ptrdiff_
         if (dbias)
             write_real(dbias, dtype, i, of_bias);
     }
+    return FC_OK;
 }

@@ -1,17 +1,34 @@
-/* The only door to OpenMP. */
+/* The only door to OpenMP, and to the caller's wish to stop. */
 #ifndef FC_PARALLEL_H
 #define FC_PARALLEL_H
 
 #include "fastconv.h"
 
-/* Runs body(context, thread, threads) once on each of `threads` threads; on the caller's alone when threads is 1. */
-typedef void fc_body(const void *context, int thread, int threads);
-void fc_parallel(int threads, fc_body *body, const void *context);
+/* Who does some work: so many threads, each of which takes its share in so many turns, and between them looks whether
+ * it should stop. */
+typedef struct {
+    int threads, turns;
+} fc_crew;
 
-/* How many threads `work` multiply-adds deserve, at most `threads`. */
-int fc_threads_for(double work, int threads);
+/* What one call of a body does: this turn of this thread's share. Workspaces are by thread. */
+typedef struct {
+    int thread, threads, turn, turns;
+} fc_part;
 
-/* This thread's share [begin, end) of `count` units. */
-void fc_share(ptrdiff_t count, int thread, int threads, ptrdiff_t *begin, ptrdiff_t *end);
+typedef void fc_body(const void *context, fc_part part);
+
+/* How many threads `work` multiply-adds deserve, at most `threads`, and in how many turns. */
+fc_crew fc_crew_for(double work, int threads);
+
+/* Runs body(context, part) for every part, on the caller's thread alone when the crew has one. FC_STOPPED: some were
+ * left out. */
+fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context);
+
+/* Whether the caller wants to stop; who is asked twenty times a second at most. For loops of many short fc_parallel. */
+bool fc_stopped(void);
+
+/* Share [begin, end) of `count` units among `shares`, and that of a part. */
+void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *begin, ptrdiff_t *end);
+void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end);
 
 #endif

@@ -57,11 +57,11 @@ typedef struct {
     void *dst;
 } activation_job;
 
-static void activation_body(const void *context, int thread, int threads)
+static void activation_body(const void *context, fc_part part)
 {
     const activation_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(fc_divide_up(job->count, CHUNK), thread, threads, &begin, &end);
+    fc_share_of(fc_divide_up(job->count, CHUNK), part, &begin, &end);
     begin = fc_min(begin * CHUNK, job->count);
     end = fc_min(end * CHUNK, job->count);
     const void *src = at(job->src, job->dtype, begin);
@@ -73,24 +73,26 @@ static void activation_body(const void *context, int thread, int threads)
         job->kernels->activation(job->kind, job->alpha, job->beta, end - begin, src, dst);
 }
 
-static void activation(const activation_job *job, int threads)
+static fc_status activation(const activation_job *job, int threads)
 {
     if (job->count <= 0)
-        return;
+        return FC_OK;
     const double work = (double)job->count * activation_cost(job->kind);
-    fc_parallel(fc_threads_for(work, threads), activation_body, job);
+    return fc_parallel(fc_crew_for(work, threads), activation_body, job);
 }
 
-void fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
-                       const void *src, void *dst, int threads)
+fc_status fc_activation_run(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                            const void *src, void *dst, int threads)
 {
-    activation(&(activation_job){kernels_for(isa, dtype), dtype, kind, alpha, beta, count, NULL, src, dst}, threads);
+    return activation(&(activation_job){kernels_for(isa, dtype), dtype, kind, alpha, beta, count, NULL, src, dst},
+                      threads);
 }
 
-void fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
-                        const void *grad, const void *saved, void *dst, int threads)
+fc_status fc_activation_grad(fc_dtype dtype, fc_isa isa, fc_activation kind, double alpha, double beta, ptrdiff_t count,
+                             const void *grad, const void *saved, void *dst, int threads)
 {
-    activation(&(activation_job){kernels_for(isa, dtype), dtype, kind, alpha, beta, count, grad, saved, dst}, threads);
+    return activation(&(activation_job){kernels_for(isa, dtype), dtype, kind, alpha, beta, count, grad, saved, dst},
+                      threads);
 }
 
 /* ---- softmax ----------------------------------------------------------------------------------------------- */
@@ -124,11 +126,11 @@ static void softmax_columns(const softmax_job *job, ptrdiff_t unit)
         job->kernels->softmax_columns(job->logarithm, job->axis, job->inner, columns, src, dst);
 }
 
-static void softmax_body(const void *context, int thread, int threads)
+static void softmax_body(const void *context, fc_part part)
 {
     const softmax_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(softmax_units(job), thread, threads, &begin, &end);
+    fc_share_of(softmax_units(job), part, &begin, &end);
     if (job->inner != 1) {
         for (ptrdiff_t unit = begin; unit < end; unit++)
             softmax_columns(job, unit);
@@ -144,24 +146,26 @@ static void softmax_body(const void *context, int thread, int threads)
         job->kernels->softmax_rows(job->logarithm, end - begin, job->axis, src, dst);
 }
 
-static void softmax(const softmax_job *job, int threads)
+static fc_status softmax(const softmax_job *job, int threads)
 {
     if (job->outer <= 0 || job->axis <= 0 || job->inner <= 0)
-        return;
+        return FC_OK;
     const double work = (double)job->outer * (double)job->axis * (double)job->inner * COST_EXP;
-    fc_parallel(fc_threads_for(work, threads), softmax_body, job);
+    return fc_parallel(fc_crew_for(work, threads), softmax_body, job);
 }
 
-void fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
-                    const void *src, void *dst, int threads)
+fc_status fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                         const void *src, void *dst, int threads)
 {
-    softmax(&(softmax_job){kernels_for(isa, dtype), dtype, logarithm, outer, axis, inner, NULL, src, dst}, threads);
+    return softmax(&(softmax_job){kernels_for(isa, dtype), dtype, logarithm, outer, axis, inner, NULL, src, dst},
+                   threads);
 }
 
-void fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
-                     const void *grad, const void *result, void *dst, int threads)
+fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
+                          const void *grad, const void *result, void *dst, int threads)
 {
-    softmax(&(softmax_job){kernels_for(isa, dtype), dtype, logarithm, outer, axis, inner, grad, result, dst}, threads);
+    return softmax(&(softmax_job){kernels_for(isa, dtype), dtype, logarithm, outer, axis, inner, grad, result, dst},
+                   threads);
 }
 
 /* ---- bias gradient ----------------------------------------------------------------------------------------- */
@@ -176,19 +180,19 @@ typedef struct {
 } bias_job;
 
 /* A unit is one channel of planes, or a block of contiguous channels: never a part of a sum. */
-static void bias_body(const void *context, int thread, int threads)
+static void bias_body(const void *context, fc_part part)
 {
     const bias_job *job = context;
     ptrdiff_t begin, end;
     if (job->rows) {
-        fc_share(fc_divide_up(job->channels, SUM_BLOCK), thread, threads, &begin, &end);
+        fc_share_of(fc_divide_up(job->channels, SUM_BLOCK), part, &begin, &end);
         begin = fc_min(begin * SUM_BLOCK, job->channels);
         end = fc_min(end * SUM_BLOCK, job->channels);
         job->kernels->sum_columns(job->n * job->pixels, job->channels, end - begin, at(job->grad, job->dtype, begin),
                                   at_mutable(job->out, job->dtype, begin));
         return;
     }
-    fc_share(job->channels, thread, threads, &begin, &end);
+    fc_share_of(job->channels, part, &begin, &end);
     for (ptrdiff_t c = begin; c < end; c++)
         job->kernels->sum_planes(job->n, job->channels * job->pixels, job->pixels,
                                  at(job->grad, job->dtype, c * job->pixels), at_mutable(job->out, job->dtype, c));
@@ -201,7 +205,6 @@ fc_status fc_bias_grad(fc_dtype dtype, fc_layout layout, fc_isa isa, ptrdiff_t n
         return FC_BAD_SHAPE;
     const bool rows = pixels == 1 || (layout == FC_CHANNELS_LAST && channels > 1);
     const double work = (double)n * (double)channels * (double)pixels * COST_STREAM;
-    fc_parallel(fc_threads_for(work, threads), bias_body,
-                &(bias_job){kernels_for(isa, dtype), dtype, rows, n, channels, pixels, grad, out});
-    return FC_OK;
+    return fc_parallel(fc_crew_for(work, threads), bias_body,
+                       &(bias_job){kernels_for(isa, dtype), dtype, rows, n, channels, pixels, grad, out});
 }

@@ -312,12 +312,12 @@ static void forward_unit(pool_worker *worker, ptrdiff_t unit)
     pool_rows(worker, job->dst + dst * worker->real, job->indices ? job->indices + dst : NULL);
 }
 
-static void forward_body(const void *context, int thread, int threads)
+static void forward_body(const void *context, fc_part part)
 {
     const pool_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(forward_units(job), thread, threads, &begin, &end);
-    pool_worker worker = worker_make(job, thread);
+    fc_share_of(forward_units(job), part, &begin, &end);
+    pool_worker worker = worker_make(job, part.thread);
     if (job->desc.layout == FC_CHANNELS_FIRST) {
         forward_planes(&worker, begin, end);
         return;
@@ -352,9 +352,7 @@ fc_status fc_pool_run(const fc_pool_plan *plan, ptrdiff_t n, const void *src, vo
     job.src = src;
     job.dst = dst;
     job.indices = indices;
-    if (n > 0)
-        fc_parallel(fc_threads_for(work_of(&job.desc, n), threads), forward_body, &job);
-    return FC_OK;
+    return n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), forward_body, &job) : FC_OK;
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------- */
@@ -440,12 +438,12 @@ static void backward_unit(pool_worker *worker, ptrdiff_t unit)
     }
 }
 
-static void backward_body(const void *context, int thread, int threads)
+static void backward_body(const void *context, fc_part part)
 {
     const pool_job *job = context;
     ptrdiff_t begin, end;
-    fc_share(backward_units(job), thread, threads, &begin, &end);
-    pool_worker worker = worker_make(job, thread);
+    fc_share_of(backward_units(job), part, &begin, &end);
+    pool_worker worker = worker_make(job, part.thread);
     for (ptrdiff_t unit = begin; unit < end; unit++)
         backward_unit(&worker, unit);
 }
@@ -472,7 +470,5 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
     job.dst = dsrc;
     if (job.positions && !indices_valid(indices, n * job.desc.channels * volume(job.desc.dst), volume(job.desc.src)))
         return FC_BAD_SHAPE;
-    if (n > 0)
-        fc_parallel(fc_threads_for(work_of(&job.desc, n), threads), backward_body, &job);
-    return FC_OK;
+    return n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
 }

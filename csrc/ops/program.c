@@ -365,15 +365,15 @@ static void run_image(const workspace *w, const char *src, char *dst)
 }
 
 /* Units of work: blocks of images. */
-static void run_blocks(const void *context, int thread, int threads)
+static void run_blocks(const void *context, fc_part part)
 {
     const program_call *call = context;
     const fc_program *p = call->program;
-    arena a = {call->workspace + (size_t)thread * p->thread_bytes, 0};
+    arena a = {call->workspace + (size_t)part.thread * p->thread_bytes, 0};
     const workspace w = lay_out(p, &a);
     const ptrdiff_t read = p->read * w.thread.element, made = p->made * w.thread.element;
     ptrdiff_t begin, end;
-    fc_share(fc_divide_up(call->n, call->block), thread, threads, &begin, &end);
+    fc_share_of(fc_divide_up(call->n, call->block), part, &begin, &end);
     for (ptrdiff_t first = begin * call->block, last = fc_min(end * call->block, call->n); first < last;) {
         ptrdiff_t images = fc_min(call->block, last - first);
         const ptrdiff_t rest = images % p->lanes;
@@ -388,7 +388,7 @@ static void run_blocks(const void *context, int thread, int threads)
     }
 }
 
-void fc_program_run(const fc_program *p, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads)
+fc_status fc_program_run(const fc_program *p, ptrdiff_t n, const void *src, void *dst, void *workspace, int threads)
 {
     const ptrdiff_t groups = fc_divide_up(fc_divide_up(n, p->lanes), threads);
     const program_call call = {
@@ -399,6 +399,5 @@ void fc_program_run(const fc_program *p, ptrdiff_t n, const void *src, void *dst
         .workspace = workspace,
         .block = p->lanes * fc_max_extent(fc_min(groups, p->groups), 1),
     };
-    if (n > 0)
-        fc_parallel(fc_threads_for(p->work * (double)n, threads), run_blocks, &call);
+    return n > 0 ? fc_parallel(fc_crew_for(p->work * (double)n, threads), run_blocks, &call) : FC_OK;
 }

@@ -332,15 +332,15 @@ static double train_block(const block *b)
 /* ---- a batch ----------------------------------------------------------------------------------------------- */
 
 /* Units of work: parts of the batch. */
-static void train_parts(const void *context, int thread, int threads)
+static void train_parts(const void *context, fc_part share)
 {
     const train_call *call = context;
     const fc_program *p = call->program;
     const ptrdiff_t sums = sums_before(p, p->count) * element_of(p);
-    arena a = {call->workspace + (size_t)thread * call->thread_bytes, 0};
+    arena a = {call->workspace + (size_t)share.thread * call->thread_bytes, 0};
     const workspace w = lay_out(p, &a);
     ptrdiff_t begin, last;
-    fc_share(call->parts, thread, threads, &begin, &last);
+    fc_share_of(call->parts, share, &begin, &last);
     for (ptrdiff_t part = begin; part < last; part++) {
         ptrdiff_t group, groups;
         fc_share(fc_divide_up(call->n, p->lanes), (int)part, call->parts, &group, &groups);
@@ -363,14 +363,14 @@ static void train_parts(const void *context, int thread, int threads)
 }
 
 /* Units of work: steps, whose parts are added in order. */
-static void add_parts(const void *context, int thread, int threads)
+static void add_parts(const void *context, fc_part share)
 {
     const train_call *call = context;
     const fc_program *p = call->program;
-    arena a = {call->workspace + (size_t)thread * call->thread_bytes, 0};
+    arena a = {call->workspace + (size_t)share.thread * call->thread_bytes, 0};
     const workspace w = lay_out(p, &a);
     ptrdiff_t begin, last;
-    fc_share(p->count, thread, threads, &begin, &last);
+    fc_share_of(p->count, share, &begin, &last);
     for (int i = (int)begin; i < last; i++)
         for (int part = 0; part < call->parts && p->steps[i].kind == FC_STEP_CONV; part++)
             fc_step_weight_grad_end(&w.thread, &p->steps[i], is_dense(p, &p->steps[i]),
@@ -378,14 +378,14 @@ static void add_parts(const void *context, int thread, int threads)
                                     part > 0);
 }
 
-double fc_program_train(const fc_program *p, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
-                        void *memory, int threads)
+fc_status fc_program_train(const fc_program *p, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
+                           double *loss, void *memory, int threads)
 {
     train_call call = {.program = p, .n = n, .src = src, .truth = truth, .dst = dst};
     arena a = {memory, 0};
-    double loss = 0;
+    *loss = 0;
     if (n == 0)
-        return 0;
+        return FC_OK;
     share_out(&call, &a, threads);
     arena own = {call.workspace, 0};
     const workspace w = lay_out(p, &own);
@@ -393,10 +393,13 @@ double fc_program_train(const fc_program *p, ptrdiff_t n, const void *src, const
         if (p->steps[i].kind == FC_STEP_CONV)
             fc_step_back_pack(&w.thread, &p->steps[i], is_dense(p, &p->steps[i]),
                               call.packed + packed_before(p, i) * element_of(p));
-    const int useful = fc_threads_for(3 * p->work * (double)n, threads);
-    fc_parallel((int)fc_min(useful, call.parts), train_parts, &call);
-    fc_parallel((int)fc_min(useful, p->count), add_parts, &call);
+    fc_crew crew = fc_crew_for(3 * p->work * (double)n, threads);
+    crew.threads = (int)fc_min(crew.threads, call.parts);
+    if (fc_parallel(crew, train_parts, &call))
+        return FC_STOPPED;
+    if (fc_parallel((fc_crew){(int)fc_min(crew.threads, p->count), 1}, add_parts, &call))
+        return FC_STOPPED;
     for (int part = 0; part < call.parts; part++)
-        loss += call.losses[part];
-    return loss;
+        *loss += call.losses[part];
+    return FC_OK;
 }

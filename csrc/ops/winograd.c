@@ -474,7 +474,7 @@ static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
         transform_output(b, tile, tile - begin);
 }
 
-void fc_conv_winograd(const void *context, int thread, int threads)
+void fc_conv_winograd(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
@@ -485,7 +485,7 @@ void fc_conv_winograd(const void *context, int thread, int threads)
     block b = {.call = call, .phase = &phase, .grid = fc_winograd_grid(&plan->desc, blocks->m), .group = -1};
     const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
     workspace at;
-    fc_arena arena = fc_thread_arena(call, thread);
+    fc_arena arena = fc_thread_arena(call, part.thread);
     b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
     lay_out(plan, fc_divide_up(total, pieces), &arena, &at);
     b.at = &at;
@@ -497,7 +497,7 @@ void fc_conv_winograd(const void *context, int thread, int threads)
     const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b.steps.width), each = blocks->oc / b.steps.width;
     const ptrdiff_t units = fc_divide_up(oc_tiles, each);
     ptrdiff_t begin, end, ready = -1;
-    fc_share(pieces * call->channels.groups * units, thread, threads, &begin, &end);
+    fc_share_of(pieces * call->channels.groups * units, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t work = unit / units, part = unit % units, piece = work / call->channels.groups;
         if (work != ready) {

@@ -47,7 +47,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan);
 fc_status fc_size_winograd(fc_conv_plan *plan);                /* its workspace */
 void fc_pack_winograd(const fc_conv_plan *plan, void *packed); /* after the weights themselves */
 size_t fc_winograd_weights_at(const fc_conv_plan *plan);       /* bytes into packed: after the weights themselves */
-void fc_conv_winograd(const void *call, int thread, int threads);
+void fc_conv_winograd(const void *call, fc_part part);
 
 /* Time of a direct convolution over that of the best Winograd form, estimated; 0 where there is none. */
 double fc_winograd_gain(const fc_conv_desc *desc);
