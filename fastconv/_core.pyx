@@ -21,6 +21,7 @@ import numpy
 cdef extern from "Python.h":
     void PyErr_Clear() noexcept
     int PyErr_CheckSignals() noexcept
+    int PyErr_ExceptionMatches(object kind) noexcept
     int PyObject_GetBuffer(object array, Py_buffer *view, int flags) noexcept
 
 cdef extern from *:

@@ -59,13 +59,14 @@ cdef void drop(Held *held) noexcept:
         fc_block_release(held.scratch, held.capacity)
 
 
-cdef Py_buffer *hold(Held *held, object array, int flags) noexcept:
+cdef Py_buffer *hold(Held *held, object array, int flags) except? NULL:
     # An aligned ndarray of native float32 or float64 (or int64) with any strides, or NULL.
     if type(array) is not ndarray:
         return NULL
     cdef Py_buffer *view = &held.views[held.count]
     if PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_STRIDES | flags) < 0:
-        PyErr_Clear()
+        if not PyErr_ExceptionMatches(MemoryError):
+            PyErr_Clear()
         return NULL
     held.count += 1
     cdef char kind = view.format[0]
@@ -87,7 +88,7 @@ cdef bint is_contiguous(const Py_buffer *view) noexcept nogil:
     return True
 
 
-cdef Py_buffer *hold_contiguous(Held *held, object array, int flags) noexcept:
+cdef Py_buffer *hold_contiguous(Held *held, object array, int flags) except? NULL:
     cdef Py_buffer *view = hold(held, array, flags)
     return view if view != NULL and is_contiguous(view) else NULL
 

@@ -259,8 +259,14 @@ def _bell(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
     bell: Array = np.exp(-0.5 * (x / width) ** 2)
     bell /= bell.sum()
     # The derivative of q·bell is (q' - q·x / width²)·bell.
-    factor = np.polynomial.Polynomial([1.0])
-    slope = np.polynomial.Polynomial([0.0, -1 / width**2])
+    powers = np.zeros(derivative + 2)  # of q
+    powers[0] = 1
     for _ in range(derivative):
-        factor = factor.deriv() + factor * slope
-    return np.asarray((factor(x) * bell)[::-1])
+        slope = powers[1:] * np.arange(1, len(powers))
+        powers[1:] = powers[:-1] / -(width**2)
+        powers[0] = 0
+        powers[:-1] += slope
+    factor = np.zeros_like(x)
+    for power in powers[derivative::-1]:
+        factor = factor * x + power
+    return np.asarray((factor * bell)[::-1])
