@@ -298,6 +298,55 @@ size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int th
 fc_status fc_program_train(const fc_program *program, ptrdiff_t n, const void *src, const fc_truth *truth, void *dst,
                            double *loss, void *workspace, int threads);
 
+/* ---- training beside gradients ------------------------------------------------------------------------------ */
+
+typedef enum { FC_SGD, FC_RMSPROP, FC_ADAM } fc_update_kind;
+
+/* One step of an optimizer: what all variables share. */
+typedef struct {
+    fc_update_kind kind;
+    bool nesterov;        /* of SGD */
+    double rate;          /* of Adam: with what makes up for averages that began at zero */
+    double momentum;      /* of SGD and RMSprop */
+    double first, second; /* weights of the past in the averages of gradients and of their squares */
+    double epsilon;
+    double limit; /* the largest magnitude within a gradient */
+} fc_update;
+
+enum { FC_SLOTS = 3, FC_DRAWN_TOGETHER = 64 };
+
+/* Slots, which may be NULL where a rule says so:
+ *   FC_SGD      momentum or NULL
+ *   FC_RMSPROP  average of squares, momentum or NULL, average of gradients or NULL
+ *   FC_ADAM     average of gradients, of squares, the largest of these or NULL */
+typedef struct {
+    fc_dtype dtype;
+    ptrdiff_t count;
+    void *value;
+    const void *gradient;
+    void *slots[FC_SLOTS];
+    double scale; /* of the gradient */
+    double keep;  /* what decay leaves of the value */
+} fc_variable;
+
+/* All variables take one step, in place; the threads change no bit. */
+void fc_update_run(fc_isa isa, const fc_update *update, int count, const fc_variable *variables, int threads);
+
+/* The sum of count squares, in double. */
+double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x);
+
+/* Random zeros: element i of row r becomes zero times what it was if a number in 0 … 2^32 - 1 that depends on key,
+ * call, r and i alone is below `threshold`, and `factor` times otherwise. */
+typedef struct {
+    uint64_t key, call;
+    uint64_t threshold; /* at most 2^32 */
+    double factor;
+} fc_draw;
+
+/* (rows, count) elements; dst may be src. The gradient's way back is the same call. */
+void fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count, const void *src,
+                    void *dst, int threads);
+
 /* ---- normalisation ---------------------------------------------------------------------------------------- */
 
 /* Over what a value is normalised, and so what a set of values is: the sets are, in this order,

@@ -5,6 +5,7 @@ cdef extern from "<stdbool.h>" nogil:
 
 cdef extern from "<stdint.h>" nogil:
     ctypedef signed long long int64_t
+    ctypedef unsigned long long uint64_t
     const size_t SIZE_MAX
     const ptrdiff_t PTRDIFF_MAX
 
@@ -148,6 +149,42 @@ cdef extern from "fastconv.h" nogil:
                              ptrdiff_t inner, const void *src, void *dst, int threads)
     fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool_ logarithm, ptrdiff_t outer, ptrdiff_t axis,
                               ptrdiff_t inner, const void *grad, const void *result, void *dst, int threads)
+
+    ctypedef enum fc_update_kind:
+        FC_SGD, FC_RMSPROP, FC_ADAM
+
+    enum:
+        FC_SLOTS
+
+    ctypedef struct fc_update:
+        fc_update_kind kind
+        bool_ nesterov
+        double rate
+        double momentum
+        double first
+        double second
+        double epsilon
+        double limit
+
+    ctypedef struct fc_variable:
+        fc_dtype dtype
+        ptrdiff_t count
+        void *value
+        const void *gradient
+        void *slots[3]
+        double scale
+        double keep
+
+    ctypedef struct fc_draw:
+        uint64_t key
+        uint64_t call
+        uint64_t threshold
+        double factor
+
+    void fc_update_run(fc_isa isa, const fc_update *update, int count, const fc_variable *variables, int threads)
+    double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x)
+    void fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
+                        const void *src, void *dst, int threads)
 
     ctypedef enum fc_step_kind:
         FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD

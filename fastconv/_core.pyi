@@ -191,6 +191,28 @@ def layer_norm_backward(
     dbias: Array | None,
 ) -> None: ...
 
+UPDATES: dict[str, int]
+
+class Update:
+    def __init__(self, values: list[Array], gradients: list[Array], slots: list[tuple[Array | None, ...]]) -> None: ...
+    def __call__(
+        self,
+        *,
+        kind: int,
+        rate: float,
+        keeps: list[float],
+        scales: list[float],
+        limit: float,
+        momentum: float = 0.0,
+        first: float = 0.0,
+        second: float = 0.0,
+        epsilon: float = 0.0,
+        nesterov: bool = False,
+    ) -> None: ...
+
+def sum_squares(array: object) -> float | None: ...
+def dropout(x: object, rate: float, drawn: tuple[int, int], rows: int, out: object) -> Array | None: ...
+
 STEPS: dict[str, int]
 
 class Program:

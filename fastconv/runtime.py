@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from numpy.typing import NDArray
 
 __all__ = [
     "available_isas",
@@ -35,6 +34,7 @@ PRECISIONS = ("highest", "high", "medium")
 
 _precision = "high"
 _generator: np.random.Generator | None = None
+_draws: Draws | None = None
 _generator_lock = allocate_lock()
 
 
@@ -199,7 +199,9 @@ def get_precision() -> str:
 
 
 def set_seed(seed: int) -> None:
-    """Seed the generator that dropout draws from: Philox, a counter-based one (Salmon et al., 2011).
+    """Seed all of fastconv's random numbers: dropout, the order of samples, initial weights.
+
+    All come from Philox, a counter-based generator (Salmon et al., 2011), and do not depend on the number of threads.
 
     Parameters
     ----------
@@ -222,20 +224,57 @@ def set_seed(seed: int) -> None:
     >>> bool((F.dropout(np.ones(8)) == first).all())
     True
     """
-    global _generator
+    global _generator, _draws
     number = _arguments.integer("seed", seed, 0)
     with _generator_lock:
         _generator = np.random.Generator(np.random.Philox(number))
+        _draws = Draws(number)
 
 
-def keep_mask(shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Draw an array that is 0 with probability p and 1 otherwise."""
+def generator() -> np.random.Generator:
+    """Return the generator behind initial weights and the order of samples."""
     global _generator
     with _generator_lock:
         if _generator is None:
             _generator = np.random.Generator(np.random.Philox())
-        draws = _generator.random(shape, np.float32)
-    return np.asarray(draws >= p).astype(dtype.newbyteorder("="))
+        return _generator
+
+
+class Draws:
+    """Calls of dropout: each gets numbers of its own.
+
+    Parameters
+    ----------
+    seed : int, optional
+        At least 0; the system's randomness by default.
+
+    Examples
+    --------
+    >>> Draws(1).next() == Draws(1).next() != Draws(2).next()
+    True
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        if seed is None:
+            self.key = int.from_bytes(os.urandom(8), "little")
+        else:
+            self.key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        self.calls = 0
+
+    def next(self, calls: int = 1) -> tuple[int, int]:
+        """Return the key, and the number of the first of some calls."""
+        with _generator_lock:
+            first, self.calls = self.calls, self.calls + calls
+        return self.key, first
+
+
+def draws() -> Draws:
+    """Return what dropout draws from unless a layer has a seed of its own."""
+    global _draws
+    with _generator_lock:
+        if _draws is None:
+            _draws = Draws()
+        return _draws
 
 
 def empty_cache() -> None:

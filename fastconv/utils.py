@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 _Object = TypeVar("_Object")
-_generator: np.random.Generator | None = None
 
 
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float64]:
@@ -118,11 +117,9 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(f"seed: expected an integer in 0 … 2**32 - 1, got {seed!r}")
     from fastconv.runtime import set_seed
 
-    global _generator
     random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002
     set_seed(int(seed))
-    _generator = np.random.default_rng(int(seed))
 
 
 def generator() -> np.random.Generator:
@@ -136,10 +133,9 @@ def generator() -> np.random.Generator:
     >>> first == generator().random()
     True
     """
-    global _generator
-    if _generator is None:
-        _generator = np.random.default_rng()
-    return _generator
+    from fastconv import runtime
+
+    return runtime.generator()
 
 
 def clear_session(free_memory: bool = True) -> None:

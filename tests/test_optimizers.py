@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import optimizers
 from fastconv.layers.variable import Variable
 from fastconv.optimizers import schedules
@@ -257,3 +259,71 @@ def test_no_optimizer_at_all() -> None:
             optimizers.get(given)
     with pytest.raises(TypeError, match=r"LearningRateSchedule defines no __call__\(step\)"):
         schedules.LearningRateSchedule()(1)
+
+
+def large(count: int) -> tuple[list[np.ndarray], list[Variable]]:
+    rng = np.random.default_rng(3)
+    sizes = [count, 1, 7, 40_000]
+    gradients = [rng.standard_normal(size, dtype=np.float32) for size in sizes]
+    return gradients, [Variable(rng.standard_normal(size, dtype=np.float32)) for size in sizes]
+
+
+@pytest.mark.parametrize("optimizer", [o for _, o in FORMULAS], ids=[f.__name__ for f, _ in FORMULAS])
+def test_threads_change_no_bit(optimizer: optimizers.Optimizer) -> None:
+    before, found = fastconv.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            fastconv.set_num_threads(threads)
+            fresh = type(optimizer).from_config(optimizer.get_config())
+            gradients, variables = large(300_001)
+            for _ in range(3):
+                fresh.apply(gradients, variables)
+            found.append(np.concatenate([v.value for v in variables]))
+    finally:
+        fastconv.set_num_threads(before)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+@pytest.mark.parametrize(("formula", "optimizer"), FORMULAS, ids=[f.__name__ for f, _ in FORMULAS])
+@pytest.mark.parametrize("isa", fastconv.available_isas())
+def test_float32_on_every_instruction_set(isa: str, formula: Any, optimizer: optimizers.Optimizer) -> None:
+    """Every length of a tail, against float64."""
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    gradients, variables = large(67)
+    gradients[3], variables[3] = gradients[3][:16389], Variable(variables[3].value[:16389])
+    wanted, states = [v.value.astype(np.float64) for v in variables], [{} for _ in variables]
+    with fastconv.use_isa(isa):
+        for t in range(1, 4):
+            fresh.apply(gradients, variables)
+            wanted = [formula(w, g.astype(np.float64), s, t) for w, g, s in zip(wanted, gradients, states, strict=True)]
+    for variable, right in zip(variables, wanted, strict=True):
+        np.testing.assert_allclose(variable.value, right, rtol=2e-5, atol=2e-6)
+
+
+def test_arrays_that_are_not_plain() -> None:
+    wanted = steps(optimizers.Adam(0.1))
+    weights, optimizer = Variable(START.copy().T), optimizers.Adam(0.1)
+    for gradient in GRADIENTS:
+        optimizer.apply([gradient.T.astype(">f8")], [weights])
+    np.testing.assert_array_equal(weights.value.T, wanted)
+    with pytest.raises(ValueError, match=r"expected a gradient of shape \(3, 5\), got \(2,\)"):
+        optimizer.apply([np.zeros(2)], [weights])
+
+
+def test_a_step_that_builds_on_ours() -> None:
+    class Halved(optimizers.SGD):
+        def update_step(self, gradient: np.ndarray, variable: Variable, learning_rate: float) -> None:
+            super().update_step(gradient, variable, learning_rate / 2)
+
+    np.testing.assert_array_equal(steps(Halved(0.2, momentum=0.9)), steps(optimizers.SGD(0.1, momentum=0.9)))
+
+
+def test_copies_take_their_own_way() -> None:
+    weights, optimizer = Variable(START.copy()), optimizers.Adam(0.1)
+    optimizer.apply([GRADIENTS[0]], [weights])
+    other, twin = copy.deepcopy((optimizer, weights))
+    held = weights.value.copy()
+    other.apply([GRADIENTS[1]], [twin])
+    np.testing.assert_array_equal(weights.value, held)
+    optimizer.apply([GRADIENTS[1]], [weights])
+    np.testing.assert_array_equal(weights.value, twin.value)

@@ -103,6 +103,7 @@ ROWS = [
         "_openmp",
         "_program",
         "cuda",
+        "_training",
         "functional",
         "grad",
         "image",

@@ -72,7 +72,7 @@ def test_one_dense_layer_learns_digits_of_28_by_28() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 def test_every_optimizer_learns(optimizer: str) -> None:
-    utils.set_random_seed(2)
+    utils.set_random_seed(3)
     model = compiled(optimizer=optimizer)
     model.optimizer.learning_rate = 0.1 if optimizer == "sgd" else 0.01
     history = model.fit(ROWS, LABELS, batch_size=6, epochs=25, verbose=0).history

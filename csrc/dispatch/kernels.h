@@ -65,6 +65,7 @@ struct fc_pool_kernels;      /* pool_kernels.h */
 struct fc_pointwise_kernels; /* pointwise_kernels.h */
 struct fc_norm_kernels;      /* norm_kernels.h */
 struct fc_lanes_kernels;     /* lanes_kernels.h */
+struct fc_update_kernels;    /* update_kernels.h */
 
 typedef struct {
     int lanes;
@@ -82,6 +83,7 @@ typedef struct {
     const struct fc_pointwise_kernels *pointwise;
     const struct fc_norm_kernels *norm;
     const struct fc_lanes_kernels *lanes_kernels;
+    const struct fc_update_kernels *update;
 } fc_kernels;
 
 const fc_kernels *fc_kernels_for(fc_isa isa, fc_dtype dtype); /* the isa must be available */

@@ -14,6 +14,7 @@ extern const struct fc_pool_kernels FC_NAME(pool);
 extern const struct fc_pointwise_kernels FC_NAME(pointwise);
 extern const struct fc_norm_kernels FC_NAME(norm);
 extern const struct fc_lanes_kernels FC_NAME(lanes);
+extern const struct fc_update_kernels FC_NAME(update);
 extern const fc_kernels FC_NAME(kernels);
 
 /* The list ascends, so a later entry replaces an earlier one of the same vectors. */
@@ -36,5 +37,6 @@ const fc_kernels FC_NAME(kernels) = {
     .pointwise = &FC_NAME(pointwise),
     .norm = &FC_NAME(norm),
     .lanes_kernels = &FC_NAME(lanes),
+    .update = &FC_NAME(update),
 };
 #pragma GCC diagnostic pop

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv import _arguments, runtime
+from fastconv import _arguments, _core, runtime
 from fastconv.functional.activation import destination
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def dropout(
     target = destination(x, input, inplace, out, [("input", input)])
     if not training or rate == 0:
         return input if target is None else _arguments.delivered(x, target)
-    factor = runtime.keep_mask(x.shape, rate, x.dtype)
-    if rate < 1:
-        factor *= x.dtype.type(1 / (1 - rate))
-    with np.errstate(invalid="ignore"):  # infinity where it is dropped is NaN, as in torch
-        result: Array = np.multiply(x, factor, out=factor)
-    return _arguments.delivered(result, target)
+    result = np.empty(x.shape, x.dtype.newbyteorder("=")) if target is None else target
+    drawn = runtime.draws().next()
+    done = _core.dropout(x, rate, drawn, 1, result)
+    if done is None:
+        plain = _arguments.plain("input", x)
+        done = _core.dropout(plain, rate, drawn, 1, np.empty(plain.shape, plain.dtype))
+    return _arguments.delivered(done, target)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import functional
+from fastconv import runtime
+from fastconv._training import dropped
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
 
@@ -22,7 +23,7 @@ class Dropout(Layer):
     noise_shape : sequence of int or None, optional
         Along axes of extent 1 all inputs share their fate; None is the inputs' extent.
     seed : int, optional
-        A generator of the layer's own; otherwise the engine's, which ``fastconv.set_seed`` seeds.
+        Numbers of the layer's own; otherwise the engine's, which ``fastconv.set_seed`` seeds.
     **kwargs
         As for `Layer`.
 
@@ -47,7 +48,9 @@ class Dropout(Layer):
         self.rate = float(rate)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        self._draws = None if seed is None else runtime.Draws(seed)
+        # What the way back repeats: the numbers of a call, or a mask where inputs share their fate.
+        self._drawn: tuple[int, int] | None = None
         self._mask: Array | None = None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -58,33 +61,33 @@ class Dropout(Layer):
         """Return the inputs, in training with random zeros."""
         if not training:
             return inputs
+        self._mask = self._drawn = None
         if self.rate == 0:
-            self._mask = None
             return inputs
-        self._mask = self._draw(inputs)
-        return inputs * self._mask
+        drawn = self.draw()
+        if self.noise_shape is None:
+            self._drawn = drawn
+            return dropped(inputs, self.rate, drawn)
+        self._mask = dropped(np.ones(self._shared_shape(inputs.shape), inputs.dtype), self.rate, drawn)
+        masked: Array = inputs * self._mask
+        return masked
 
     def backward(self, grad_outputs: Array) -> Array:
         """Return the gradient where the inputs were kept."""
         if self._mask is not None:
             grad_outputs *= self._mask
-            self._mask = None
+        elif self._drawn is not None:
+            grad_outputs = dropped(grad_outputs, self.rate, self._drawn, over=True)
+        self._mask = self._drawn = None
         return grad_outputs
 
-    def _draw(self, inputs: Array) -> Array:
-        """Return 0 for inputs to drop and 1 / (1 - rate) for those to keep."""
-        shape: tuple[int, ...] = inputs.shape
-        if self.noise_shape is not None:
-            if len(self.noise_shape) != inputs.ndim:
-                raise ValueError(f"noise_shape: expected {inputs.ndim} extents, got {self.noise_shape}")
-            shape = tuple(
-                whole if extent is None else extent for extent, whole in zip(self.noise_shape, shape, strict=True)
-            )
-        if self._generator is None:
-            return functional.dropout(np.ones(shape, inputs.dtype), self.rate)
-        if self.rate == 1:
-            return np.zeros(shape, inputs.dtype)
-        kept = self._generator.random(shape, np.float32) >= self.rate
-        mask: Array = kept.astype(inputs.dtype)
-        mask /= 1 - self.rate
-        return mask
+    def draw(self, calls: int = 1) -> tuple[int, int]:
+        """Return the numbers of the next call, or of the first of some."""
+        return (self._draws or runtime.draws()).next(calls)
+
+    def _shared_shape(self, shape: Shape) -> tuple[int, ...]:
+        """Return the extents of the mask, 1 where inputs share their fate."""
+        noise = self.noise_shape or ()
+        if len(noise) != len(shape):
+            raise ValueError(f"noise_shape: expected {len(shape)} extents, got {self.noise_shape}")
+        return tuple((whole or 0) if extent is None else extent for extent, whole in zip(noise, shape, strict=True))

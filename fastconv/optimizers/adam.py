@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from fastconv._training import UPDATES
 from fastconv.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fastconv.layers.variable import Variable
 
 
 class Adam(Optimizer):
@@ -66,21 +60,13 @@ class Adam(Optimizer):
         step = self.iterations + 1
         self._correction = math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
 
-    def update_step(self, gradient: NDArray[Any], variable: Variable, learning_rate: float) -> None:
-        """Change one variable in place."""
-        slots = self._slots[variable]
-        momentum, velocity, scratch = slots["momentum"], slots["velocity"], slots["scratch"]
-        np.subtract(gradient, momentum, out=scratch)
-        np.multiply(scratch, 1 - self.beta_1, out=scratch)
-        np.add(momentum, scratch, out=momentum)
-        np.multiply(gradient, gradient, out=scratch)
-        np.subtract(scratch, velocity, out=scratch)
-        np.multiply(scratch, 1 - self.beta_2, out=scratch)
-        np.add(velocity, scratch, out=velocity)
-        if self.amsgrad:
-            velocity = np.maximum(slots["velocity_max"], velocity, out=slots["velocity_max"])
-        np.sqrt(velocity, out=scratch)
-        np.add(scratch, self.epsilon, out=scratch)
-        np.divide(momentum, scratch, out=scratch)
-        np.multiply(scratch, learning_rate * self._correction, out=scratch)
-        np.subtract(variable.value, scratch, out=variable.value)
+    def rule(self, learning_rate: float) -> dict[str, Any]:
+        """Return the engine's rule for a step."""
+        return {
+            "kind": UPDATES["adam"],
+            "slots": ("momentum", "velocity", "velocity_max"),
+            "rate": learning_rate * self._correction,
+            "first": self.beta_1,
+            "second": self.beta_2,
+            "epsilon": self.epsilon,
+        }

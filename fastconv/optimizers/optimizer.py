@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastconv import _registry
+from fastconv._training import Update, sum_squares
 from fastconv.optimizers import schedules
 from fastconv.optimizers.schedules import LearningRateSchedule
 
@@ -86,6 +88,8 @@ class Optimizer:
         self.global_clipnorm = global_clipnorm
         self.iterations = 0
         self._slots: dict[Variable, dict[str, NDArray[Any]]] = {}
+        self._together: Update | None = None
+        self._told: list[Any] = []
         self._undecayed: list[Variable] = []
         self._undecayed_names: list[str] = []
 
@@ -113,27 +117,26 @@ class Optimizer:
     @property
     def variables(self) -> list[NDArray[Any]]:
         """The arrays that the optimizer keeps, such as momenta, variable after variable."""
-        return [array for slots in self._slots.values() for key, array in slots.items() if key != "scratch"]
+        return [array for slots in self._slots.values() for array in slots.values()]
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Make the slots of variables that have none yet."""
         for variable in variables:
             if variable not in self._slots:
                 value = variable.value
-                self._slots[variable] = {key: np.zeros_like(value) for key in self.slot_names()}
-                self._slots[variable]["scratch"] = np.empty_like(value)
+                self._slots[variable] = {key: np.zeros(value.shape, value.dtype) for key in self.slot_names()}
 
     def slot_names(self) -> tuple[str, ...]:
         """Return the names of the arrays to keep for each variable; subclasses say which."""
         return ()
 
     def slot(self, variable: Variable, name: str) -> NDArray[Any]:
-        """Return an array that is kept for a variable, zeros at first; ``"scratch"`` may hold anything."""
+        """Return an array that is kept for a variable, zeros at first."""
         return self._slots[variable][name]
 
     def slots_of(self, variable: Variable) -> dict[str, NDArray[Any]]:
         """Return the arrays that are kept for a variable, by name; none before its first step."""
-        return {key: array for key, array in self._slots.get(variable, {}).items() if key != "scratch"}
+        return dict(self._slots.get(variable, {}))
 
     def restore(self, variable: Variable, state: dict[str, NDArray[Any]]) -> None:
         """Take over the arrays to keep for a variable, as `slots_of` returned them.
@@ -167,22 +170,64 @@ class Optimizer:
         """
         self.build(trainable_variables)
         rate = self.learning_rate
-        grads = self._clipped(grads)
+        keeps = [1.0] * len(trainable_variables)
         if self.weight_decay is not None:
-            for variable in trainable_variables:
-                if self._decays(variable):
-                    variable.value *= 1 - self.weight_decay * rate
+            keeps = [1 - self.weight_decay * rate if self._decays(v) else 1.0 for v in trainable_variables]
+        scales, limit = self._clipping(grads)
         self.begin_step()
-        for gradient, variable in zip(grads, trainable_variables, strict=True):
-            self.update_step(gradient, variable, rate)
+        if type(self).update_step is Optimizer.update_step:
+            self._update(grads, trainable_variables, rate, keeps, scales, limit)
+        else:
+            for gradient, variable, keep, scale in zip(grads, trainable_variables, keeps, scales, strict=True):
+                if keep != 1:
+                    variable.value *= keep
+                clipped = gradient if scale == 1 else gradient * scale
+                self.update_step(clipped if limit == math.inf else np.clip(clipped, -limit, limit), variable, rate)
         self.iterations += 1
 
     def begin_step(self) -> None:
         """Compute what all variables of a step have in common; nothing by default."""
 
     def update_step(self, gradient: NDArray[Any], variable: Variable, learning_rate: float) -> None:
-        """Change one variable in place; subclasses say how."""
-        raise TypeError(f"{type(self).__name__} defines no update_step(gradient, variable, learning_rate)")
+        """Change one variable in place; an optimizer of one's own says how."""
+        self._update([gradient], [variable], learning_rate, [1.0], [1.0], math.inf)
+
+    def rule(self, learning_rate: float) -> dict[str, Any] | None:
+        """Return the engine's rule for a step, by the names of `Update`, or None if it has none."""
+        return None
+
+    def _update(
+        self,
+        grads: Sequence[NDArray[Any]],
+        variables: Sequence[Variable],
+        rate: float,
+        keeps: list[float],
+        scales: list[float],
+        limit: float,
+    ) -> None:
+        """Take a step by the engine's rule, all variables in one call."""
+        rule = self.rule(rate)
+        if rule is None:
+            raise TypeError(f"{type(self).__name__} defines no update_step(gradient, variable, learning_rate)")
+        told = [*grads, *variables]
+        if self._together is None or len(told) != len(self._told) or any(map(is_not, told, self._told)):
+            values = [_plain(variable.value, variable) for variable in variables]
+            gradients = [_plain(gradient, variable) for gradient, variable in zip(grads, variables, strict=True)]
+            slots = [tuple(self._slots[variable].get(name) for name in rule["slots"]) for variable in variables]
+            self._together, self._told = Update(values, gradients, slots), told
+            copies = [
+                (variable, value)
+                for variable, value in zip(variables, values, strict=True)
+                if value is not variable.value
+            ]
+            if copies or any(map(is_not, gradients, grads)):
+                self._told = []  # copies serve one step
+        else:
+            copies = []
+        options = {name: value for name, value in rule.items() if name != "slots"}
+        self._together(keeps=keeps, scales=scales, limit=limit, **options)
+        for variable, value in copies:
+            variable.value[...] = value
 
     def exclude_from_weight_decay(
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
@@ -203,16 +248,15 @@ class Optimizer:
         named = any(part in variable.name for part in self._undecayed_names)
         return not named and not any(variable is other for other in self._undecayed)
 
-    def _clipped(self, grads: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+    def _clipping(self, grads: Sequence[NDArray[Any]]) -> tuple[list[float], float]:
+        """Return what each gradient is multiplied by, and the largest magnitude that is left of an element."""
         if self.clipnorm:
-            return [gradient * (self.clipnorm / max(_norm(gradient), self.clipnorm)) for gradient in grads]
+            return [self.clipnorm / max(_norm(gradient), self.clipnorm) for gradient in grads], math.inf
         if self.global_clipnorm:
             total = math.sqrt(sum(_norm(gradient) ** 2 for gradient in grads))
             scale = self.global_clipnorm / max(total, self.global_clipnorm) if math.isfinite(total) else math.nan
-            return [gradient * scale for gradient in grads]
-        if self.clipvalue:
-            return [np.clip(gradient, -self.clipvalue, self.clipvalue) for gradient in grads]
-        return grads
+            return [scale] * len(grads), math.inf
+        return [1.0] * len(grads), self.clipvalue or math.inf
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain JSON types.
@@ -244,5 +288,20 @@ def _number(learning_rate: Any) -> float:
 
 
 def _norm(gradient: NDArray[Any]) -> float:
-    flat = gradient.reshape(-1)
-    return math.sqrt(float(np.square(flat, dtype=np.float64).sum()))
+    total = sum_squares(gradient)
+    if total is None:
+        total = float(np.square(gradient.reshape(-1), dtype=np.float64).sum())
+    return math.sqrt(total)
+
+
+def _plain(array: NDArray[Any], variable: Variable) -> NDArray[Any]:
+    """Return an array, or a copy of it, as the engine reads and writes it.
+
+    Raises
+    ------
+    ValueError
+        If it has not the variable's shape.
+    """
+    if np.shape(array) != variable.shape:
+        raise ValueError(f"{variable.path}: expected a gradient of shape {variable.shape}, got {np.shape(array)}")
+    return np.require(array, variable.dtype.newbyteorder("="), ["C", "A", "E"])

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from fastconv._training import UPDATES
 from fastconv.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fastconv.layers.variable import Variable
 
 
 class RMSprop(Optimizer):
@@ -60,34 +54,13 @@ class RMSprop(Optimizer):
         """Return the names of the arrays to keep for each variable."""
         return ("velocity", *(["momentum"] if self.momentum else []), *(["average"] if self.centered else []))
 
-    def update_step(self, gradient: NDArray[Any], variable: Variable, learning_rate: float) -> None:
-        """Change one variable in place."""
-        slots = self._slots[variable]
-        velocity, scratch = slots["velocity"], slots["scratch"]
-        np.multiply(gradient, gradient, out=scratch)
-        _blend(velocity, scratch, self.rho)
-        if self.centered:
-            average = slots["average"]
-            np.copyto(scratch, gradient)
-            _blend(average, scratch, self.rho)
-            np.multiply(average, average, out=scratch)
-            np.subtract(velocity, scratch, out=scratch)
-            np.add(scratch, self.epsilon, out=scratch)
-        else:
-            np.add(velocity, self.epsilon, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        np.divide(gradient, scratch, out=scratch)
-        np.multiply(scratch, learning_rate, out=scratch)
-        if self.momentum:
-            momentum = slots["momentum"]
-            np.multiply(momentum, self.momentum, out=momentum)
-            np.add(momentum, scratch, out=momentum)
-            scratch = momentum
-        np.subtract(variable.value, scratch, out=variable.value)
-
-
-def _blend(average: NDArray[Any], values: NDArray[Any], weight: float) -> None:
-    """Move an average towards values, which are written over."""
-    np.multiply(average, weight, out=average)
-    np.multiply(values, 1 - weight, out=values)
-    np.add(average, values, out=average)
+    def rule(self, learning_rate: float) -> dict[str, Any]:
+        """Return the engine's rule for a step."""
+        return {
+            "kind": UPDATES["rmsprop"],
+            "slots": ("velocity", "momentum", "average"),
+            "rate": learning_rate,
+            "momentum": self.momentum,
+            "second": self.rho,
+            "epsilon": self.epsilon,
+        }

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from fastconv._training import UPDATES
 from fastconv.optimizers.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fastconv.layers.variable import Variable
 
 
 class SGD(Optimizer):
@@ -62,19 +56,12 @@ class SGD(Optimizer):
         """Return the names of the arrays to keep for each variable."""
         return ("momentum",) if self.momentum else ()
 
-    def update_step(self, gradient: NDArray[Any], variable: Variable, learning_rate: float) -> None:
-        """Change one variable in place."""
-        slots = self._slots[variable]
-        step = np.multiply(gradient, learning_rate, out=slots["scratch"])
-        value = variable.value
-        if not self.momentum:
-            np.subtract(value, step, out=value)
-            return
-        velocity = slots["momentum"]
-        np.multiply(velocity, self.momentum, out=velocity)
-        np.subtract(velocity, step, out=velocity)
-        if self.nesterov:
-            np.subtract(value, step, out=value)
-            np.add(value, np.multiply(velocity, self.momentum, out=step), out=value)
-        else:
-            np.add(value, velocity, out=value)
+    def rule(self, learning_rate: float) -> dict[str, Any]:
+        """Return the engine's rule for a step."""
+        return {
+            "kind": UPDATES["sgd"],
+            "slots": ("momentum",),
+            "rate": learning_rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+        }
