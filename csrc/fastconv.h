@@ -344,8 +344,8 @@ typedef struct {
 } fc_draw;
 
 /* (rows, count) elements; dst may be src. The gradient's way back is the same call. */
-void fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count, const void *src,
-                    void *dst, int threads);
+fc_status fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
+                         const void *src, void *dst, int threads);
 
 /* ---- normalisation ---------------------------------------------------------------------------------------- */
 

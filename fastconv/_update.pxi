@@ -123,6 +123,7 @@ def dropout(x, double rate, tuple drawn, Py_ssize_t rows, out):
     cdef Py_buffer *dst
     cdef fc_draw draw
     cdef fc_dtype dtype
+    cdef fc_status status
     cdef Py_ssize_t count
     cdef int isa = current_isa(), thread_count = threads()
     memset(&held, 0, sizeof(held))
@@ -136,7 +137,8 @@ def dropout(x, double rate, tuple drawn, Py_ssize_t rows, out):
         dtype = FC_F64 if src.format[0] == c'd' else FC_F32
         count = src.len // src.itemsize // rows if rows > 0 else 0
         with nogil:
-            fc_dropout_run(dtype, <fc_isa> isa, &draw, rows, count, src.buf, dst.buf, thread_count)
+            status = fc_dropout_run(dtype, <fc_isa> isa, &draw, rows, count, src.buf, dst.buf, thread_count)
+        finish(status)
         return out
     finally:
         drop(&held)

@@ -27,11 +27,11 @@ typedef struct {
 } update_job;
 
 /* Units of work: blocks of all variables, one variable after the other. */
-static void update_body(const void *context, int thread, int threads)
+static void update_body(const void *context, fc_part part)
 {
     const update_job *job = context;
     ptrdiff_t begin, end, before = 0;
-    fc_share(job->blocks, thread, threads, &begin, &end);
+    fc_share_of(job->blocks, part, &begin, &end);
     for (int i = 0; i < job->count && before < end; i++) {
         const fc_variable *v = &job->variables[i];
         const ptrdiff_t blocks = fc_divide_up(v->count, BLOCK);
@@ -51,8 +51,10 @@ void fc_update_run(fc_isa isa, const fc_update *update, int count, const fc_vari
         job.blocks += fc_divide_up(variables[i].count, BLOCK);
         elements += (double)variables[i].count;
     }
+    /* in one turn: a step is taken whole */
+    const fc_crew crew = fc_crew_for(COST_UPDATE * elements, threads);
     if (job.blocks > 0)
-        fc_parallel((int)fc_min(fc_threads_for(COST_UPDATE * elements, threads), job.blocks), update_body, &job);
+        fc_parallel((fc_crew){(int)fc_min(crew.threads, job.blocks), 1}, update_body, &job);
 }
 
 double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x)
@@ -71,12 +73,12 @@ typedef struct {
 } dropout_job;
 
 /* Units of work: blocks of a row. */
-static void dropout_body(const void *context, int thread, int threads)
+static void dropout_body(const void *context, fc_part part)
 {
     const dropout_job *job = context;
     const ptrdiff_t blocks = fc_divide_up(job->count, BLOCK);
     ptrdiff_t begin, end;
-    fc_share(job->rows * blocks, thread, threads, &begin, &end);
+    fc_share_of(job->rows * blocks, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t row = unit / blocks, first = unit % blocks * BLOCK;
         const ptrdiff_t at = (row * job->count + first) * job->element;
@@ -84,10 +86,11 @@ static void dropout_body(const void *context, int thread, int threads)
     }
 }
 
-void fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count, const void *src,
-                    void *dst, int threads)
+fc_status fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
+                         const void *src, void *dst, int threads)
 {
     const dropout_job job = {kernels_for(isa, dtype), draw, rows, count, element_bytes(dtype), src, dst};
-    if (rows > 0 && count > 0)
-        fc_parallel(fc_threads_for(COST_DROPOUT * (double)rows * (double)count, threads), dropout_body, &job);
+    if (rows <= 0 || count <= 0)
+        return FC_OK;
+    return fc_parallel(fc_crew_for(COST_DROPOUT * (double)rows * (double)count, threads), dropout_body, &job);
 }
