@@ -22,6 +22,11 @@ __all__ = ["empty_cache", "is_available", "is_simulated", "set_cache_limit", "st
 
 # Operators that functional and grad hand over, by the module of fastconv.cuda.operators that has them.
 _HOMES = {
+    "conv": "convolution",
+    "conv_bias": "convolution",
+    "conv_input": "convolution",
+    "conv_transpose": "convolution",
+    "conv_weight": "convolution",
     "unary": "activation",
 }
 

@@ -7,6 +7,9 @@ and no GPU.
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
+import multiprocessing
 import re
 import sys
 import time
@@ -15,7 +18,7 @@ from importlib import import_module
 
 from fastconv.cuda.kernel import Compiled, Kernel
 
-MODULES = ("pointwise",)
+MODULES = ("gemm", "depthwise", "reduction", "pointwise")
 CAPABILITIES = ((8, 0), (9, 0))
 
 
@@ -38,18 +41,27 @@ def complaints(kernel: Kernel, made: Compiled) -> list[str]:
     return found
 
 
+def judge(number: int) -> tuple[int, str]:
+    """Compile the kernel of a number for all capabilities; return how often it fails, and lines that say so."""
+    kernel = next(itertools.islice(kernels(), number, None))
+    lines, failures = [], 0
+    for cc in CAPABILITIES:
+        made = kernel.compile(cc)
+        found = complaints(kernel, made)
+        failures += bool(found)
+        text = "; ".join(found) or "ok"
+        lines.append(f"{kernel.name:76} sm_{cc[0]}{cc[1]} {made.registers:4} registers {made.shared:6} shared  {text}")
+    return failures, "\n".join(lines)
+
+
 def main(pattern: str = "") -> int:
-    """Compile all kernels whose name matches; return how many fail."""
-    failures = 0
-    start = time.perf_counter()
-    chosen = [kernel for kernel in kernels() if re.search(pattern, kernel.name)]
-    for kernel in chosen:
-        for cc in CAPABILITIES:
-            made = kernel.compile(cc)
-            found = complaints(kernel, made)
-            failures += bool(found)
-            text = "; ".join(found) or "ok"
-            print(f"{kernel.name:60} sm_{cc[0]}{cc[1]} {made.registers:4} registers {made.shared:6} shared  {text}")
+    """Compile all kernels whose name matches, in as many processes as there are processors; return how many fail."""
+    failures, start = 0, time.perf_counter()
+    chosen = [number for number, kernel in enumerate(kernels()) if re.search(pattern, kernel.name)]
+    with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        for failed, lines in pool.map(judge, chosen):
+            failures += failed
+            print(lines, flush=True)
     print(f"{len(chosen)} kernels, {failures} failures, {time.perf_counter() - start:.0f} s")
     return failures
 

@@ -61,6 +61,8 @@ class Kernel:
         Threads of a block, all along x.
     registers : int
         Most registers of a thread; the gate compares.
+    resident : int
+        Blocks that a multiprocessor must have room for; 0 leaves it to the compiler.
     instructions : tuple of str
         PTX instructions that the kernel must hold, such as "ld.shared.v4.f32".
     """
@@ -70,13 +72,19 @@ class Kernel:
     signature: tuple[str, ...]
     threads: int
     registers: int = 64
+    resident: int = 0
     instructions: tuple[str, ...] = field(default=())
 
     @functools.cached_property
     def _launchable(self) -> Any:
         if SIMULATED:
             return cuda.jit(self.function)
-        return cuda.jit(types.void(*map(type_of, self.signature)))(self.function)
+        return cuda.jit(types.void(*map(type_of, self.signature)), launch_bounds=self._bounds)(self.function)
+
+    @property
+    def _bounds(self) -> tuple[int, ...] | None:
+        """What the compiler is told of launches, from which it takes how many registers a thread may have."""
+        return (self.threads, self.resident) if self.resident else None
 
     def launch(self, grid: int | tuple[int, ...], stream: Any, *arguments: Any) -> None:
         """Run so many blocks on a stream; no blocks are no launch."""
@@ -89,7 +97,9 @@ class Kernel:
         from cuda.core import Linker, LinkerOptions, ObjectCode
 
         signature = types.void(*map(type_of, self.signature))
-        ptx, _ = cuda.compile(self.function, signature, cc=cc, device=False, abi="numba", output="ptx")
+        ptx, _ = cuda.compile(
+            self.function, signature, cc=cc, device=False, abi="numba", output="ptx", launch_bounds=self._bounds
+        )
         text = ptx if isinstance(ptx, str) else ptx.decode()
         options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", ptxas_options=["-v"], verbose=True)
         linker = Linker(ObjectCode.from_ptx(text.encode()), options=options)

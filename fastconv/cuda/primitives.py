@@ -11,6 +11,7 @@ import numpy as np
 from fastconv.cuda._numba import SIMULATED, device_function, int32, int64, types
 
 REALS: dict[str, Any] = {"f4": np.float32, "f8": np.float64}
+BLOCK = 64 if SIMULATED else 256  # threads of a block of kernels with no tiles; a simulated one is one of Python's
 LANES = {"f4": 4, "f8": 2}  # elements in 128 bits
 
 
@@ -25,6 +26,20 @@ if SIMULATED:
         assert j % lanes == 0
         for lane in range(lanes):
             dst[i + lane] = src[j + lane]
+
+    def fetch(src: Any, j: int) -> Any:
+        """Return ``src[j]``, j not below zero; the plain twin."""
+        assert j >= 0
+        return src[j]
+
+    def put(dst: Any, i: int, value: Any) -> None:
+        """Write ``dst[i]``, i not below zero; the plain twin."""
+        assert i >= 0
+        dst[i] = value
+
+    def uint32(value: Any) -> Any:
+        """Return a number modulo 2**32: what is below zero is large."""
+        return int(value) & 0xFFFFFFFF
 
 else:
     from llvmlite import ir
@@ -48,6 +63,29 @@ else:
             return context.get_dummy_value()
 
         return types.void(dst, types.int64, src, types.int64), code
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fetch(typing_context: Any, src: Any, j: Any) -> Any:
+        """Return ``src[j]`` without the test for j < 0 that Numba's own indexing makes."""
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            return builder.load(builder.gep(array.data, [arguments[1]]))
+
+        return src.dtype(src, types.int64), code
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def put(typing_context: Any, dst: Any, i: Any, value: Any) -> Any:
+        """Write ``dst[i]`` without the test for i < 0 that Numba's own indexing makes."""
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            builder.store(arguments[2], builder.gep(array.data, [arguments[1]]))
+            return context.get_dummy_value()
+
+        return types.void(dst, types.int64, dst.dtype), code
+
+    uint32 = types.uint32
 
 
 def divisor(d: int) -> tuple[int, int]:

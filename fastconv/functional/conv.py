@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from fastconv._arguments import (
@@ -246,6 +246,8 @@ def _conv(
     out: object,
 ) -> Array:
     """Check everything, make the arrays plain, keep the plan."""
+    if _arguments.on_device(input):
+        return cuda.run("conv", axes, input, weight, bias, options, padding_mode, out)
     stride, padding, dilation, groups, layout, activation, algorithm = options
     x, w = _arguments.real("input", input), _arguments.strided("weight", weight)
     conv = _arguments.conv(axes, x.shape, w.shape, stride, padding, dilation, groups, layout)

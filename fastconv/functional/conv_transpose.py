@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from fastconv._arguments import Algorithm, Array, Layout, Padding, Padding1d, Padding3d, Pair, Triple
@@ -215,6 +215,8 @@ def _checked(
     key: tuple[object, ...],
 ) -> Array:
     """Check everything, make the arrays plain, keep the plan."""
+    if _arguments.on_device(input):
+        return cuda.run("conv_transpose", axes, input, weight, bias, options, out)
     *numbers, activation, algorithm = options
     x, w = _arguments.real("input", input), _arguments.strided("weight", weight)
     conv, longer = _arguments.conv_transpose(axes, x.shape, w.shape, *numbers)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -374,6 +374,8 @@ def _input(
         result = cast("_core.ConvPlan", plan).once(grad_output, weight, None, out)
         if result is not None:
             return result
+    if _arguments.on_device(grad_output):
+        return cuda.run("conv_input", axes, input_size, weight, grad_output, options, out)
     grad, w = _arguments.real("grad_output", grad_output), _arguments.strided("weight", weight)
     size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
     conv = _arguments.conv(axes, size, w.shape, *options, names=("input_size", "weight"))
@@ -398,6 +400,8 @@ def _weight(
         result = cast("_core.ConvPlan", plan).weight_grad(input, grad_output, target)
         if result is not None:
             return result
+    if _arguments.on_device(input):
+        return cuda.run("conv_weight", axes, input, weight_size, grad_output, options, out)
     x, grad = _arguments.real("input", input), _arguments.real("grad_output", grad_output)
     size = _arguments.sizes("weight_size", weight_size, (axes + 2,))
     conv = _arguments.conv(axes, x.shape, size, *options, names=("input", "weight_size"))
@@ -416,6 +420,8 @@ def _weight(
 
 def bias(axes: int, grad_output: object, layout: object, out: Array | None) -> Array:
     """Sum over everything but channels."""
+    if _arguments.on_device(grad_output):
+        return cuda.run("conv_bias", axes, grad_output, layout, out)
     grad = _arguments.plain("grad_output", grad_output)
     order = _arguments.layout_of(layout)
     channels = _arguments.image("grad_output", grad.shape, order, axes).channels

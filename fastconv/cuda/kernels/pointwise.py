@@ -9,9 +9,9 @@ from typing import Any
 from fastconv.cuda._numba import ALIGNED, cuda, int64
 from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.kernels.activations import NAMES, forward
-from fastconv.cuda.primitives import LANES, REALS, copy_vector
+from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector
 
-THREADS = 256
+THREADS = BLOCK
 
 
 @functools.cache

@@ -1,0 +1,110 @@
+"""Sums in a fixed order: over the splits of a product, and over all positions of a channel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from fastconv.cuda._numba import ALIGNED, cuda, int32, int64
+from fastconv.cuda.kernel import Kernel
+from fastconv.cuda.kernels import activations
+from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector, fetch, put, quotient
+
+THREADS = BLOCK
+LEVELS = THREADS.bit_length() - 1  # THREADS is a power of two
+
+
+@functools.cache
+def splits(dtype: str, vectors: bool, activation: str) -> Kernel:
+    """Return dst[i] = activation(sum of partial[s * count + i] in the order of s + bias[i // inner % channels]).
+
+    `inner` comes as its divisor; with `vectors` a thread takes 128 bits, which do not straddle channels if inner > 1.
+    """
+    real, apply = REALS[dtype], activations.forward(activation, dtype)
+    lanes = LANES[dtype] if vectors else 1
+    zero = real(0)
+
+    def kernel(
+        partial: Any, bias: Any, dst: Any, count: Any, parts: Any, multiplier: Any, shift: Any, channels: Any,
+        alpha: Any, beta: Any,
+    ) -> None:  # fmt: skip
+        sums = cuda.local.array(lanes, real, ALIGNED)
+        part = cuda.local.array(lanes, real, ALIGNED)
+        place = (int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x) * lanes
+        if place < count:
+            for lane in range(lanes):
+                sums[lane] = zero
+            for s in range(parts):
+                if vectors:
+                    copy_vector(part, 0, partial, s * count + place)
+                else:
+                    part[0] = fetch(partial, s * count + place)
+                for lane in range(lanes):
+                    sums[lane] += part[lane]
+            for lane in range(lanes):
+                if channels > 0:
+                    sums[lane] += fetch(bias, quotient(place + lane, multiplier, shift) % channels)
+                sums[lane] = apply(sums[lane], alpha, beta)
+            if vectors:
+                copy_vector(dst, place, sums, 0)
+            else:
+                put(dst, place, sums[0])
+
+    return Kernel(
+        f"splits {dtype}{' vectors' if vectors else ''} {activation}",
+        kernel,
+        (*(f"{dtype}[]",) * 3, "i8", "i4", "i8", "i8", "i4", dtype, dtype),
+        THREADS,
+        registers=64,
+        instructions=({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else (),
+    )
+
+
+@functools.cache
+def channels(dtype: str) -> Kernel:
+    """Return partial[part * channels + c] = the sum of one part of channel c, a block for each.
+
+    Element j of a channel lies at (j // inner) * outer_step + (j % inner) * step + c * channel_step; a part is
+    `length` elements. Threads add strided elements and then pairs of them, in a fixed order.
+    """
+    real = REALS[dtype]
+    zero = real(0)
+
+    def kernel(
+        src: Any, partial: Any, count: Any, length: Any, multiplier: Any, shift: Any, inner: Any,
+        outer_step: Any, step: Any, channel_step: Any,
+    ) -> None:  # fmt: skip
+        shared = cuda.shared.array(THREADS, real, ALIGNED)
+        t, channel, part = int32(cuda.threadIdx.x), int64(cuda.blockIdx.x), int64(cuda.blockIdx.y)
+        total = zero
+        last = min((part + 1) * length, count)
+        for j in range(part * length + t, last, THREADS):
+            outer = quotient(j, multiplier, shift)
+            total += fetch(src, outer * outer_step + (j - outer * inner) * step + channel * channel_step)
+        shared[t] = total
+        cuda.syncthreads()
+        for level in range(LEVELS):
+            half = int32(THREADS >> 1) >> level
+            if t < half:
+                shared[t] += shared[t + half]
+            cuda.syncthreads()
+        if t == 0:
+            put(partial, part * int64(cuda.gridDim.x) + channel, shared[0])
+
+    return Kernel(
+        f"channels {dtype}",
+        kernel,
+        (f"{dtype}[]", f"{dtype}[]", "i8", "i8", "i8", "i8", "i8", "i8", "i8", "i8"),
+        THREADS,
+        registers=64,
+    )
+
+
+def specialisations() -> Iterator[Kernel]:
+    """Every kernel that can be asked for, with one activation besides none."""
+    for dtype in REALS:
+        yield channels(dtype)
+        for vectors in (False, True):
+            for activation in ("linear", "tanh"):
+                yield splits(dtype, vectors, activation)
