@@ -23,10 +23,12 @@ enum { REGISTERS = 16 - 1 };
 enum { REGISTERS = 16 - 2 }; /* a product needs one */
 #endif
 
-/* Pixels of a block of so many rows whose sums and weights fit the registers. */
+/* Pixels of a block of so many rows whose sums and weights fit the registers; none where single rows are faster. */
 FC_INLINE int most_pixels(const int rows, const int taps)
 {
     const int fitting = (REGISTERS - rows * taps) / rows;
+    if (rows == 2 && (fitting < 4 || taps == 7))
+        return 0;
     return fitting < MOST_PIXELS ? fitting : MOST_PIXELS;
 }
 
@@ -206,53 +208,59 @@ FC_INLINE void run_block(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, c
     }
 }
 
+/* Each block is a function of its own: in one function they take compilers more than twice as long. Those that do not
+ * fit the registers are empty. */
+#define DEFINE(ratio, taps, rows, pixels)                                                                              \
+    static void block_##ratio##_##taps##_##rows##_##pixels(const fc_depthwise_rows *s, int row, ptrdiff_t pixel)       \
+    {                                                                                                                  \
+        if (pixels <= most_pixels(rows, taps))                                                                         \
+            run_block(s, row, pixel, rows, pixels, taps, ratio);                                                       \
+    }
+#define ENTRY(ratio, taps, rows, pixels) [rows - 1][pixels - 1] = block_##ratio##_##taps##_##rows##_##pixels,
+#define BLOCKS_OF_ROW(X, ratio, taps, rows)                                                                            \
+    X(ratio, taps, rows, 1)                                                                                            \
+    X(ratio, taps, rows, 2)                                                                                            \
+    X(ratio, taps, rows, 3) X(ratio, taps, rows, 4) X(ratio, taps, rows, 5) X(ratio, taps, rows, 6)                    \
+        X(ratio, taps, rows, 7) X(ratio, taps, rows, 8)
+#define BLOCKS(X, ratio, taps) BLOCKS_OF_ROW(X, ratio, taps, 1) BLOCKS_OF_ROW(X, ratio, taps, 2)
+BLOCKS(DEFINE, 1, 3)
+BLOCKS(DEFINE, 1, 5)
+BLOCKS(DEFINE, 1, 7)
+BLOCKS(DEFINE, 2, 3)
+
+static const struct {
+    ptrdiff_t ratio, taps;
+    void (*blocks[2][MOST_PIXELS])(const fc_depthwise_rows *, int row, ptrdiff_t pixel); /* by rows and pixels less 1 */
+} shapes[] = {
+    {1, 3, {BLOCKS(ENTRY, 1, 3)}},
+    {1, 5, {BLOCKS(ENTRY, 1, 5)}},
+    {1, 7, {BLOCKS(ENTRY, 1, 7)}},
+    {2, 3, {BLOCKS(ENTRY, 2, 3)}},
+};
+
+fc_depthwise_fn FC_NAME(conv_depthwise);
+
 /* Two rows at once where enough pixels of both fit the registers, else one after the other; blocks of equal size, or
  * one pixel less. */
-FC_INLINE void run_rows(const fc_depthwise_rows *s, const int rows, const int taps, const int ratio)
+void FC_NAME(conv_depthwise)(const fc_depthwise_rows *s)
 {
+    size_t shape = 0;
+    while (shape < sizeof shapes / sizeof shapes[0] &&
+           (s->ratio != shapes[shape].ratio || s->taps != shapes[shape].taps))
+        shape++;
+    if (shape == sizeof shapes / sizeof shapes[0] || s->count > s->together) {
+        run_any(s, 0, s->pixels, 0);
+        return;
+    }
+    const int taps = (int)s->taps, rows = s->rows == 2 && most_pixels(2, taps) > 0 ? 2 : 1;
     const int most = most_pixels(rows, taps);
     const ptrdiff_t blocks = (s->pixels + most - 1) / most, each = s->pixels / blocks, longer = s->pixels % blocks;
-    ptrdiff_t pixel = 0;
-    for (ptrdiff_t i = 0; i < blocks; i++) {
+    for (ptrdiff_t i = 0, pixel = 0; i < blocks; i++) {
         const ptrdiff_t pixels = each + (i < longer);
         for (int row = 0; row < s->rows; row += rows)
-            switch (pixels) {
-#define CASE(p)                                                                                                        \
-    case p:                                                                                                            \
-        if (p <= most)                                                                                                 \
-            run_block(s, row, pixel, rows, p, taps, ratio);                                                            \
-        break;
-                CASE(1)
-                CASE(2)
-                CASE(3)
-                CASE(4)
-                CASE(5)
-                CASE(6)
-                CASE(7)
-                CASE(8)
-            }
+            shapes[shape].blocks[rows - 1][pixels - 1](s, row, pixel);
         if (!FC_FREE_TAILS && s->channels % FC_LANES)
             run_any(s, pixel, pixels, s->channels / FC_LANES * FC_LANES);
         pixel += pixels;
     }
-}
-
-fc_depthwise_fn FC_NAME(conv_depthwise);
-
-void FC_NAME(conv_depthwise)(const fc_depthwise_rows *s)
-{
-    const bool paired = s->rows == 2, short_sums = s->count <= s->together;
-#define SHAPE(ratio_, taps_, pairs)                                                                                    \
-    if (short_sums && s->ratio == ratio_ && s->taps == taps_) {                                                        \
-        if (pairs && paired && most_pixels(2, taps_) >= 4)                                                             \
-            run_rows(s, 2, taps_, ratio_);                                                                             \
-        else                                                                                                           \
-            run_rows(s, 1, taps_, ratio_);                                                                             \
-        return;                                                                                                        \
-    }
-    SHAPE(1, 3, true)
-    SHAPE(1, 5, true)
-    SHAPE(1, 7, false)
-    SHAPE(2, 3, true)
-    run_any(s, 0, s->pixels, 0);
 }
