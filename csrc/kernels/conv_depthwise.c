@@ -217,12 +217,10 @@ FC_INLINE void run_block(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, c
             run_block(s, row, pixel, rows, pixels, taps, ratio);                                                       \
     }
 #define ENTRY(ratio, taps, rows, pixels) [rows - 1][pixels - 1] = block_##ratio##_##taps##_##rows##_##pixels,
-#define BLOCKS_OF_ROW(X, ratio, taps, rows)                                                                            \
-    X(ratio, taps, rows, 1)                                                                                            \
-    X(ratio, taps, rows, 2)                                                                                            \
-    X(ratio, taps, rows, 3) X(ratio, taps, rows, 4) X(ratio, taps, rows, 5) X(ratio, taps, rows, 6)                    \
-        X(ratio, taps, rows, 7) X(ratio, taps, rows, 8)
-#define BLOCKS(X, ratio, taps) BLOCKS_OF_ROW(X, ratio, taps, 1) BLOCKS_OF_ROW(X, ratio, taps, 2)
+#define SMALL_BLOCKS(X, ...) X(__VA_ARGS__, 1) X(__VA_ARGS__, 2) X(__VA_ARGS__, 3) X(__VA_ARGS__, 4)
+#define LARGE_BLOCKS(X, ...) X(__VA_ARGS__, 5) X(__VA_ARGS__, 6) X(__VA_ARGS__, 7) X(__VA_ARGS__, 8)
+#define ROW_BLOCKS(X, ...) SMALL_BLOCKS(X, __VA_ARGS__) LARGE_BLOCKS(X, __VA_ARGS__)
+#define BLOCKS(X, ratio, taps) ROW_BLOCKS(X, ratio, taps, 1) ROW_BLOCKS(X, ratio, taps, 2)
 BLOCKS(DEFINE, 1, 3)
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
