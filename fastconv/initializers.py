@@ -227,14 +227,15 @@ class VarianceScaling(_Random):
         distribution: str = "truncated_normal",
         seed: int | None = None,
     ) -> None:
-        if scale <= 0:
-            raise ValueError(f"scale: expected a positive number, got {scale}")
+        if not isinstance(scale, (int, float, np.number)) or scale <= 0:
+            raise ValueError(f"scale: expected a positive number, got {scale!r}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"mode: expected 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
-        distribution = "truncated_normal" if distribution == "normal" else distribution.lower()
+        given, distribution = distribution, distribution.lower() if isinstance(distribution, str) else ""
+        distribution = "truncated_normal" if distribution == "normal" else distribution
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
             raise ValueError(
-                f"distribution: expected 'truncated_normal', 'untruncated_normal' or 'uniform', got {distribution!r}"
+                f"distribution: expected 'truncated_normal', 'untruncated_normal' or 'uniform', got {given!r}"
             )
         self.scale = scale
         self.mode = mode

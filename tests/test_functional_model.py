@@ -321,7 +321,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
      'The name "d" is used 2 times in the model'),
     (lambda: layers.Dense(1)(two()), ValueError, r"expects 1 input\(s\), but it received 2 input tensors"),
     (lambda: layers.Add()([Input((3,)), np.ones((1, 3))]), TypeError, "expected what Input or a layer called on it"),
-    (lambda: layers.Add()([Input((3,))]), ValueError, "a list of at least 2 inputs. Received: 1"),
+    (lambda: layers.Add()([]), ValueError, "a list of at least 1 input. Received: 0"),
     (lambda: layers.Add()([Input((3,)), Input((4,))]), ValueError, "Inputs have incompatible shapes"),
     (lambda: layers.Add()([Input((3,)), Input((3, 3))]), ValueError, "Inputs have incompatible shapes"),
     (lambda: layers.Add()(np.ones((2, 3))), ValueError, "expected a list of inputs, got ndarray"),

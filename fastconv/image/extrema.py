@@ -200,6 +200,7 @@ def _extremum(
         counted = np.asarray(footprint, bool)
         if counted.ndim != len(chosen) or not counted.any():
             wrong("footprint", f"{len(chosen)} axes with a place that counts", f"shape {counted.shape}")
+        chosen = sorted(chosen)  # the footprint's axes are the image's, in whatever order they are named
         shape = list(counted.shape)
         counted = None if counted.all() else counted
     elif size is None:

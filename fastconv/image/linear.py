@@ -119,7 +119,7 @@ def _kernel(
     input: Any, weights: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any, *, flip: bool
 ) -> Array:
     source, kernel = picture(input), picture(weights, "weights")
-    chosen = axes_of(axes, source.ndim)
+    chosen = sorted(axes_of(axes, source.ndim))  # the kernel's axes are the image's, in whatever order they are named
     if kernel.ndim != len(chosen) or 0 in kernel.shape:
         wrong("weights", f"{len(chosen)} axes of at least 1, as many as are filtered", f"shape {kernel.shape}")
     border, beyond = border_mode(mode), real_number("cval", cval)
@@ -129,8 +129,6 @@ def _kernel(
         begin, end = reach(size, shift)
         windows.append(Window(axis, end, begin, border) if flip else Window(axis, begin, end, border))
     turned = np.asarray(kernel[(slice(None, None, -1),) * kernel.ndim] if flip else kernel, np.float64)
-    order = np.argsort(chosen)
-    turned, windows = turned.transpose(order), [windows[place] for place in order]
     if source.ndim:
         return _frame.run(source, output, _sums(windows, turned, beyond), _frame.whole(turned, source))
     return _frame.run(source, output, [lambda x, place: x * turned])

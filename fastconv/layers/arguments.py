@@ -103,7 +103,7 @@ def border(value: Any) -> Literal["valid", "same"]:
     >>> border("SAME")
     'same'
     """
-    text = value.lower() if isinstance(value, str) else value
+    text = value.lower() if isinstance(value, str) else ""
     if text == "valid":
         return "valid"
     if text == "same":
@@ -124,8 +124,8 @@ def data_layout(data_format: Any) -> Literal["channels_last", "channels_first"]:
     >>> data_layout(None)
     'channels_last'
     """
-    text = data_format.lower() if isinstance(data_format, str) else data_format
-    if text in (None, "channels_last"):
+    text = data_format.lower() if isinstance(data_format, str) else "" if data_format is not None else "channels_last"
+    if text == "channels_last":
         return "channels_last"
     if text == "channels_first":
         return "channels_first"

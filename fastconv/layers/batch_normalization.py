@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import initializers, regularizers
+from fastconv._arguments.values import index, number
 from fastconv.functional.norm import Norm, in_double, normalised, statistics
 from fastconv.grad.norm import gradients
 from fastconv.layers.affine import no_constraint
@@ -70,9 +71,9 @@ class BatchNormalization(Layer):
         super().__init__(**kwargs)
         no_constraint(beta_constraint, "beta_constraint")
         no_constraint(gamma_constraint, "gamma_constraint")
-        self.axis = int(axis)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.axis = index("axis", axis, "an int")
+        self.momentum = number("momentum", momentum)
+        self.epsilon = number("epsilon", epsilon)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._arguments.values import index
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
 
@@ -35,7 +36,7 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = int(axis)
+        self.axis = index("axis", axis, "an int")
         self._saved: list[int] | None = None
 
     def check_input_shape(self, input_shape: Any) -> None:

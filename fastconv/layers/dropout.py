@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv import runtime
 from fastconv._training import dropped
-from fastconv.layers.arguments import Array, Shape
+from fastconv.layers.arguments import Array, Shape, shape_of
 from fastconv.layers.layer import Layer
 
 
@@ -46,7 +46,7 @@ class Dropout(Layer):
         if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 1:
             raise ValueError(f"rate: expected a number from 0 to 1, got {rate!r}")
         self.rate = float(rate)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = None if noise_shape is None else shape_of(noise_shape, "noise_shape")
         self.seed = seed
         self._draws = None if seed is None else runtime.Draws(seed)
         # What the way back repeats: the numbers of a call, or a mask where inputs share their fate.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastconv._arguments.values import number
 from fastconv.layers import activations
 from fastconv.layers.activation import ActivationLayer
 
@@ -24,5 +25,5 @@ class ELU(ActivationLayer):
     """
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(activations.elu(float(alpha)), **kwargs)
-        self.alpha = float(alpha)
+        super().__init__(activations.elu(number("alpha", alpha)), **kwargs)
+        self.alpha = number("alpha", alpha)

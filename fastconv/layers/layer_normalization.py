@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import functional, grad, initializers, regularizers
+from fastconv._arguments.values import index, number
 from fastconv.layers.affine import no_constraint
 from fastconv.layers.arguments import Array, Shape
 from fastconv.layers.layer import Layer
@@ -59,10 +60,11 @@ class LayerNormalization(Layer):
         super().__init__(**kwargs)
         no_constraint(beta_constraint, "beta_constraint")
         no_constraint(gamma_constraint, "gamma_constraint")
-        several = not isinstance(axis, (int, np.integer))
-        self._listed = [int(one) for one in axis] if several else [int(axis)]  # type: ignore[union-attr, arg-type]
+        several = isinstance(axis, (list, tuple))
+        named = axis if isinstance(axis, (list, tuple)) else [axis]
+        self._listed = [index("axis", one, "an int or a list of them") for one in named]
         self.axis: Any = self._listed if several else self._listed[0]
-        self.epsilon = float(epsilon)
+        self.epsilon = number("epsilon", epsilon)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)

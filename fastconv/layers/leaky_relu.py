@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastconv._arguments.values import number
 from fastconv.layers import activations
 from fastconv.layers.activation import ActivationLayer
 
@@ -31,7 +32,7 @@ class LeakyReLU(ActivationLayer):
 
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         negative_slope = kwargs.pop("alpha", negative_slope)
-        if negative_slope is None or negative_slope < 0:
+        if negative_slope is None or number("negative_slope", negative_slope) < 0:
             raise ValueError(
                 "The negative_slope value of a Leaky ReLU layer cannot be None or negative value."
                 f" Expected a float. Received: negative_slope={negative_slope}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from fastconv.layers.layer import Layer
 
 
 class Merge(Layer):
-    """Base of the layers that combine two or more inputs of one shape; extents of 1 are stretched.
+    """Base of the layers that combine inputs of one shape; extents of 1 are stretched.
 
     A subclass defines `_merge` and `_gradients`.
 
@@ -23,7 +24,7 @@ class Merge(Layer):
     Raises
     ------
     ValueError
-        If there are fewer than two inputs, or their shapes do not fit.
+        If there is no input, or their shapes do not fit.
     """
 
     takes_list = True
@@ -46,10 +47,9 @@ class Merge(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the outputs' shape."""
-        if len(input_shape) < 2:
+        if not input_shape:
             raise ValueError(
-                f"A `{type(self).__name__}` layer should be called on a list of at least 2 inputs."
-                f" Received: {len(input_shape)}"
+                f"A `{type(self).__name__}` layer should be called on a list of at least 1 input. Received: 0"
             )
         if len({len(shape) for shape in input_shape}) > 1:
             raise ValueError(f"Inputs have incompatible shapes. Received shapes {[tuple(s) for s in input_shape]}")
@@ -188,9 +188,7 @@ class _Extremum(Merge):
         return _folded(type(self)._choose, inputs)
 
     def _gradients(self, inputs: list[Array], grad_outputs: Array) -> list[Array]:
-        best = [inputs[0]]
-        for values in inputs[1:-1]:
-            best.append(type(self)._choose(best[-1], values))
+        best = list(itertools.accumulate(inputs[:-1], type(self)._choose))
         gradients = []
         for before, values in zip(reversed(best), reversed(inputs[1:]), strict=True):
             share = np.where(before == values, 0.5, type(self)._choose(before, values) == values)
@@ -235,7 +233,9 @@ class Minimum(_Extremum):
 
 
 def _folded(function: np.ufunc, inputs: list[Array]) -> Array:
-    """Return function(… function(function(a, b), c) …) as a new array."""
+    """Return function(… function(function(a, b), c) …) as a new array, of one input a copy."""
+    if len(inputs) == 1:
+        return inputs[0].copy()
     outputs: Array = function(inputs[0], inputs[1])
     for values in inputs[2:]:
         outputs = function(outputs, values)

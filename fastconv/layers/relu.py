@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._arguments.values import number
 from fastconv.layers import activations
 from fastconv.layers.activation import ActivationLayer
 from fastconv.layers.activations import ActivationFunction
@@ -37,13 +38,13 @@ class ReLU(ActivationLayer):
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
-        if max_value is not None and max_value < 0:
+        if max_value is not None and number("max_value", max_value) < 0:
             raise ValueError(f"max_value of a ReLU layer cannot be a negative value. Received: {max_value}")
-        if negative_slope is None or negative_slope < 0:
+        if negative_slope is None or number("negative_slope", negative_slope) < 0:
             raise ValueError(
                 f"negative_slope of a ReLU layer cannot be None or a negative value. Received: {negative_slope}"
             )
-        if threshold is None or threshold < 0:
+        if threshold is None or number("threshold", threshold) < 0:
             raise ValueError(f"threshold of a ReLU layer cannot be None or a negative value. Received: {threshold}")
         super().__init__(_rectifier(max_value, negative_slope, threshold), **kwargs)
         self.max_value = max_value

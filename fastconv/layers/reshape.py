@@ -34,6 +34,8 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(target_shape, (tuple, list)):
+            raise ValueError(f"target_shape: expected a tuple of integers, got {target_shape!r}")
         target = tuple(target_shape)
         valid = all(isinstance(extent, int) and not isinstance(extent, bool) and extent >= -1 for extent in target)
         if not valid or target.count(-1) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastconv._arguments.values import index
 from fastconv.layers import activations
 from fastconv.layers.activation import ActivationLayer
 
@@ -24,5 +25,5 @@ class Softmax(ActivationLayer):
     """
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(activations.softmax(int(axis)), **kwargs)
-        self.axis = int(axis)
+        super().__init__(activations.softmax(index("axis", axis, "an int")), **kwargs)
+        self.axis = index("axis", axis, "an int")

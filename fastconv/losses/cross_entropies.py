@@ -279,7 +279,7 @@ def _last_axis(axis: int) -> None:
 
 
 def _smoothing(value: float) -> float:
-    if not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
         raise ValueError(f"label_smoothing: expected a number from 0 to 1, got {value!r}")
     return float(value)
 
