@@ -18,13 +18,22 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
         ("F.lp_pool2d(x, 2, 2, -1)", "ValueError", "stride"),
         ("F.max_unpool2d(x, np.zeros(x.shape, np.int64), 0)", "ValueError", "kernel_size"),
         ("F.unfold(x, 0)", "ValueError", "kernel_size"),
+        ("L.MaxPooling2D(0)", "ValueError", "pool_size"),
+        ("L.AveragePooling1D(2, strides=-1)", "ValueError", "strides"),
+        ("I.maximum_filter(x[0, 0], 0)", "ValueError", "size"),
     ],
     "transposed stride 0 (CVE-2021-29588)": [
         ("F.conv_transpose2d(x, t, stride=0)", "ValueError", "stride"),
+        ("L.Conv2DTranspose(2, 2, strides=0)", "ValueError", "strides"),
+        ("fastconv.plan_conv2d(x.shape, w, stride=0)", "ValueError", "stride"),
         ("F.conv_transpose1d(s, np.ones((3, 2, 2), f), stride=(-1,))", "ValueError", "stride"),
     ],
     "empty filter or input (CVE-2021-41209, CVE-2022-35996)": [
         ("F.conv2d(x, np.ones((0, 3, 2, 2), f))", "ValueError", "weight"),
+        ("fastconv.plan_conv2d(x.shape, np.ones((2, 3, 0, 2), f))", "ValueError", "weight"),
+        ("I.convolve(x[0, 0], np.ones((0, 3)))", "ValueError", "weights"),
+        ("L.Conv2D(0, 3)", "ValueError", "filters"),
+        ("L.Conv3D(2, (1, 0, 1))", "ValueError", "kernel_size"),
         ("F.conv2d(x, np.ones((2, 3, 0, 2), f))", "ValueError", "weight"),
         ("F.conv3d(np.ones((1, 3, 0, 4, 4), f), k)", "ValueError", "input"),
         ("F.conv_transpose2d(np.ones((1, 3, 0, 2), f), t)", "ValueError", "input"),
@@ -33,6 +42,8 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     "zero channels, groups that do not divide (CVE-2021-29517, CVE-2023-27579)": [
         ("F.conv2d(np.ones((1, 0, 4, 4), f), np.ones((2, 0, 2, 2), f))", "ValueError", "input"),
         ("F.conv2d(x, w, groups=2)", "ValueError", "groups"),
+        ("fastconv.plan_conv2d(x.shape, w, groups=2)", "ValueError", "groups"),
+        ("L.Conv2D(4, 2, groups=0)", "ValueError", "groups"),
         ("F.conv_transpose2d(x, t, groups=2)", "ValueError", "groups"),
         ("F.conv2d(x, w, groups=0)", "ValueError", "groups"),
         ("F.conv3d(v, k, groups=-3)", "ValueError", "groups"),
@@ -62,6 +73,8 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     ],
     "negative dilation (pytorch 136716)": [
         ("F.conv1d(s, np.ones((2, 3, 2), f), dilation=-1)", "ValueError", "dilation"),
+        ("fastconv.plan_conv2d(x.shape, w, dilation=-1)", "ValueError", "dilation"),
+        ("L.Conv2D(4, 2, dilation_rate=-2)", "ValueError", "dilation_rate"),
         ("F.max_pool1d(s, 2, dilation=-1)", "ValueError", "dilation"),
         ("F.unfold(x, 2, dilation=-2)", "ValueError", "dilation"),
     ],
@@ -72,6 +85,11 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
         ("F.conv2d(x, w, padding=2**63 - 1)", "ValueError", "input"),
         ("F.conv2d(x, w, stride=2**64)", "ValueError", "stride"),
         ("F.max_pool3d(v, 2**62)", "ValueError", "input"),
+        ("F.max_pool2d(x, 1, stride=3, dilation=2**62 - 1).shape", None, "(1, 3, 2, 2)"),
+        ("F.max_pool2d(x, 1, dilation=2**63 - 1, return_indices=True)[1].sum()", None, "360"),
+        ("G.max_pool3d(v, v, 1, 1, dilation=2**63 - 1).sum()", None, "192.0"),
+        ("F.conv2d(x, np.ones((1, 3, 1, 1), f), dilation=2**63 - 1).sum()", None, "48.0"),
+        ("F.max_pool1d(s, 2**61, padding=2**60).tolist()", None, "[[[1.0], [1.0], [1.0]]]"),
         ("F.unfold(x, 2, padding=2**61)", "MemoryError", "out"),
         ("F.pad(x, (2**61, 0))", "MemoryError", "pad"),
         ("F.interpolate(x, (2**40, 2**40))", "MemoryError", "size"),
@@ -86,6 +104,9 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     ],
     "kernel larger than the input (pytorch 4986)": [
         ("F.conv2d(x, np.ones((2, 3, 5, 5), f))", "ValueError", "input"),
+        ("I.correlate(x[0, 0], np.ones((9, 9))).shape", None, "(4, 4)"),
+        ("I.maximum_filter(x[0, 0], 99).shape", None, "(4, 4)"),
+        ("fastconv.plan_conv2d(x.shape, np.ones((2, 3, 5, 5), f))", "ValueError", "input_shape"),
         ("F.avg_pool3d(v, 9)", "ValueError", "input"),
     ],
     "im2col over 2**31 elements (pytorch 9404)": [
@@ -94,6 +115,11 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     ],
     "tuples of the wrong length, weight rank over input rank (pytorch 50967, onnxruntime 28731)": [
         ("F.conv2d(x, w, stride=(1,))", "ValueError", "stride"),
+        ("fastconv.plan_conv2d((3, 4), w)", "ValueError", "input_shape"),
+        ("fastconv.plan_conv2d(x.shape, w)(s)", "ValueError", "x"),
+        ("L.Conv2D(4, (2, 2, 2))", "ValueError", "kernel_size"),
+        ("I.correlate(x[0, 0], np.ones(3))", "ValueError", "weights"),
+        ("I.uniform_filter(x[0, 0], (3, 3, 3))", "ValueError", "size"),
         ("F.conv3d(v, k, dilation=(1, 1))", "ValueError", "dilation"),
         ("F.conv1d(s, w)", "ValueError", "weight"),
         ("F.max_pool1d(s, (2, 2))", "ValueError", "kernel_size"),
@@ -102,6 +128,9 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     ],
     "negative padding (onnxruntime 32076)": [
         ("F.conv2d(x, w, padding=-1)", "ValueError", "padding"),
+        ("fastconv.plan_conv2d(x.shape, w, padding=-1)", "ValueError", "padding"),
+        ("L.ZeroPadding2D(-1)", "ValueError", "padding"),
+        ("L.Cropping2D(-1)", "ValueError", "cropping"),
         ("F.conv_transpose3d(v, np.ones((3, 1, 2, 2, 2), f), padding=(0, -1, 0))", "ValueError", "padding"),
         ("F.max_pool3d(v, 2, padding=-1)", "ValueError", "padding"),
         ("F.unfold(x, 2, padding=((0, 0), (-1, 0)))", "ValueError", "padding"),
@@ -118,6 +147,11 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
     ],
     "arrays of other kinds": [
         ("F.conv1d(s.astype('>f4'), np.ones((1, 3, 1), f)).dtype.str", None, "<f4"),
+        ("F.relu(np.frombuffer(b'\\0' * 17, np.uint8)[1:].view(f)).sum()", None, "0.0"),
+        ("F.relu(type('Mine', (np.ndarray,), {}).__new__(np.ndarray, (3,), f) * 0).shape", None, "(3,)"),
+        ("F.max_pool2d(np.ones((0, 3, 4, 4), f), 2).shape", None, "(0, 3, 2, 2)"),
+        ("I.gaussian_filter(x[0, 0] + 1j, 1)", "TypeError", "input"),
+        ("fastconv.plan_conv2d(x.shape, w)(x.astype(np.float16))", "TypeError", "x"),
         ("F.pad(x[..., ::-1], (1, 0)).shape", None, "(1, 3, 4, 5)"),
         ("F.avg_pool3d(np.broadcast_to(f(1), (1, 2, 4, 4, 4)), 2).sum()", None, "16.0"),
         ("F.unfold(x.astype(np.float16), 2)", "TypeError", "input"),
@@ -136,7 +170,8 @@ ROWS: dict[str, list[tuple[str, str | None, str]]] = {
 PROGRAM = """
 import json, sys
 import numpy as np
-from fastconv import functional as F, grad as G
+import fastconv
+from fastconv import functional as F, grad as G, image as I, layers as L
 f = np.float32
 s, x, v = np.ones((1, 3, 4), f), np.ones((1, 3, 4, 4), f), np.ones((1, 3, 4, 4, 4), f)
 w, t, k = np.ones((2, 3, 2, 2), f), np.ones((3, 2, 2, 2), f), np.ones((2, 3, 2, 2, 2), f)

@@ -98,7 +98,7 @@ def test_stacks_and_channels() -> None:
     np.testing.assert_allclose(
         image.correlate(first, kernel, axes=(2, 3)).transpose(0, 2, 3, 1), wanted, rtol=1e-5, atol=1e-5
     )
-    for axes in ((0, 2), (3, 0), (0, 3)):
+    for axes in ((0, 2), (1, 3), (0, 3)):
         other = image.correlate(np.ascontiguousarray(np.moveaxis(stack, axes, (1, 2))), kernel, axes=(1, 2))
         np.testing.assert_allclose(
             image.correlate(stack, kernel, axes=axes), np.moveaxis(other, (1, 2), axes), rtol=1e-5, atol=1e-5
@@ -285,6 +285,16 @@ def test_scipy_in_three_axes() -> None:
     for name, arguments in cases:
         want = getattr(scipy.ndimage, name)(x, *arguments)
         np.testing.assert_allclose(getattr(image, name)(x, *arguments), want, atol=1e-12)
+    kernel = RNG.standard_normal((3, 5))
+    for axes, origin in (((2, 1), (1, -1)), ((0, 2), (0, 2)), ((2, 0), (-1, 1))):
+        options: dict[str, Any] = {"axes": axes, "origin": origin}
+        for name in ("correlate", "convolve"):
+            want = getattr(scipy.ndimage, name)(x, kernel, **options)
+            np.testing.assert_allclose(getattr(image, name)(x, kernel, **options), want, atol=1e-12)
+        want = scipy.ndimage.maximum_filter(x, footprint=kernel > 0, **options)
+        np.testing.assert_array_equal(image.maximum_filter(x, footprint=kernel > 0, **options), want)
+        want = scipy.ndimage.uniform_filter(x, (4, 3), axes=axes)
+        np.testing.assert_allclose(image.uniform_filter(x, (4, 3), axes=axes), want, atol=1e-12)
     for name, arguments in (("gaussian_filter", (1.0,)), ("uniform_filter", (4,)), ("minimum_filter", (3,))):
         want = getattr(scipy.ndimage, name)(x, *arguments, axes=(0, 2), mode=("wrap", "nearest"))
         got = getattr(image, name)(x, *arguments, axes=(0, 2), mode=("wrap", "nearest"))

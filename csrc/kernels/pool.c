@@ -164,14 +164,14 @@ FC_INLINE void uniform_windows(const bool max, const fc_pool_windows *w, const p
     }
 }
 
-/* Elements p, p + step, … before end. */
-FC_INLINE FC_REAL fold_apart(const bool max, const FC_REAL *p, const FC_REAL *end, ptrdiff_t step)
+/* Elements x, x + step, … of [x, end); a step may be too large to be one of a pointer's. */
+FC_INLINE FC_REAL fold_apart(const bool max, const FC_REAL *line, ptrdiff_t x, ptrdiff_t end, ptrdiff_t step)
 {
     FC_REAL total = nothing(max);
-    while (p < end) {
+    while (x < end) {
         FC_REAL partial = nothing(max);
-        for (int i = 0; i < PARTIAL && p < end; i++, p += step)
-            partial = join_one(max, *p, partial);
+        for (int i = 0; i < PARTIAL && x < end; i++, x += step)
+            partial = join_one(max, line[x], partial);
         total = join_one(max, partial, total);
     }
     return total;
@@ -208,7 +208,7 @@ FC_INLINE void separate_windows(const bool max, const fc_pool_windows *w, const 
         const ptrdiff_t length = span.end - span.begin;
         const FC_REAL folded = w->dilation == 1 && length >= SHORT
                                    ? fold_long(max, line + span.begin, length)
-                                   : fold_apart(max, line + span.begin, line + span.end, w->dilation);
+                                   : fold_apart(max, line, span.begin, span.end, w->dilation);
         dst[j] = max ? folded : folded / ((FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j]);
     }
 }

@@ -68,7 +68,10 @@ void fc_pool_axis(const fc_pool_desc *desc, int axis, fc_pool_span *windows, dou
 
 static fc_status regular_extent(fc_pool_desc *desc, int axis)
 {
-    const ptrdiff_t kernel = desc->kernel[axis], dilation = desc->dilation[axis];
+    const ptrdiff_t kernel = desc->kernel[axis];
+    if (kernel == 1 && desc->dilation[axis] > 1)
+        desc->dilation[axis] = 1; /* of a single tap it says nothing, and may be anything */
+    const ptrdiff_t dilation = desc->dilation[axis];
     fc_status status = fc_extent(desc->src[axis], kernel, desc->stride[axis], dilation, desc->pad_begin[axis],
                                  desc->pad_end[axis], desc->ceil_mode, &desc->dst[axis]);
     if (status != FC_OK)

@@ -200,7 +200,11 @@ def _extremum(
         counted = np.asarray(footprint, bool)
         if counted.ndim != len(chosen) or not counted.any():
             wrong("footprint", f"{len(chosen)} axes with a place that counts", f"shape {counted.shape}")
-        chosen = sorted(chosen)  # the footprint's axes are the image's, in whatever order they are named
+        # the footprint's axes are the image's, in whatever order they are named; for origins see linear._kernel
+        named, chosen = chosen, tuple(sorted(chosen))
+        if len(named) < source.ndim:
+            origins = per_axis("origin", origin, len(chosen))
+            origin = [origins[named.index(axis)] for axis in chosen]
         shape = list(counted.shape)
         counted = None if counted.all() else counted
     elif size is None:

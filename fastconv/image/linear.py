@@ -119,14 +119,17 @@ def _kernel(
     input: Any, weights: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any, *, flip: bool
 ) -> Array:
     source, kernel = picture(input), picture(weights, "weights")
-    chosen = sorted(axes_of(axes, source.ndim))  # the kernel's axes are the image's, in whatever order they are named
+    named = axes_of(axes, source.ndim)
+    chosen = sorted(named)  # the kernel's axes are the image's, in whatever order they are named
     if kernel.ndim != len(chosen) or 0 in kernel.shape:
         wrong("weights", f"{len(chosen)} axes of at least 1, as many as are filtered", f"shape {kernel.shape}")
     border, beyond = border_mode(mode), real_number("cval", cval)
+    # scipy gives an origin to the axis that is named at its place, unless all are named: then to that of the kernel
     origins = per_axis("origin", origin, len(chosen))
+    shifts = dict(zip(chosen if len(named) == source.ndim else named, origins, strict=True))
     windows = []
-    for axis, size, shift in zip(chosen, kernel.shape, origins, strict=True):
-        begin, end = reach(size, shift)
+    for axis, size in zip(chosen, kernel.shape, strict=True):
+        begin, end = reach(size, shifts[axis])
         windows.append(Window(axis, end, begin, border) if flip else Window(axis, begin, end, border))
     turned = np.asarray(kernel[(slice(None, None, -1),) * kernel.ndim] if flip else kernel, np.float64)
     if source.ndim:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fastconv._arguments.values import number
 from fastconv._training import UPDATES
 from fastconv.optimizers.optimizer import Optimizer
 
@@ -45,9 +46,9 @@ class Adam(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
-        self.beta_1 = float(beta_1)
-        self.beta_2 = float(beta_2)
-        self.epsilon = float(epsilon)
+        self.beta_1 = number("beta_1", beta_1)
+        self.beta_2 = number("beta_2", beta_2)
+        self.epsilon = number("epsilon", epsilon)
         self.amsgrad = bool(amsgrad)
         self._correction = 1.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastconv._arguments.values import number
 from fastconv._training import UPDATES
 from fastconv.optimizers.optimizer import Optimizer
 
@@ -45,9 +46,9 @@ class RMSprop(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
-        self.rho = float(rho)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.rho = number("rho", rho)
+        self.momentum = number("momentum", momentum)
+        self.epsilon = number("epsilon", epsilon)
         self.centered = bool(centered)
 
     def slot_names(self) -> tuple[str, ...]:
