@@ -56,7 +56,7 @@ from fastconv._arguments.images import (
     same_total,
     spatial_axes,
 )
-from fastconv._arguments.pooling import Pool, Unpool, adaptive_pool, pool, unpool
+from fastconv._arguments.pooling import Pool, Unpool, adaptive_pool, pool, pooling, unpool
 from fastconv._arguments.resampling import Margins, Resize, margins, resize
 from fastconv._arguments.values import (
     ACTIVATIONS,
@@ -140,6 +140,7 @@ __all__ = [
     "plan_conv",
     "pointwise_output",
     "pool",
+    "pooling",
     "positions",
     "real",
     "refuse",

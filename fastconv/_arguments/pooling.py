@@ -117,6 +117,27 @@ def adaptive_pool(
     return Pool(name, maximum, layout, picture, one, one, one, none, none, dst=dst)
 
 
+def pooling(axes: int, shape: Ints, options: tuple[object, ...], name: str = "input") -> Pool:
+    """Check a pooling's options, in the order that they are kept by: three for an adaptive one."""
+    if len(options) == 3:
+        return adaptive_pool(axes, options[0] == "adaptive max", shape, options[1], options[2], name=name)
+    kind, kernel, stride, padding, dilation, layout, ceil_mode, include_pad, divisor = options
+    return pool(
+        axes,
+        kind == "max",
+        shape,
+        kernel,
+        stride,
+        padding,
+        dilation,
+        layout,
+        ceil_mode=bool(ceil_mode),
+        include_pad=bool(include_pad),
+        divisor_override=divisor,
+        name=name,
+    )
+
+
 class Unpool(NamedTuple):
     """A checked inverse of a maximum pooling."""
 

@@ -22,11 +22,20 @@ __all__ = ["empty_cache", "is_available", "is_simulated", "set_cache_limit", "st
 
 # Operators that functional and grad hand over, by the module of fastconv.cuda.operators that has them.
 _HOMES = {
+    "activation_grad": "activation",
+    "batch_norm": "norm",
+    "batch_norm_backward": "norm",
     "conv": "convolution",
     "conv_bias": "convolution",
     "conv_input": "convolution",
     "conv_transpose": "convolution",
     "conv_weight": "convolution",
+    "dropout": "dropout",
+    "linear": "linear",
+    "pool": "pool",
+    "pool_backward": "pool",
+    "softmax": "softmax",
+    "softmax_backward": "softmax",
     "unary": "activation",
 }
 

@@ -20,6 +20,7 @@ SCALARS = {
     "f8": types.float64,
     "i4": types.int32,
     "i8": types.int64,
+    "u8": types.uint64,
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
@@ -24,26 +24,6 @@ def run(
     return _checked(axes, input, options, return_indices, out) if result is None else result
 
 
-def _pooling(axes: int, shape: tuple[int, ...], options: tuple[object, ...]) -> _arguments.Pool:
-    """Check a pooling's options, in the order that they are kept by."""
-    if len(options) == 3:
-        return _arguments.adaptive_pool(axes, options[0] == "adaptive max", shape, options[1], options[2])
-    kind, kernel, stride, padding, dilation, layout, ceil_mode, include_pad, divisor = options
-    return _arguments.pool(
-        axes,
-        kind == "max",
-        shape,
-        kernel,
-        stride,
-        padding,
-        dilation,
-        layout,
-        ceil_mode=bool(ceil_mode),
-        include_pad=bool(include_pad),
-        divisor_override=divisor,
-    )
-
-
 def _checked(
     axes: int,
     input: object,
@@ -52,8 +32,10 @@ def _checked(
     out: object,
 ) -> Array | tuple[Array, Array]:
     """Check everything, make the array plain, keep the plan."""
+    if _arguments.on_device(input):
+        return cuda.run("pool", axes, input, options, return_indices, out)
     x = _arguments.real("input", input)
-    pool = _pooling(axes, x.shape, options)
+    pool = _arguments.pooling(axes, x.shape, options)
     if pool.dst is not None:
         canonical: tuple[object, ...] = (options[0], pool.dst, pool.layout)
     else:

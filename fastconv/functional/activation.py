@@ -284,6 +284,8 @@ def log_softmax(input: Array, dim: int | None = None, *, out: Array | None = Non
 
 def normalised(logarithm: bool, input: Array, dim: int | None, out: Array | None) -> Array:
     """Apply softmax or its logarithm."""
+    if _arguments.on_device(input):
+        return cuda.run("softmax", logarithm, input, dim, out)
     x = _arguments.real("input", input)
     axis = axis_of(dim, x.ndim)
     result = _core.softmax(logarithm, axis, input, out)

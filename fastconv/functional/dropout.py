@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv import _arguments, _core, runtime
+from fastconv import _arguments, _core, cuda, runtime
 from fastconv.functional.activation import destination
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def dropout(
     >>> sorted(set(dropped.tolist())) == [0, float(np.float32(4 / 3))]
     True
     """
+    if _arguments.on_device(input):
+        return cuda.run("dropout", input, p, training, inplace, out)
     x = _arguments.real("input", input)
     rate = _arguments.number("p", p)
     if not 0 <= rate <= 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
@@ -56,6 +56,8 @@ def linear(
 
 
 def _linear(input: object, weight: object, bias: object, activation: object, out: object) -> Array:
+    if _arguments.on_device(input):
+        return cuda.run("linear", input, weight, bias, activation, out)
     x, w = _arguments.real("input", input), _arguments.strided("weight", weight)
     if w.ndim not in (1, 2) or not w.size:
         _arguments.wrong("weight", "shape (o, i) or (i,) with extents of at least 1", f"shape {w.shape}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 from fastconv.functional.avg_pool import avg_pool3d
 
 if TYPE_CHECKING:
@@ -177,6 +177,9 @@ def batch_norm(
     array([[-1.,  0.],
            [ 1.,  0.]], dtype=float32)
     """
+    if _arguments.on_device(input):
+        told = (weight, bias, training, momentum, eps, layout, out)
+        return cuda.run("batch_norm", input, running_mean, running_var, *told)
     x = _arguments.plain("input", input)
     norm = norm_of("batch", x, layout, 2)
     own = _arguments.flag("training", training)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fastconv import _arguments, _core
-from fastconv.functional.activation import axis_of
+from fastconv import _arguments, _core, cuda
+from fastconv.functional.activation import NAMES, axis_of
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
@@ -20,6 +20,8 @@ def gradient(
     result = _core.activation_grad(kind, alpha, beta, grad_output, saved, out)
     if result is not None:
         return result
+    if _arguments.on_device(grad_output):
+        return cuda.run("activation_grad", NAMES[kind], alpha, beta, grad_output, saved, name, out)
     grad, state, target = checked(grad_output, saved, name, out)
     result = _core.activation_grad(kind, alpha, beta, grad, state, target)
     if result is None:
@@ -260,6 +262,8 @@ def log_softmax(grad_output: Array, output: Array, dim: int | None = None, *, ou
 
 def normalised(logarithm: bool, grad_output: Array, output: Array, dim: int | None, out: Array | None) -> Array:
     """Return the gradient of softmax or of its logarithm."""
+    if _arguments.on_device(grad_output):
+        return cuda.run("softmax_backward", logarithm, grad_output, output, dim, out)
     axis = axis_of(dim, _arguments.real("grad_output", grad_output).ndim)
     result = _core.softmax_grad(logarithm, axis, grad_output, output, out)
     if result is not None:

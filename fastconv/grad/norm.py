@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 from fastconv.functional.norm import (
     Norm,
     averages,
@@ -94,6 +94,9 @@ def batch_norm(
     >>> dx.round(3).ravel(), dw.round(3), db
     (array([ 0.102, -0.204,  0.102]), array([-1.225]), array([1.]))
     """
+    if _arguments.on_device(input):
+        told = (running_mean, running_var, weight, training, eps, layout, out)
+        return cast("tuple[Array, Array, Array]", cuda.run("batch_norm_backward", input, grad_output, *told))
     x = _arguments.plain("input", input)
     norm = norm_of("batch", x, layout, 2)
     own = _arguments.flag("training", training)

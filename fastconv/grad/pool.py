@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -382,8 +382,11 @@ def _maximum(
     key, result = _kept(name, getattr(input, "shape", ()), options, input, grad_output, indices, out)
     if result is not None:
         return result
-    x = _arguments.real("input", input)
     kernel, stride, padding, dilation, ceil_word, layout = options
+    if _arguments.on_device(grad_output):
+        told = ("max", kernel, stride, padding, dilation, layout, ceil_word, "", None)
+        return cuda.run("pool_backward", axes, "max", None, input, grad_output, told, indices, out)
+    x = _arguments.real("input", input)
     pool = _arguments.pool(
         axes, True, x.shape, kernel, stride, padding, dilation, layout, ceil_mode=bool(ceil_word)
     )  # fmt: skip
@@ -396,8 +399,11 @@ def _average(
     key, result = _kept(f"avg_pool{axes}d", input_size, options, None, grad_output, None, out)
     if result is not None:
         return result
-    size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
     kernel, stride, padding, ceil_word, pad_word, divisor, layout = options
+    if _arguments.on_device(grad_output):
+        told = ("avg", kernel, stride, padding, 1, layout, ceil_word, pad_word, divisor)
+        return cuda.run("pool_backward", axes, "avg", input_size, None, grad_output, told, None, out)
+    size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
     pool = _arguments.pool(
         axes,
         False,
@@ -421,6 +427,10 @@ def _adaptive_average(
     key, result = _kept(f"adaptive_avg_pool{axes}d", input_size, (layout,), None, grad_output, None, out)
     if result is not None:
         return result
+    if _arguments.on_device(grad_output):
+        return cuda.run(
+            "pool_backward", axes, "adaptive avg", input_size, None, grad_output, (layout,), None, out
+        )  # fmt: skip
     size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
     pool = _adaptive(axes, False, size, grad_output, layout, "input_size")
     return _checked(pool, key, size, None, grad_output, None, out)
@@ -433,6 +443,8 @@ def _adaptive_maximum(
     key, result = _kept(f"adaptive_max_pool{axes}d", size, (layout,), input, grad_output, indices, out)
     if result is not None:
         return result
+    if _arguments.on_device(grad_output):
+        return cuda.run("pool_backward", axes, "adaptive max", None, input, grad_output, (layout,), indices, out)
     x = _arguments.real("input", input)
     pool = _adaptive(axes, True, x.shape, grad_output, layout, "input")
     return _checked(pool, key, x.shape, input, grad_output, indices, out)

@@ -1,4 +1,4 @@
-"""Activations."""
+"""Activations and their gradients."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def unary(name: str, alpha: float, beta: float, input: Any, inplace: object, out
     work = x.size // (LANES[x.dtype] if vectors else 1)
     kernel.launch(-(-work // kernel.threads), stream, x.flat, y.flat, x.size, alpha, beta)
     return y.array
+
+
+def activation_grad(
+    name: str, alpha: float, beta: float, grad_output: Any, saved: Any, saved_name: str, out: Any
+) -> Any:
+    """Multiply a gradient by an activation's derivative; `out` may be the gradient or what was saved."""
+    g, state = arrays.operand("grad_output", grad_output), arrays.operand(saved_name, saved)
+    arrays.same_dtype(g, state)
+    if state.shape != g.shape:
+        _arguments.wrong(saved_name, f"shape {g.shape}", f"shape {state.shape}")
+    stream = arrays.stream_of(grad_output)
+    same = [each for each in (g, state) if each.array is out]
+    dx = same[0] if same else arrays.result(g.shape, g, stream, out, [g, state])
+    arrays.join(stream, g, state, dx)
+    for each in (g, state, dx):
+        arrays.dense(each)
+    vectors = all(each.aligned(g.size) for each in (g, state, dx))
+    kernel = pointwise.gradient(name, g.dtype, vectors)
+    work = g.size // (LANES[g.dtype] if vectors else 1)
+    kernel.launch(-(-work // kernel.threads), stream, g.flat, state.flat, dx.flat, g.size, alpha, beta)
+    return dx.array
