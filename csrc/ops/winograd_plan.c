@@ -79,18 +79,23 @@ ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
     return fc_max_extent((columns - FC_WINOGRAD_TAPS + 1) / m, 1);
 }
 
-/* Cycles of one core, in rough figures measured with AVX-512: two vector multiply-adds a cycle; a vector of channels of
- * a tile through each transform, and through the turning of channels-first rows; bytes a cycle from beyond L2. */
-enum { INPUT_4 = 110, INPUT_2 = 45, OUTPUT_4 = 100, OUTPUT_2 = 40, TURN = 4, STREAM = 9 };
+/* Cycles of one core, in rough figures: two vector multiply-adds a cycle; a vector of channels of a tile through both
+ * lines of each transform, measured with AVX-512, and on 16 registers (AVX2), where the values between them do not stay
+ * in registers; the turning of channels-first rows. */
+typedef struct {
+    double input_4, input_2, output_4, output_2;
+} transform_cycles;
+static const transform_cycles WITH_32 = {110, 45, 100, 40}, WITH_16 = {190, 70, 190, 60};
+enum { TURN = 4 };
 static const double PACK = 1; /* an element of transformed weights */
 
-/* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and at least eight
- * independent sums are in flight. */
+/* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and fewer than ten
+ * independent sums wait for each other (256 channels on AVX2, tiles of 4 x 2: 0.8 of the speed of 4 x 3). */
 static double row_cost(double rows, double vectors)
 {
     const double fma = rows * vectors / 2, loads = (rows + vectors) / 2;
     const double cost = fma > loads ? fma : loads;
-    return (cost > 4 ? cost : 4) / rows;
+    return (cost > 5 ? cost : 5) / rows;
 }
 
 typedef struct {
@@ -98,26 +103,6 @@ typedef struct {
     fc_winograd_blocks blocks;
     double cycles; /* of one image */
 } choice;
-
-/* Register tile for so many tiles of an image. */
-static void choose_tile(const fc_conv_plan *plan, ptrdiff_t tiles, choice *c)
-{
-    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
-    const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
-    double least = 0;
-    for (int v = 1; v <= 4; v++) {
-        const ptrdiff_t rows = kernels->max_rows[v];
-        if (rows == 0)
-            continue;
-        const ptrdiff_t live = fc_min(rows, tiles);
-        const double cost = row_cost((double)live, v) * (double)fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
-        if (c->vectors == 0 || cost < least) {
-            c->vectors = v;
-            c->rows = (int)rows;
-            least = cost;
-        }
-    }
-}
 
 static double bytes_of(const fc_conv_plan *plan, double elements) { return elements * (double)fc_element(&plan->desc); }
 
@@ -134,14 +119,17 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
     const double together = (double)fc_min(c->blocks.tiles, grid->tiles);
     const double rows = together / (double)fc_divide_up((ptrdiff_t)together, c->rows);
     const double parts = (double)fc_divide_up(channels.ic, fc_min(c->blocks.ic, FC_SUM_LENGTH));
-    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 8 * parts);
-    cycles += tiles * (in * (c->blocks.m == 4 ? INPUT_4 : INPUT_2) + out * (c->blocks.m == 4 ? OUTPUT_4 : OUTPUT_2));
+    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 16);
+    const transform_cycles *each =
+        fc_kernels_for(plan->desc.isa, plan->desc.dtype)->max_rows[2] > 8 ? &WITH_32 : &WITH_16;
+    cycles += tiles * (c->blocks.m == 4 ? in * each->input_4 + out * each->output_4
+                                        : in * each->input_2 + out * each->output_2);
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         cycles += tiles * TURN * c->blocks.m * (in * grid->side * (double)grid->axis[1].dilation + out * c->blocks.m);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
     if (weights > (double)fc_l2_bytes() / 2)
-        cycles += blocks * weights / STREAM;
+        cycles += blocks * weights / fc_stream_bytes(weights * groups);
     return cycles * groups;
 }
 
@@ -155,31 +143,37 @@ static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, 
     const double strip = run * grid->side * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
     const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
     const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : fc_max_extent((ptrdiff_t)(room / tile), 1);
-    return tiles > c->rows ? tiles / c->rows * c->rows : tiles;
+    return tiles > 2 * c->rows ? tiles / c->rows * c->rows : tiles;
 }
 
-/* The best blocks of one form. Input channels are cut where few tiles would fit: the input is then transformed once for
- * every block of output channels. */
-static choice best_blocks(const fc_conv_plan *plan, int m)
+/* The best blocks of one form with the register tile of `c`. Input channels are cut where few tiles would fit: the
+ * input is then transformed once for every block of output channels. */
+static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choice c, choice *best)
 {
     enum { LEAST_CHANNELS = 64 }; /* more than twice the lanes of any vector */
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, m);
-    choice best = {.vectors = 0};
-    choose_tile(plan, grid.tiles, &best);
-    const ptrdiff_t width = (ptrdiff_t)best.vectors * plan->lanes, whole = fc_divide_up(channels.oc, width) * width;
-    choice c = best;
+    const ptrdiff_t width = (ptrdiff_t)c.vectors * plan->lanes, whole = fc_divide_up(channels.oc, width) * width;
     ptrdiff_t ic = channels.ic;
     do {
         for (ptrdiff_t oc = width; oc == width || (ic < channels.ic && oc < 2 * whole); oc *= 2) {
-            c.blocks = (fc_winograd_blocks){.m = m, .ic = ic, .oc = fc_min(oc, whole)};
-            c.blocks.tiles = most_tiles(plan, &grid, &c);
-            c.cycles = cycles_of(plan, &grid, &c);
-            if (best.cycles == 0 || c.cycles < best.cycles)
-                best = c;
+            c.blocks = (fc_winograd_blocks){.m = grid->m, .ic = ic, .oc = fc_min(oc, whole)};
+            c.blocks.tiles = most_tiles(plan, grid, &c);
+            c.cycles = cycles_of(plan, grid, &c);
+            if (best->cycles == 0 || c.cycles < best->cycles)
+                *best = c;
         }
         ic = fc_divide_up(ic / 2, plan->lanes) * plan->lanes;
     } while (ic >= LEAST_CHANNELS);
+}
+
+static choice best_blocks(const fc_conv_plan *plan, int m)
+{
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, m);
+    choice best = {.vectors = 0};
+    for (int v = 1; v <= 4; v++)
+        if (kernels->max_rows[v] > 0)
+            try_blocks(plan, &grid, (choice){.vectors = v, .rows = kernels->max_rows[v]}, &best);
     return best;
 }
 
@@ -201,7 +195,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     const double taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
     double direct = (double)grid.tiles * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
     if (bytes_of(&plan, taps * weights) > (double)fc_l2_bytes() / 2)
-        direct += bytes_of(&plan, taps * weights) / STREAM / 4;
+        direct += bytes_of(&plan, taps * weights) / fc_stream_bytes(bytes_of(&plan, taps * weights)) / 4;
     if (desc->reuse == FC_ONCE)
         winograd += PACK * weights * (double)(c.blocks.m + 2) * (double)(c.blocks.m + 2);
     return direct / winograd;
