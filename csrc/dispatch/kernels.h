@@ -12,9 +12,18 @@
 
 enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8 };
 
-/* acc[r][k] (+)= sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k]. */
+/* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
+ * from: zeros or a bias (step 0), or what the sum has come to so far. */
+typedef struct {
+    void *dst;
+    const void *from;
+    ptrdiff_t dst_step, from_step; /* elements from row to row */
+    double least;                  /* -INFINITY: any */
+} fc_tile_end;
+
+/* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k]. */
 typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,
-                           const void *weights, void *acc, bool accumulate);
+                           const void *weights, const fc_tile_end *end);
 
 /* acc[r][p] (+)= sum over i < count of weights[i][r] * src[offsets[i] + p]. */
 typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights, void *acc,

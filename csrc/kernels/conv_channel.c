@@ -14,14 +14,14 @@ FC_INLINE void add_channel(const int vectors, const int rows, fc_vec sum[FC_MAX_
     }
 }
 
-/* acc[r][k] (+)= sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one register tile.
+/* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one
+ * register tile.
  *
  * src      taps x rows pointers to channel vectors; a padded pixel points at zeros
  * weights  packed [taps][channels][vectors * lanes], 64-byte aligned
- * acc      rows x (vectors * lanes)
  */
 FC_INLINE void tile(const int vectors, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
-                    ptrdiff_t channels, const FC_REAL *FC_RESTRICT weights, FC_REAL *acc, bool accumulate)
+                    ptrdiff_t channels, const FC_REAL *FC_RESTRICT weights, const fc_tile_end *end)
 {
     FC_CLEAR_TILE(sum);
     for (ptrdiff_t t = 0; t < taps; t++, src += rows) {
@@ -38,14 +38,19 @@ FC_INLINE void tile(const int vectors, const int rows, const void *const *src, p
         for (; c < channels; c++, weights += vectors * FC_LANES)
             add_channel(vectors, rows, sum, pixel, c, weights);
     }
-    fc_put_tile(vectors, rows, sum, acc, accumulate);
+    const FC_REAL *from = end->from;
+    const fc_vec least = fc_splat((FC_REAL)end->least);
+    FC_REAL *dst = end->dst;
+    FC_UNROLL for (int r = 0; r < rows; r++, from += end->from_step, dst += end->dst_step) FC_UNROLL
+        for (int v = 0; v < vectors; v++)
+            fc_store(dst + v * FC_LANES, fc_greater(least, fc_load(from + v * FC_LANES) + sum[r][v]));
 }
 
 #define DEFINE(v, r)                                                                                                   \
     static void tile_##v##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,            \
-                               const void *weights, void *acc, bool accumulate)                                        \
+                               const void *weights, const fc_tile_end *end)                                        \
     {                                                                                                                  \
-        tile(v, r, src, taps, first, channels, weights, acc, accumulate);                                              \
+        tile(v, r, src, taps, first, channels, weights, end);                                              \
     }
 FC_TILES(DEFINE)
 

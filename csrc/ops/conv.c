@@ -24,6 +24,8 @@ ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels)
     return fc_min(fc_max_extent(FC_SUM_LENGTH / taps, 1), channels);
 }
 
+const char fc_zeros[FC_MAX_VECTORS * FC_ALIGNMENT] __attribute__((aligned(FC_ALIGNMENT)));
+
 size_t fc_element(const fc_conv_desc *desc) { return desc->dtype == FC_F32 ? sizeof(float) : sizeof(double); }
 
 void *fc_carve(fc_arena *arena, ptrdiff_t count, size_t element)

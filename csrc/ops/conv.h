@@ -35,6 +35,8 @@ ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels);
 
 size_t fc_element(const fc_conv_desc *desc); /* bytes */
 
+extern const char fc_zeros[]; /* a row of the widest register tile: what sums start from */
+
 ptrdiff_t fc_tile_width(const fc_conv_plan *plan, ptrdiff_t oc, ptrdiff_t first); /* of the tile at channel `first` */
 
 /* Elements of a phase's packed weights, and of those for one product of one group. fc_reserve_packed sizes a plan's

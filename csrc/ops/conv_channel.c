@@ -10,6 +10,7 @@
 #include "conv.h"
 #include "parallel.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
@@ -36,6 +37,7 @@ typedef struct {
     ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
     ptrdiff_t first, count;
     int tiles;
+    bool straight; /* finished sums are results, row after row: nothing but a bias and a ReLU happens to them */
     workspace *at;
 } chunk;
 
@@ -364,19 +366,26 @@ static void prepare(const chunk *s, ptrdiff_t group)
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
-/* One register tile, all its partial sums of FC_SUM_LENGTH products. */
+/* One register tile, all its partial sums of FC_SUM_LENGTH products: the last one goes to `end`, which holds what the
+ * sum starts from, the others to acc. */
 static void sum_tile(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,
-                     const char *weights, ptrdiff_t width)
+                     const char *weights, ptrdiff_t width, fc_tile_end end)
 {
-    bool accumulate = false;
+    fc_tile_end part = {s->at->acc, end.from, width, 0, -INFINITY};
+    ptrdiff_t left = s->length * s->taps;
     for (ptrdiff_t first = 0; first < s->length; first += s->block) {
         const ptrdiff_t together = fc_min(s->block, s->length - first);
         const ptrdiff_t most = fc_max_extent(FC_SUM_LENGTH / together, 1);
         for (ptrdiff_t t = 0; t < s->taps; t += most) {
             const ptrdiff_t taps = fc_min(most, s->taps - t);
-            for (ptrdiff_t c = 0; c < together; c += FC_SUM_LENGTH, accumulate = true) {
+            for (ptrdiff_t c = 0; c < together; c += FC_SUM_LENGTH) {
                 const ptrdiff_t channels = fc_min(FC_SUM_LENGTH, together - c);
-                kernel(pointers + t * rows, taps, first + c, channels, weights, s->at->acc, accumulate);
+                left -= taps * channels;
+                if (left == 0)
+                    part = (fc_tile_end){end.dst, part.from, end.dst_step, part.from_step, end.least};
+                kernel(pointers + t * rows, taps, first + c, channels, weights, &part);
+                part.from = part.dst;
+                part.from_step = width;
                 weights += (size_t)(taps * channels * width) * s->call->element;
             }
         }
@@ -396,16 +405,26 @@ static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
     const ptrdiff_t channel_step = last ? 1 : s->phase->axis[0].dst * s->phase->axis[1].dst * s->phase->axis[2].dst;
     const size_t dst_at = (size_t)(channel * channel_step) * call->element;
     const void *const *pointers = s->at->pointers;
+    const bool straight = s->straight && first + width <= call->channels.oc;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
         fc_channel_fn *const kernel = call->kernels->channel[width / plan->lanes][rows];
+        fc_tile_end to = {.dst = s->at->acc, .from = fc_zeros, .dst_step = width, .least = -INFINITY};
+        if (straight) {
+            to.dst = call->dst + dst_at + (size_t)(s->at->offsets[begin]) * call->element;
+            to.dst_step = call->channels.dst_channels;
+            to.from = call->bias ? call->bias + (size_t)channel * call->element : fc_zeros;
+            to.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
+        }
         if (length == 0)
             memset(s->at->acc, 0, (size_t)(rows * width) * call->element);
         else
-            sum_tile(s, kernel, pointers, rows, weights, width);
+            sum_tile(s, kernel, pointers, rows, weights, width, to);
         pointers += s->taps * rows;
+        if (straight)
+            continue;
         call->kernels->conv->store_rows(&(fc_row_store){
             .acc = s->at->acc,
             .rows = (int)rows,
@@ -430,6 +449,17 @@ static void set_runs(chunk *s)
     s->block = im2col ? s->length : fc_channel_block(taps, ic);
 }
 
+/* Whether the positions of the phase are all of dst, in its order, and their channels neighbours. */
+static bool goes_straight(const fc_conv_call *call, const fc_phase *phase)
+{
+    const fc_activation activation = call->epilogue.activation;
+    bool straight = call->plan->desc.layout == FC_CHANNELS_LAST && !call->residual && phase->taps > 0 &&
+                    call->channels.ic > 0 && (activation == FC_IDENTITY || activation == FC_RELU);
+    for (int a = 0; a < FC_SPATIAL; a++)
+        straight = straight && phase->axis[a].count == phase->axis[a].dst;
+    return straight;
+}
+
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
 static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, workspace *at, fc_part part)
 {
@@ -443,6 +473,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         .call = call,
         .phase = phase,
         .packed = packed,
+        .straight = goes_straight(call, phase),
         .at = at,
     };
     set_runs(&s);

@@ -8,12 +8,6 @@ ptrdiff_t fc_saturate(ptrdiff_t a, ptrdiff_t b)
     return fc_multiply(a, b, &product) ? product : PTRDIFF_MAX;
 }
 
-ptrdiff_t fc_divide_up(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b > 0); }
-
-ptrdiff_t fc_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
-ptrdiff_t fc_max_extent(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-
 static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
 {
     while (b != 0) {

@@ -35,9 +35,10 @@ typedef struct {
 
 bool fc_multiply(ptrdiff_t a, ptrdiff_t b, ptrdiff_t *product); /* false on overflow */
 ptrdiff_t fc_saturate(ptrdiff_t a, ptrdiff_t b);                /* the product of two extents, or PTRDIFF_MAX */
-ptrdiff_t fc_divide_up(ptrdiff_t a, ptrdiff_t b);
-ptrdiff_t fc_min(ptrdiff_t a, ptrdiff_t b);
-ptrdiff_t fc_max_extent(ptrdiff_t a, ptrdiff_t b);
+
+static inline ptrdiff_t fc_divide_up(ptrdiff_t a, ptrdiff_t b) { return a / b + (a % b > 0); }
+static inline ptrdiff_t fc_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t fc_max_extent(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 /* The output extent of one axis, or FC_BAD_SHAPE, FC_EMPTY_OUTPUT, FC_OVERFLOW. */
 fc_status fc_extent(ptrdiff_t src, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t dilation, ptrdiff_t pad_begin,

@@ -118,13 +118,6 @@ fc_crew fc_crew_for(double work, int threads)
     return (fc_crew){count, turns < 2 * count ? 1 : (int)(turns / count < MOST_TURNS ? turns / count : MOST_TURNS)};
 }
 
-void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *begin, ptrdiff_t *end)
-{
-    ptrdiff_t each = count / shares, left = count % shares;
-    *begin = index * each + (index < left ? index : left);
-    *end = *begin + each + (index < left);
-}
-
 void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end)
 {
     fc_share(count, part.thread, part.threads, begin, end);

@@ -28,7 +28,13 @@ fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context);
 bool fc_stopped(void);
 
 /* Share [begin, end) of `count` units among `shares`, and that of a part. */
-void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *begin, ptrdiff_t *end);
+static inline void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    const ptrdiff_t each = count / shares, left = count % shares;
+    *begin = index * each + (index < left ? index : left);
+    *end = *begin + each + (index < left);
+}
+
 void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end);
 
 #endif

@@ -12,6 +12,7 @@
 #include "winograd.h"
 #include "parallel.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Tiles beside each other, of one line of one axis pair. */
@@ -280,6 +281,18 @@ static ptrdiff_t weights_before(const block *b, ptrdiff_t oc_tile)
     return lanes * b->call->channels.ic;
 }
 
+/* Sums that begin at acc, or go on there. */
+static fc_tile_end sums_at(void *acc, ptrdiff_t width, bool accumulate)
+{
+    return (fc_tile_end){
+        .dst = acc,
+        .from = accumulate ? acc : fc_zeros,
+        .dst_step = width,
+        .from_step = accumulate ? width : 0,
+        .least = -INFINITY,
+    };
+}
+
 /* Products of output tile `oc_tile`, kept at `place`: of input channels from `channel` on, which the block holds. */
 static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
 {
@@ -294,11 +307,12 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
             ptrdiff_t begin, end;
             fc_share(b->count, (int)i, (int)pieces, &begin, &end);
             char *acc = products_of(b, oc_tile, place, product, begin);
-            for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH)
+            for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH) {
+                const fc_tile_end sums = sums_at(acc, width, channel + c > 0);
                 call->kernels->channel[width / plan->lanes][end - begin](
                     b->at->pointers + begin, 1, product * b->steps.input_product + c,
-                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, acc,
-                    channel + c > 0);
+                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, &sums);
+            }
         }
     }
 }
@@ -347,8 +361,8 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
                     pointers[t * count + i] =
                         b->at->patch + (size_t)((row * b->grid.side + col) * channels) * call->element;
                 }
-            call->kernels->channel[width / plan->lanes][count](
-                pointers, TAPS, 0, channels, weights, b->at->acc + (size_t)(first * width) * call->element, c > 0);
+            const fc_tile_end sums = sums_at(b->at->acc + (size_t)(first * width) * call->element, width, c > 0);
+            call->kernels->channel[width / plan->lanes][count](pointers, TAPS, 0, channels, weights, &sums);
         }
         weights += (size_t)(TAPS * channels * width) * call->element;
     }
