@@ -42,6 +42,8 @@
 /* Vectors of a filter's tile: FC_FILTER_ROWS x vectors sums, as many pixels and one weight fit the registers. */
 #if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
 enum { FC_FILTER_VECTORS = 4 };
+#elif defined(FC_ISA_AVX2)
+enum { FC_FILTER_VECTORS = 3 };
 #else
 enum { FC_FILTER_VECTORS = 2 };
 #endif
