@@ -48,9 +48,9 @@ FC_INLINE void tile(const int vectors, const int rows, const void *const *src, p
 
 #define DEFINE(v, r)                                                                                                   \
     static void tile_##v##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,            \
-                               const void *weights, const fc_tile_end *end)                                        \
+                               const void *weights, const fc_tile_end *end)                                            \
     {                                                                                                                  \
-        tile(v, r, src, taps, first, channels, weights, end);                                              \
+        tile(v, r, src, taps, first, channels, weights, end);                                                          \
     }
 FC_TILES(DEFINE)
 
