@@ -248,8 +248,9 @@ class _View:
         ):
             if rows.start < rows.stop and columns.start < columns.stop:
                 lines, across = _places(rows, self.rows, height), _places(columns, self.columns, width)
-                # one axis after the other, the shorter strip first: NumPy's indexing by both dies without memory
-                takes = sorted([(np.maximum(lines, 0), 1), (np.maximum(across, 0), 2)], key=lambda take: len(take[0]))
+                # one axis after the other, first what leaves less: NumPy's indexing by both dies without memory
+                takes = [(np.maximum(lines, 0), 1), (np.maximum(across, 0), 2)]
+                takes.sort(key=lambda take: len(take[0]) / self.images.shape[take[1]])
                 block = self.images.take(*takes[0]).take(*takes[1])
                 block[:, lines < 0] = cval
                 block[:, :, across < 0] = cval
