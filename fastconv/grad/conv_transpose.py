@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, cuda
 from fastconv.grad.conv import bias, key_of
 
 if TYPE_CHECKING:
@@ -369,6 +369,8 @@ def _input(
         result = cast("_core.ConvPlan", plan).once(grad_output, weight, None, out)
         if result is not None:
             return result
+    if _arguments.on_device(grad_output):
+        return cuda.run("conv_transpose_input", axes, input_size, weight, grad_output, options, out)
     grad, w = _arguments.real("grad_output", grad_output), _arguments.strided("weight", weight)
     size = _arguments.sizes("input_size", input_size, (axes + 1, axes + 2))
     conv, longer = _arguments.conv_transpose(axes, size, w.shape, *options, names=("input_size", "weight"))
@@ -397,6 +399,8 @@ def _weight(
         result = cast("_core.ConvPlan", plan).weight_grad(grad_output, input, target)
         if result is not None:
             return result
+    if _arguments.on_device(input):
+        return cuda.run("conv_transpose_weight", axes, input, weight_size, grad_output, options, out)
     x, grad = _arguments.real("input", input), _arguments.real("grad_output", grad_output)
     size = _arguments.sizes("weight_size", weight_size, (axes + 2,))
     conv, longer = _arguments.conv_transpose(axes, x.shape, size, *options, names=("input", "weight_size"))

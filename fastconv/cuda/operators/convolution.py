@@ -215,26 +215,6 @@ def conv(axes: int, input: Any, weight: Any, bias: Any, options: tuple[Any, ...]
     return y.array
 
 
-def conv_transpose(axes: int, input: Any, weight: Any, bias: Any, options: tuple[Any, ...], out: Any) -> Any:
-    """Convolve the other way round; the arguments are functional's."""
-    *numbers, activation, algorithm = options
-    x, w = arrays.operand("input", input), arrays.operand("weight", weight)
-    made, _ = _arguments.conv_transpose(axes, x.shape, w.shape, *numbers)
-    b = arrays.vector("bias", bias, made.input.channels)
-    arrays.same_dtype(x, w, b)
-    serves(algorithm)
-    end = ending(activation)
-    stream = arrays.stream_of(input)
-    given = [each for each in (x, w, b) if each is not None]
-    y = arrays.result(made.input.shape(made.layout, made.input.channels, made.input.spatial), x, stream, out, given)
-    arrays.join(stream, *given, y)
-    described = input_product(
-        made, images(x, axes, made.layout), images(w, axes, made.layout, filters=True), images(y, axes, made.layout)
-    )
-    launch(made, described, x, w, b, y, stream, end, inner(y, axes, made.layout))
-    return y.array
-
-
 def conv_input(
     axes: int, input_size: Sequence[int], weight: Any, grad_output: Any, options: tuple[Any, ...], out: Any
 ) -> Any:
@@ -266,15 +246,7 @@ def conv_weight(
     stream = arrays.stream_of(input)
     dw = arrays.result(size, x, stream, out, [x, g])
     arrays.join(stream, x, g, dw)
-    described = weight_product(
-        made, images(x, axes, made.layout), images(g, axes, made.layout), images(dw, axes, made.layout, filters=True)
-    )
-    if is_depthwise(made) and len(dw.flat) == dw.size:
-        filters = images(dw, axes, made.layout, filters=True)
-        through = forward_product(made, images(x, axes, made.layout), filters, images(g, axes, made.layout))
-        depthwise.run_weight(through, x, g, dw, stream)
-    else:
-        product.run(described, x, g, None, dw, stream)
+    launch_weight(made, axes, x, g, dw, stream)
     return dw.array
 
 
@@ -318,6 +290,16 @@ def launch(
         depthwise.run(described, taps, src, weights, bias, dst, stream, activation=end)
     else:
         product.run(described, src, weights, bias, dst, stream, activation=end, bias_inner=bias_inner)
+
+
+def launch_weight(made: _arguments.Conv, axes: int, x: Operand, g: Operand, dw: Operand, stream: Any) -> None:
+    """Run the gradient of the weights by the kernels that suit it."""
+    filters = images(dw, axes, made.layout, filters=True)
+    source, results = images(x, axes, made.layout), images(g, axes, made.layout)
+    if is_depthwise(made) and len(dw.flat) == dw.size:
+        depthwise.run_weight(forward_product(made, source, filters, results), x, g, dw, stream)
+    else:
+        product.run(weight_product(made, source, results, filters), x, g, None, dw, stream)
 
 
 def serves(algorithm: object) -> None:
