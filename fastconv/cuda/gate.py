@@ -18,7 +18,7 @@ from importlib import import_module
 
 from fastconv.cuda.kernel import Compiled, Kernel
 
-MODULES = ("gemm", "depthwise", "reduction", "pointwise", "pool", "softmax", "norm", "training")
+MODULES = ("gemm", "depthwise", "fused", "reduction", "pointwise", "pool", "softmax", "norm", "training")
 CAPABILITIES = ((8, 0), (9, 0))
 
 
