@@ -21,6 +21,7 @@ from fastconv.cuda.pool import Pool
 
 DTYPES: dict[str, np.dtype[Any]] = {key: np.dtype(key) for key in ("f4", "f8", "i4", "i8")}
 
+_kept: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar("fastconv_cuda_kept", default=None)
 _stream: contextvars.ContextVar[Any] = contextvars.ContextVar("fastconv_cuda_stream", default=None)
 
 
@@ -206,7 +207,21 @@ def pooled(shape: tuple[int, ...], dtype: str, stream: Any) -> Any:
     address = lease.block.device_ctypes_pointer.value
     description = {"shape": shape, "typestr": DTYPES[dtype].str, "data": (address, False), "version": 3}
     made = cuda.from_cuda_array_interface(description, owner=lease, sync=False)
+    kept = _kept.get()
+    if kept is not None:
+        kept.append(made)
     return made.bind(stream) if stream_key(stream) else made
+
+
+@contextmanager
+def keeping() -> Iterator[list[Any]]:
+    """Hold on to everything from the pool that is made within a ``with`` block, in the list that it gives."""
+    made: list[Any] = []
+    token = _kept.set(made)
+    try:
+        yield made
+    finally:
+        _kept.reset(token)
 
 
 def result(

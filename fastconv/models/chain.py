@@ -31,6 +31,11 @@ class Chain:
         self._steps = [(layer, layer.call, layer.call_takes_training, layer.dtype) for layer in layers]
         self._runs = _runs(self._layers)
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return self._layers
+
     def program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program of the engine that predicts from images of a shape, or None if it takes more."""
         return self._runs[0].program(shape) if len(self._runs) == 1 and isinstance(self._runs[0], CompiledRun) else None

@@ -27,6 +27,7 @@ __all__ = [
     "evaluate",
     "fit",
     "one_batch",
+    "placed",
     "predict",
     "prepared",
     "samples",
@@ -138,7 +139,7 @@ def fit(
 ) -> History:
     """Train a model; the arguments are those of `Model.fit`, the data checked."""
     objective = model.objective
-    training = Training(model, chain, objective, model.last_layer, model.optimizer)
+    training = _training(model, chain, objective)
     evaluation = Evaluation(model, chain, objective)
     history, report = History(), progress(verbose)
     extra = list(callbacks) if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
@@ -154,7 +155,9 @@ def fit(
         report.begin(f"Epoch {epoch + 1}/{epochs.stop}", len(batches))
         order = utils.generator().permutation(batches.count) if shuffle else None
         objective.reset()
+        training.begin_epoch()
         _each_batch(training, batches, order, events, report, "train", lambda: model.stop_training)
+        training.end_epoch()
         logs = objective.results()
         if held_out is not None and (epoch + 1) % validation_freq == 0:
             found = _evaluated(evaluation, held_out, events, Progress())
@@ -165,6 +168,14 @@ def fit(
             break
     events.call("on_train_end", logs)
     return history
+
+
+def _training(model: Model, chain: Any, objective: Any) -> Training:
+    """Return what trains a batch where the chain's weights are."""
+    if isinstance(chain, Chain | Graph):
+        return Training(model, chain, objective, model.last_layer, model.optimizer)
+    made: Training = chain.training(objective, model.last_layer, model.optimizer)
+    return made
 
 
 def evaluate(model: Model, chain: Chain | Graph, batches: Batches, verbose: Any, callbacks: Any) -> dict[str, float]:
@@ -229,6 +240,25 @@ def as_list(logs: Mapping[str, float]) -> Any:
     """
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
+
+
+def placed(model: Model, chain: Chain | Graph, device: str, fresh: bool = False) -> Any:
+    """Return a chain with its weights on a device, "cpu" or "cuda"; `fresh` takes it over as it is now.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        If there is no numba-cuda, or no GPU.
+    ValueError
+        If the device is another, or a layer does not run there.
+    """
+    if device == "cpu":
+        return chain
+    if device != "cuda":
+        raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}")
+    from fastconv.models.device.chain import chain_for
+
+    return chain_for(model, chain, fresh)
 
 
 def _known(shape: Any) -> Any:

@@ -193,6 +193,7 @@ class Model(Layer):
         validation_steps: None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
+        device: str = "cpu",
     ) -> History:
         """Train the model.
 
@@ -223,6 +224,9 @@ class Model(Layer):
         validation_batch_size : int, optional
         validation_freq : int
             Evaluate after every so many epochs.
+        device : {"cpu", "cuda"}
+            Where the layers run. "cuda" needs the extra ``fastconv[cuda]`` and an NVIDIA GPU; the weights come back
+            after each epoch.
 
         Returns
         -------
@@ -248,6 +252,7 @@ class Model(Layer):
             if class_weight is not None:  # weighs training alone
                 validation = (*validation[:2], None)
         chain, batches = loops.prepared(self, data, batch_size)
+        chain = loops.placed(self, chain, device, fresh=True)
         held_out = None
         if validation is not None:
             _, held_out = loops.prepared(self, validation, validation_batch_size or batch_size)
@@ -265,6 +270,7 @@ class Model(Layer):
         steps: None = None,
         callbacks: Any = None,
         return_dict: bool = False,
+        device: str = "cpu",
     ) -> Any:
         """Return loss and metrics on data.
 
@@ -278,6 +284,8 @@ class Model(Layer):
         steps : None
         callbacks : Callback or sequence of Callback, optional
         return_dict : bool
+        device : {"cpu", "cuda"}
+            Where the layers run; "cuda" needs the extra ``fastconv[cuda]`` and an NVIDIA GPU.
 
         Returns
         -------
@@ -294,11 +302,18 @@ class Model(Layer):
         from fastconv.models import loops
 
         chain, batches = loops.prepared(self, loops.samples(self, x, y, sample_weight), batch_size)
+        chain = loops.placed(self, chain, device)
         logs = loops.evaluate(self, chain, batches, verbose, callbacks)
         return logs if return_dict else loops.as_list(logs)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: None = None, callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: None = None,
+        callbacks: Any = None,
+        device: str = "cpu",
     ) -> Any:
         """Return the model's outputs.
 
@@ -311,6 +326,8 @@ class Model(Layer):
             With "auto" only a terminal is told.
         steps : None
         callbacks : Callback or sequence of Callback, optional
+        device : {"cpu", "cuda"}
+            Where the layers run; "cuda" needs the extra ``fastconv[cuda]`` and an NVIDIA GPU.
 
         Returns
         -------
@@ -326,6 +343,7 @@ class Model(Layer):
         from fastconv.models import loops
 
         inputs, chain = self.prepare_inputs(x)
+        chain = loops.placed(self, chain, device)
         return loops.predict(self, chain, inputs, batch_size, verbose, callbacks)
 
     def predict_on_batch(self, x: Any) -> Any:

@@ -54,6 +54,12 @@ class Evaluation:
         value = self.loss.value(truth, outputs, weights) + self.penalty()
         self.objective.add(value, targets, outputs, weights)
 
+    def begin_epoch(self) -> None:
+        """Make ready for an epoch; nothing by default."""
+
+    def end_epoch(self) -> None:
+        """Leave the model as the epoch has made it; nothing by default."""
+
     def penalty(self) -> float:
         """Return what the regularizers add to the loss."""
         return sum(regularizer(variable.value) for variable, regularizer in self.penalised)

@@ -172,7 +172,7 @@ class Optimizer:
         rate = self.learning_rate
         keeps = [1.0] * len(trainable_variables)
         if self.weight_decay is not None:
-            keeps = [1 - self.weight_decay * rate if self._decays(v) else 1.0 for v in trainable_variables]
+            keeps = [1 - self.weight_decay * rate if self.decays(v) else 1.0 for v in trainable_variables]
         scales, limit = self._clipping(grads)
         self.begin_step()
         if type(self).update_step is Optimizer.update_step:
@@ -244,19 +244,24 @@ class Optimizer:
         self._undecayed = list(var_list or [])
         self._undecayed_names = list(var_names or [])
 
-    def _decays(self, variable: Variable) -> bool:
+    def decays(self, variable: Variable) -> bool:
+        """Whether weight decay applies to a variable."""
         named = any(part in variable.name for part in self._undecayed_names)
         return not named and not any(variable is other for other in self._undecayed)
 
     def _clipping(self, grads: Sequence[NDArray[Any]]) -> tuple[list[float], float]:
         """Return what each gradient is multiplied by, and the largest magnitude that is left of an element."""
-        if self.clipnorm:
-            return [self.clipnorm / max(_norm(gradient), self.clipnorm) for gradient in grads], math.inf
-        if self.global_clipnorm:
-            total = math.sqrt(sum(_norm(gradient) ** 2 for gradient in grads))
-            scale = self.global_clipnorm / max(total, self.global_clipnorm) if math.isfinite(total) else math.nan
-            return [scale] * len(grads), math.inf
+        if self.clipnorm or self.global_clipnorm:
+            return self.scales([_norm(gradient) for gradient in grads]), math.inf
         return [1.0] * len(grads), self.clipvalue or math.inf
+
+    def scales(self, norms: Sequence[float]) -> list[float]:
+        """Return what clipping by norm multiplies gradients of these Euclidean norms by."""
+        if self.clipnorm:
+            return [self.clipnorm / max(norm, self.clipnorm) for norm in norms]
+        limit = self.global_clipnorm or math.inf
+        total = math.sqrt(sum(norm**2 for norm in norms))
+        return [limit / max(total, limit) if math.isfinite(total) else math.nan] * len(norms)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain JSON types.

@@ -75,7 +75,10 @@ def sums(dtype: str, channels_last: bool, backward: bool) -> Kernel:
 
 @functools.cache
 def moments(dtype: str) -> Kernel:
-    """Return moments[c] and moments[channels + c], mean and biased variance of a channel, and move what is running."""
+    """Return moments[c] and moments[channels + c], mean and biased variance of a channel, and move what is running.
+
+    moves_var  0: not; 1: towards the unbiased variance; 2: towards the biased one
+    """
     real = REALS[dtype]
 
     def kernel(
@@ -99,8 +102,10 @@ def moments(dtype: str) -> Kernel:
         if moves_mean != 0:
             running_mean[c] = real(np.float64(running_mean[c]) * (1 - momentum) + mean * momentum)
         if moves_var != 0:
-            unbiased = variance * (np.float64(count) / np.float64(count - 1))
-            running_var[c] = real(np.float64(running_var[c]) * (1 - momentum) + unbiased * momentum)
+            seen = variance
+            if moves_var == 1:
+                seen = variance * (np.float64(count) / np.float64(count - 1))
+            running_var[c] = real(np.float64(running_var[c]) * (1 - momentum) + seen * momentum)
 
     return Kernel(
         f"norm moments {dtype}",

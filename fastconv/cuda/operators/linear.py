@@ -11,9 +11,11 @@ from fastconv.cuda.arrays import Operand
 from fastconv.cuda.operators import convolution
 
 
-def linear(input: Any, weight: Any, bias: Any, activation: Any, out: Any) -> Any:
-    """Multiply vectors by a matrix; the arguments are functional's."""
+def linear(input: Any, weight: Any, bias: Any, activation: Any, out: Any, transposed: bool = False) -> Any:
+    """Multiply vectors by a matrix; the arguments are functional's. A `transposed` weight is (i, o)."""
     x, w = arrays.operand("input", input), arrays.operand("weight", weight)
+    if transposed:
+        w = _shaped(w, w.shape[::-1], w.strides[::-1])
     if len(w.shape) not in (1, 2) or not w.size:
         _arguments.wrong("weight", "shape (o, i) or (i,) with extents of at least 1", f"shape {w.shape}")
     features = w.shape[-1]

@@ -49,9 +49,9 @@ def channels_of(x: Operand, layout: object) -> Channels:
 
 def batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: object, momentum: object,
-    eps: object, layout: object, out: Any,
+    eps: object, layout: object, out: Any, unbiased: bool = True,
 ) -> Any:  # fmt: skip
-    """Normalise each channel; the arguments are functional's."""
+    """Normalise each channel; the arguments are functional's, and whether the variance that is kept is unbiased."""
     x = arrays.operand("input", input)
     form = channels_of(x, layout)
     own, rate, number = _told(form, x, training, momentum, eps)
@@ -64,7 +64,8 @@ def batch_norm(
     arrays.join(stream, x, y, *(each for each in found.values() if each is not None))
     if x.size == 0:
         return y.array
-    moments = statistics(form, x, found["running_mean"], found["running_var"], own, rate if own else None, stream)
+    moments = statistics(form, x, found["running_mean"], found["running_var"], own, rate if own else None, stream,
+                         unbiased)  # fmt: skip
     table = arrays.pooled((4 * form.channels,), "f8", stream)
     kernel = kernels.factors(x.dtype, False)
     w, b = found["weight"], found["bias"]
@@ -78,9 +79,9 @@ def batch_norm(
 
 def batch_norm_backward(
     input: Any, grad_output: Any, running_mean: Any, running_var: Any, weight: Any, training: object, eps: object,
-    layout: object, out: Any,
+    layout: object, out: Any, into: Any = (None, None),
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """Return the gradients of input, weight and bias; the arguments are grad's."""
+    """Return the gradients of input, weight and bias, the latter in `into`; the arguments else are grad's."""
     x, g = arrays.operand("input", input), arrays.operand("grad_output", grad_output)
     form = channels_of(x, layout)
     own, _, number = _told(form, x, training, 0.0, eps)
@@ -94,7 +95,7 @@ def batch_norm_backward(
     others = [each for each in found.values() if each is not None]
     dx = arrays.result(x.shape, x, stream, out, [x, g, *others])
     arrays.dense(dx)
-    dweight, dbias = (arrays.result((form.channels,), x, stream) for _ in range(2))
+    dweight, dbias = (arrays.result((form.channels,), x, stream, each, [x, g]) for each in into)
     arrays.join(stream, x, g, dx, *others)
     moments = statistics(form, x, found["running_mean"], found["running_var"], own, None, stream)
     parts, partial = sums(form, x, g, moments, stream)
@@ -124,7 +125,7 @@ def _flat(vector: Operand | None, instead: Operand) -> Any:
 
 def statistics(
     form: Channels, x: Operand, mean: Operand | None, var: Operand | None, own: bool, momentum: float | None,
-    stream: Any,
+    stream: Any, unbiased: bool = True,
 ) -> Any:  # fmt: skip
     """Return means and variances, (2, channels) in double; with a momentum the running ones are moved."""
     moments = arrays.pooled((2 * form.channels,), "f8", stream)
@@ -144,7 +145,7 @@ def statistics(
     kernel.launch(
         -(-form.channels // kernel.threads), stream, x.flat, partial, moments, _flat(mean, x), _flat(var, x),
         form.channels, parts, max(form.values, 1), form.steps[2], momentum or 0.0,
-        int(moving and mean is not None), int(moving and var is not None),
+        int(moving and mean is not None), (1 if unbiased else 2) * int(moving and var is not None),
     )  # fmt: skip
     return moments
 
