@@ -4,6 +4,21 @@
 
 #include <math.h>
 
+/* The last vector of a row, of which so many lanes exist: no branch where tails are free, or each tile has two codes.
+ */
+FC_INLINE fc_vec load_last(const FC_REAL *p, int lanes)
+{
+    return FC_FREE_TAILS ? fc_load_tail(p, lanes) : fc_load_lanes(p, lanes);
+}
+
+FC_INLINE void store_last(FC_REAL *p, fc_vec v, int lanes)
+{
+    if (FC_FREE_TAILS)
+        fc_store_tail(p, v, lanes);
+    else
+        fc_store_lanes(p, v, lanes);
+}
+
 /* ---- sums -------------------------------------------------------------------------------------------------- */
 
 FC_INLINE void lanes_tile(const int vectors, const int rows, const fc_lanes_tile *s)
@@ -22,38 +37,57 @@ FC_INLINE void lanes_tile(const int vectors, const int rows, const fc_lanes_tile
                 sum[r][v] += weight * x[v];
         }
     }
+    FC_REAL *dst = s->dst;
     const FC_REAL *bias = s->bias;
+    const ptrdiff_t dst_step = s->dst_step * FC_LANES;
+    if (s->accumulate) {
+        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += fc_load(dst + r * FC_LANES + v * dst_step);
+    } else if (bias) {
+        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += fc_splat(bias[r]);
+    }
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            FC_REAL *dst = (FC_REAL *)s->dst + (r + v * s->dst_step) * FC_LANES;
-            fc_store(dst, s->accumulate ? fc_load(dst) + sum[r][v] : bias ? sum[r][v] + fc_splat(bias[r]) : sum[r][v]);
-        }
+        for (int v = 0; v < vectors; v++)
+            fc_store(dst + r * FC_LANES + v * dst_step, sum[r][v]);
 }
 
 FC_INLINE void line_tile(const int vectors, const int rows, const fc_lanes_tile *s)
 {
     const FC_REAL *FC_RESTRICT src = s->src, *FC_RESTRICT weights = s->weights, *bias = s->bias;
-    const ptrdiff_t *offsets = s->offsets, weight_step = s->weight_step;
+    const ptrdiff_t *offsets = s->offsets, weight_step = s->weight_step, dst_step = s->dst_step;
     const int last = s->live - (vectors - 1) * FC_LANES;
+    FC_REAL *dst = s->dst;
     FC_CLEAR_TILE(sum);
     for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
         const FC_REAL *at = src + offsets[i];
         fc_vec x[FC_MAX_VECTORS];
         FC_UNROLL for (int v = 0; v < vectors; v++)
-            x[v] = v + 1 < vectors ? fc_load(at + v * FC_LANES) : fc_load_lanes(at + v * FC_LANES, last);
+            x[v] = v + 1 < vectors ? fc_load(at + v * FC_LANES) : load_last(at + v * FC_LANES, last);
         FC_UNROLL for (int r = 0; r < rows; r++) {
             const fc_vec weight = fc_splat(weights[r]);
             FC_UNROLL for (int v = 0; v < vectors; v++)
                 sum[r][v] += weight * x[v];
         }
     }
+    if (s->accumulate) {
+        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += v + 1 < vectors ? fc_load(dst + r * dst_step + v * FC_LANES)
+                                             : load_last(dst + r * dst_step + v * FC_LANES, last);
+    } else if (bias) {
+        FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] += fc_splat(bias[r]);
+    }
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const int live = v + 1 < vectors ? FC_LANES : last;
-            FC_REAL *dst = (FC_REAL *)s->dst + r * s->dst_step + v * FC_LANES;
-            const fc_vec rest = s->accumulate ? fc_load_lanes(dst, live) : fc_splat(bias ? bias[r] : 0);
-            fc_store_lanes(dst, sum[r][v] + rest, live);
-        }
+        for (int v = 0; v < vectors; v++)
+            if (v + 1 < vectors)
+                fc_store(dst + r * dst_step + v * FC_LANES, sum[r][v]);
+            else
+                store_last(dst + r * dst_step + v * FC_LANES, sum[r][v], last);
 }
 
 /* `unit`: src_step is 1, and rows are displacements of one address. */
@@ -201,9 +235,11 @@ FC_INLINE void outer_tile(const int vectors, const int rows, const FC_REAL *FC_R
     }
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
         for (int v = 0; v < vectors; v++) {
-            const int count = v + 1 < vectors ? FC_LANES : last;
             FC_REAL *at = dst + r * dst_step + v * FC_LANES;
-            fc_store_lanes(at, fc_load_lanes(at, count) + sum[r][v], count);
+            if (v + 1 < vectors)
+                fc_store(at, fc_load(at) + sum[r][v]);
+            else
+                store_last(at, load_last(at, last) + sum[r][v], last);
         }
 }
 
