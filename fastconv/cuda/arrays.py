@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _arguments
+from fastconv.cuda import dlpack
 from fastconv.cuda._numba import SIMULATED, cuda
 from fastconv.cuda.pool import Pool
 
@@ -85,7 +86,10 @@ def operand(name: str, value: Any, letters: str = "f") -> Operand:
         _arguments.wrong(name, "an array in GPU memory, like the input", _arguments.kind_of(value), TypeError)
     if getattr(value, "requires_grad", False):
         _arguments.wrong(name, "a tensor that is out of autograd (x.detach())", "one with requires_grad", TypeError)
-    interface = value._ary.__array_interface__ if SIMULATED else value.__cuda_array_interface__
+    owner, interface = value, value._ary.__array_interface__ if SIMULATED else described(value)
+    if interface is None:
+        owner = value.__dlpack__(stream=stream_key(stream_of(value)) or dlpack.LEGACY_STREAM)
+        interface = dlpack.interface(owner)
     dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
     key = f"{dtype.kind}{dtype.itemsize}"
     if dtype.kind not in letters or key not in DTYPES or not dtype.isnative:
@@ -98,7 +102,12 @@ def operand(name: str, value: Any, letters: str = "f") -> Operand:
         _arguments.wrong(name, "an array without negative strides (copy it)", f"strides {steps}")
     extent = 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     address = interface["data"][0]
-    return Operand(name, _flat(value, dtype, address, extent), shape, strides, key, address, value)
+    return Operand(name, _flat(owner, dtype, address, extent), shape, strides, key, address, value)
+
+
+def described(value: Any) -> Any:
+    """Return an array's own __cuda_array_interface__, or None."""
+    return getattr(value, "__cuda_array_interface__", None)
 
 
 def normal_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
@@ -157,7 +166,7 @@ def stream_of(array: Any) -> Any:
         return _external(cupy.cuda.get_current_stream().ptr)
     if hasattr(array, "stream") and hasattr(array, "gpu_data"):
         return array.stream
-    return _external(array.__cuda_array_interface__.get("stream") or 0)
+    return _external((described(array) or {}).get("stream") or 0)
 
 
 def join(stream: Any, *operands: Operand) -> None:

@@ -152,6 +152,8 @@ def processors() -> int:
 def plan(product: Product, request: Request) -> Plan:
     """Choose a tile, vectors and a split, and upload the tables."""
     dtype, lanes = request.dtype, LANES[request.dtype]
+    if max((phase.rows for phase in product.phases), default=0) >= 2**31 - 128:
+        raise ValueError("input: expected fewer than 2**31 output positions in a call on a GPU; split the batch")
     tile, splits = choose(product, request)
     fast = "column" if product.dst_column == 1 else "row"
     volumes = product.extents[0] > 1 or any(term.axis == 0 for phase in product.phases for term in phase.terms)
