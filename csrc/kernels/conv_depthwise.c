@@ -13,7 +13,8 @@
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
-enum { MOST_PIXELS = 8, MOST_TAPS = 7, ANY_PIXELS = 4 };
+enum { MOST_PIXELS = 8, MOST_TAPS = 7, MOST_RATIO = 2, ANY_PIXELS = 4 };
+enum { MOST_COLUMNS = (MOST_PIXELS - 1) * MOST_RATIO + MOST_TAPS };
 
 #if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
 enum { REGISTERS = 32 - 1 }; /* less the input's */
@@ -45,26 +46,65 @@ FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool whole, int lanes)
     return whole ? fc_load(p) : fc_load_tail(p, lanes);
 }
 
-/* sum[r][p] += sum over taps t of column p * ratio + t times weights[r][t], for the rows that the line enters. */
-FC_INLINE void add_line(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2],
-                        const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *src)
+/* Columns that do not exist are zeros, which a weight that is not finite makes NaN.
+ *
+ * Whether all columns under a block fit the registers beside its sums. */
+FC_INLINE bool holds_columns(const int rows, const int pixels, const int taps, const int ratio)
+{
+    return rows * pixels + (pixels - 1) * ratio + taps + 1 <= REGISTERS;
+}
+
+/* Tap by tap: as many products as there are sums follow each other before a sum's turn comes again. */
+FC_INLINE void add_by_taps(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2],
+                           const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *at)
+{
+    fc_vec x[MOST_COLUMNS];
+    FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, at += b->rows->step) {
+        x[i] = fc_zero();
+        if (b->exist & 1u << i)
+            x[i] = load_lanes(at, !FC_FREE_TAILS, b->lanes);
+    }
+    FC_UNROLL for (int t = 0; t < taps; t++) FC_UNROLL
+        for (int r = 0; r < 2; r++) {
+            if (!enters[r])
+                continue;
+            const fc_vec w = fc_load((const FC_REAL *)weights[r] + b->c * b->rows->all_taps + t * FC_LANES);
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                sum[r][p] += x[p * ratio + t] * w;
+        }
+}
+
+/* Column by column, each loaded once: for what holds_columns refuses. */
+FC_INLINE void add_by_columns(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2],
+                              const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *at)
 {
     const fc_depthwise_rows *s = b->rows;
-    ptrdiff_t at = s->first + b->pixel * ratio * s->step + b->c;
     fc_vec w[2][MOST_TAPS];
     FC_UNROLL for (int r = 0; r < 2; r++)
         if (enters[r]) FC_UNROLL
             for (int t = 0; t < taps; t++)
                 w[r][t] = fc_hold(fc_load((const FC_REAL *)weights[r] + b->c * s->all_taps + t * FC_LANES));
     FC_UNROLL for (int i = 0; i < (pixels - 1) * ratio + taps; i++, at += s->step) {
-        if (!(b->exist & 1u << i))
-            continue;
-        const fc_vec x = fc_hold(load_lanes(src + at, !FC_FREE_TAILS, b->lanes));
+        fc_vec x = fc_zero();
+        if (b->exist & 1u << i)
+            x = load_lanes(at, !FC_FREE_TAILS, b->lanes);
+        x = fc_hold(x);
         FC_UNROLL for (int r = 0; r < 2; r++) FC_UNROLL
             for (int t = 0; t < taps; t++)
                 if (enters[r] && i >= t && (i - t) % ratio == 0 && (i - t) / ratio < pixels)
                     sum[r][(i - t) / ratio] += x * w[r][t];
     }
+}
+
+/* sum[r][p] += sum over taps t of column p * ratio + t times weights[r][t], for the rows that the line enters. */
+FC_INLINE void add_line(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2], const int rows,
+                        const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *src)
+{
+    const FC_REAL *at = src + b->rows->first + b->pixel * ratio * b->rows->step + b->c;
+    if (holds_columns(rows, pixels, taps, ratio))
+        add_by_taps(sum, weights, enters, pixels, taps, ratio, b, at);
+    else
+        add_by_columns(sum, weights, enters, pixels, taps, ratio, b, at);
 }
 
 /* Results with all that may happen to them, from `from` to dst; in a function of its own because it is long. */
@@ -104,13 +144,13 @@ FC_INLINE void run_vector(const block *b, const int rows, const int pixels, cons
         const fc_depthwise_line *line = &s->lines[j];
         const FC_REAL *src = line->src;
         if (rows == 1 && line->weights[b->row])
-            add_line(sum, &line->weights[b->row], upper, pixels, taps, ratio, b, src);
+            add_line(sum, &line->weights[b->row], upper, rows, pixels, taps, ratio, b, src);
         else if (rows == 2 && !line->weights[1])
-            add_line(sum, line->weights, upper, pixels, taps, ratio, b, src);
+            add_line(sum, line->weights, upper, rows, pixels, taps, ratio, b, src);
         else if (rows == 2 && !line->weights[0])
-            add_line(sum, line->weights, lower, pixels, taps, ratio, b, src);
+            add_line(sum, line->weights, lower, rows, pixels, taps, ratio, b, src);
         else if (rows == 2)
-            add_line(sum, line->weights, both, pixels, taps, ratio, b, src);
+            add_line(sum, line->weights, both, rows, pixels, taps, ratio, b, src);
     }
     if (s->residual || (activation != FC_IDENTITY && activation != FC_RELU && activation != FC_RELU6)) {
         FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
@@ -152,9 +192,12 @@ FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole
         for (ptrdiff_t t = 0; t < s->taps && weight; t++) {
             const fc_vec w = fc_load(weight + b->c * s->all_taps + t * FC_LANES);
             const ptrdiff_t at = s->first + (column + t) * s->step + b->c;
-            FC_UNROLL for (int p = 0; p < pixels; p++)
+            FC_UNROLL for (int p = 0; p < pixels; p++) {
+                fc_vec x = fc_zero();
                 if (p * s->ratio + t >= low && p * s->ratio + t < high)
-                    sum[p] += load_lanes(src + at + p * s->ratio * s->step, whole, b->lanes) * w;
+                    x = load_lanes(src + at + p * s->ratio * s->step, whole, b->lanes);
+                sum[p] += x * w;
+            }
         }
         if (--cut > 0)
             continue;
