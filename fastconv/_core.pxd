@@ -184,7 +184,7 @@ cdef extern from "fastconv.h" nogil:
     void fc_update_run(fc_isa isa, const fc_update *update, int count, const fc_variable *variables, int threads)
     double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x)
     fc_status fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
-                        const void *src, void *dst, int threads)
+                             const void *src, void *dst, int threads)
 
     ctypedef enum fc_step_kind:
         FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD
