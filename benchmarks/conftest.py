@@ -27,10 +27,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    device = getattr(metafunc.module, "DEVICE", "cpu")
     if "device" in metafunc.fixturenames:
-        metafunc.parametrize("device", ["cpu"])
+        metafunc.parametrize("device", [device])
     if "threads" in metafunc.fixturenames:
-        metafunc.parametrize("threads", sorted({1, MOST_THREADS}), ids="threads={}".format)
+        numbers = sorted({1, MOST_THREADS}) if device == "cpu" else [1]
+        metafunc.parametrize("threads", numbers, ids="threads={}".format)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
