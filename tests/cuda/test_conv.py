@@ -164,6 +164,19 @@ def test_a_split_sum_has_the_same_value_and_bits(layout: str) -> None:
     assert any(plan > 1 for plan in splits_seen), splits_seen
 
 
+def test_heavy_activations_take_a_pass_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = generator("heavy")
+    x, w = rng.standard_normal((1, 2, 3, 4)), rng.standard_normal((3, 2, 2, 2))
+    dx, dw = to_device(x.astype(np.float32)), to_device(w.astype(np.float32))
+    fused = functional.conv2d(dx, dw, activation="gelu")
+    monkeypatch.setattr(product, "MOST_SUMS", 0)
+    product.plan.cache_clear()
+    apart = functional.conv2d(dx, dw, activation="gelu")
+    expected = reference.conv2d(x, w, activation="gelu")
+    assert_near(fused, expected)
+    assert_near(apart, expected)
+
+
 def test_the_cases_reach_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every way of loading and storing that operators may ask for is among the exact cases above."""
     monkeypatch.setattr(Kernel, "launch", lambda self, grid, stream, *arguments: None)

@@ -289,10 +289,12 @@ def form(tile: Tile, left: str, right: str, fast: str) -> tuple[str, str, str]:
 
 
 def specialisations() -> Iterator[Kernel]:
-    """Every tile and form without an activation; activations and volumes on the smallest."""
+    """Every tile and form with no activation; light ones on the largest tile, volumes and others on the smallest."""
     for dtype, tiles in TILES.items():
         for tile in tiles:
             for left, right, fast in FORMS_OF.get(tile, PLAIN):
                 yield gemm(tile, dtype, left, right, fast, False, "linear")
-        for activation in ("relu", "tanh", "gelu"):
-            yield gemm(tiles[-1], dtype, "", "", "row", True, activation)
+        for activation in ("relu", "hardswish"):
+            yield gemm(tiles[0], dtype, "", "", "column", False, activation)
+        for fast, activation in (("row", "tanh"), ("row", "gelu"), ("column", "linear")):
+            yield gemm(tiles[-1], dtype, "", "", fast, True, activation)

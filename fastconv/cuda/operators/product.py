@@ -12,7 +12,7 @@ from fastconv.cuda import arrays
 from fastconv.cuda._numba import SIMULATED, cuda
 from fastconv.cuda.arrays import Operand
 from fastconv.cuda.kernel import Kernel
-from fastconv.cuda.kernels import gemm, geometry, reduction
+from fastconv.cuda.kernels import gemm, geometry, pointwise, reduction
 from fastconv.cuda.kernels.gemm_operands import NOWHERE
 from fastconv.cuda.kernels.tiles import TILES, Tile
 from fastconv.cuda.primitives import LANES, divisor
@@ -101,10 +101,15 @@ class Plan(NamedTuple):
     splits: int
     reduce: Kernel | None
     divide: tuple[int, int]
+    after: bool  # whether the activation takes a pass of its own
 
 
 # What a step of a tile costs beside one of 128 x 128 of the same area: estimated from loads per product.
 WEIGHT = {(128, 128): 1.0, (64, 64): 1.2, (128, 32): 1.5, (32, 32): 2.0}
+# Activations that tiles of any size end with. Others, unrolled for 64 sums, push them out of registers (256 bytes of
+# local memory with gelu): tiles of more than MOST_SUMS sums a thread leave them to a pass of their own.
+LIGHT = {"linear", "relu", "relu6", "leaky_relu", "hardsigmoid", "hardswish"}
+MOST_SUMS = 16
 LEAST_STEPS = 8  # of one split; shorter ones spend their time on partial sums
 MOST_SPLITS = 64
 
@@ -130,6 +135,11 @@ def run(
     if made.splits == 1:
         made.kernel.launch(made.grid, stream, src.flat, weights.flat, offset, dst.flat, made.table, made.depths,
                            made.geometry, alpha, beta)  # fmt: skip
+        if made.after:
+            vectors = dst.aligned(dst.size)
+            last = pointwise.activation(name, dst.dtype, vectors)
+            work = -(-dst.size // (lanes if vectors else 1))
+            last.launch(-(-work // last.threads), stream, dst.flat, dst.flat, dst.size, alpha, beta)
         return
     partial = arrays.pooled((made.splits * dst.size,), dst.dtype, stream)
     made.kernel.launch(made.grid, stream, src.flat, weights.flat, offset, partial, made.table, made.depths,
@@ -156,11 +166,12 @@ def plan(product: Product, request: Request) -> Plan:
         raise ValueError("input: expected fewer than 2**31 output positions in a call on a GPU; split the batch")
     tile, splits = choose(product, request)
     fast = "column" if product.dst_column == 1 else "row"
-    volumes = product.extents[0] > 1 or any(term.axis == 0 for phase in product.phases for term in phase.terms)
+    volumes = is_deep(product)
     tables = [table_of(phase, tile.depth) for phase in product.phases]
     wish = ("", "") if volumes else (left_vectors(product, tables, request), right_vectors(product, tables, request))
     left, right, fast = gemm.form(tile, *wish, fast)
-    activation = request.activation if splits == 1 else "linear"
+    after = splits == 1 and request.activation not in LIGHT and tile.rows_each * tile.columns_each > MOST_SUMS
+    activation = request.activation if splits == 1 and not after else "linear"
     kernel = gemm.gemm(tile, dtype, left, right, fast, volumes, activation)
     rows, start = [], 0
     for phase, (table, _) in zip(product.phases, tables, strict=True):
@@ -183,13 +194,23 @@ def plan(product: Product, request: Request) -> Plan:
         splits,
         reduce,
         divisor(request.bias_inner),
+        after,
     )
+
+
+def is_deep(product: Product) -> bool:
+    """Whether positions have a depth."""
+    return product.extents[0] > 1 or any(term.axis == 0 for phase in product.phases for term in phase.terms)
 
 
 def choose(product: Product, request: Request) -> tuple[Tile, int]:
     """Return the tile and the number of splits that finish first, by a model of waves and steps."""
     best: tuple[float, Tile, int] | None = None
-    for tile in TILES[request.dtype] if request.tile is None else (request.tile,):
+    tiles = TILES[request.dtype] if request.tile is None else (request.tile,)
+    in_place = request.dense or request.activation in LIGHT
+    if is_deep(product) or not in_place:  # volumes need more registers; activations need elements side by side
+        tiles = tiles[-1:]
+    for tile in tiles:
         steps = max(-(-phase.products // tile.depth) for phase in product.phases) * product.images
         blocks = product.groups * -(-product.columns // tile.columns)
         blocks *= sum(-(-phase.rows // tile.rows) for phase in product.phases)
