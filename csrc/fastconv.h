@@ -228,6 +228,7 @@ typedef enum {
     FC_STEP_POINT,   /* scale and activation alone */
     FC_STEP_SOFTMAX, /* along the channels */
     FC_STEP_PAD,     /* zeros around the image */
+    FC_STEP_DROPOUT, /* of rate `alpha`; in training alone */
 } fc_step_kind;
 
 /* One step over images (height, width, channels), two spatial axes. What a convolution or FC_STEP_POINT makes is
@@ -287,6 +288,7 @@ typedef struct {
     const int64_t *classes;              /* in 0 … classes - 1; NULL: distributions */
     const void *distributions, *weights; /* weights (n) may be NULL */
     double share;
+    uint64_t key, call; /* of the first dropout's fc_draw; each further one has the next call */
 } fc_truth;
 
 /* Whether a program can be trained: it ends with dense steps and a softmax, and every activation's gradient follows

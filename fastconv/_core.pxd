@@ -187,7 +187,7 @@ cdef extern from "fastconv.h" nogil:
                              const void *src, void *dst, int threads)
 
     ctypedef enum fc_step_kind:
-        FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD
+        FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD, FC_STEP_DROPOUT
 
     ctypedef struct fc_step:
         fc_step_kind kind
@@ -238,6 +238,8 @@ cdef extern from "fastconv.h" nogil:
         const void *distributions
         const void *weights
         double share
+        uint64_t key
+        uint64_t call
 
     bool_ fc_program_trains(const fc_program *program)
     size_t fc_program_train_workspace(const fc_program *program, ptrdiff_t n, int threads)

@@ -11,7 +11,7 @@ from cpython.buffer cimport (
     Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from contextvars import ContextVar
 from _thread import allocate_lock as Lock  # threading itself would be an import beyond NumPy

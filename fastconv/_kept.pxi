@@ -47,3 +47,29 @@ cdef object key_of(const Py_buffer *x, int skip, const Py_buffer *w, tuple optio
             facts[count] = w.shape[i]
             count += 1
     return (PyBytes_FromStringAndSize(<const char *> facts, count * sizeof(ptrdiff_t)), options)
+
+
+def circumstances_now():
+    """What plans depend on besides their descriptions, as a number."""
+    return circumstances()
+
+
+def same_bytes(list arrays, list others):
+    """Whether contiguous arrays hold the bytes of others of their sizes; False for what is not contiguous."""
+    cdef Held held
+    cdef Py_buffer *a
+    cdef Py_buffer *b
+    cdef Py_ssize_t i
+    cdef bint same
+    if len(arrays) != len(others):
+        return False
+    for i in range(len(arrays)):
+        memset(&held, 0, sizeof(held))
+        try:
+            a, b = hold_contiguous(&held, arrays[i], 0), hold_contiguous(&held, others[i], 0)
+            same = a != NULL and b != NULL and a.len == b.len and memcmp(a.buf, b.buf, a.len) == 0
+        finally:
+            drop(&held)
+        if not same:
+            return False
+    return True

@@ -3,6 +3,7 @@
 STEPS = {
     "conv": <int> FC_STEP_CONV, "pool": <int> FC_STEP_POOL, "point": <int> FC_STEP_POINT,
     "softmax": <int> FC_STEP_SOFTMAX, "pad": <int> FC_STEP_PAD,
+    "dropout": <int> FC_STEP_DROPOUT,
 }
 
 
@@ -137,6 +138,14 @@ cdef class Program:
         """Whether `train` can serve the steps."""
         return bool(fc_program_trains(&self.program))
 
+    @property
+    def dropouts(self):
+        """How many steps draw random numbers in training."""
+        cdef int i, count = 0
+        for i in range(self.program.count):
+            count += self.steps[i].kind == FC_STEP_DROPOUT
+        return count
+
     def training_bytes(self, Py_ssize_t n, int count):
         """Return the bytes of workspace of `train` for n images on `count` threads."""
         return fc_program_train_workspace(&self.program, n, count)
@@ -184,10 +193,11 @@ cdef class Program:
         finally:
             drop(&held)
 
-    def train(self, x, truth, weights, double share):
+    def train(self, x, truth, weights, double share, tuple drawn=(0, 0)):
         """Fill all gradients of a batch's cross-entropy; return it, and the outputs. None as in a call.
 
-        `truth` is (n,) classes, which must be in range, or (n, classes); `weights` (n,) or None.
+        `truth` is (n,) classes, which must be in range, or (n, classes); `weights` (n,) or None; `drawn` key and call of
+        the first dropout.
         """
         cdef Held held
         memset(&held, 0, sizeof(held))
@@ -213,6 +223,7 @@ cdef class Program:
                 return None
             memset(&wanted, 0, sizeof(wanted))
             wanted.share = share
+            wanted.key, wanted.call = drawn[0], drawn[1]
             if other.ndim == 1:
                 wanted.classes = <const int64_t *> other.buf
             else:

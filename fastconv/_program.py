@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv import _core
+from fastconv._core import Program
+
+__all__ = ["Program", "Sides", "Steps"]
 
 # Activations of one group of images beyond this would leave the second-level cache of common processors.
 _CACHE_BYTES = 1536 * 1024
@@ -112,6 +115,10 @@ class Steps:
             last.update(given)
         else:
             self._add("point", self.shape[-1], **given)
+
+    def dropout(self, rate: float) -> None:
+        """Set a random part to zero, in training."""
+        self._add("dropout", self.shape[-1], alpha=rate)
 
     def softmax(self, logarithm: bool) -> None:
         """Normalise along the channels."""

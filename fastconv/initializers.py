@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastconv import _registry, utils
+from fastconv import _registry, runtime, utils
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,13 +247,14 @@ class VarianceScaling(_Random):
         fan_in, fan_out = _fans(shape)
         count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, count)
-        generator = self._generator()
         if self.distribution == "uniform":
-            values = generator.random(tuple(shape), dtype=np.float32)
+            drawn = tuple(shape)
+            values = runtime.uniform(drawn) if self.seed is None else self._generator().random(drawn, np.float32)
             limit = math.sqrt(3.0 * variance)
             values *= 2 * limit
             values -= limit
             return values.astype(dtype or np.float32, copy=False)
+        generator = self._generator()
         if self.distribution == "untruncated_normal":
             return generator.normal(0.0, math.sqrt(variance), shape).astype(dtype or np.float32)
         stddev = math.sqrt(variance) / _TRUNCATED_STDDEV

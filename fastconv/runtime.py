@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from _thread import allocate_lock  # threading itself would be an import beyond NumPy
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,8 @@ from fastconv import _arguments, _core
 if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
+
+    from numpy.typing import NDArray
 
 
 __all__ = [
@@ -34,7 +37,10 @@ PRECISIONS = ("highest", "high", "medium")
 
 _precision = "high"
 _generator: np.random.Generator | None = None
+_seed: int | None = None
 _draws: Draws | None = None
+# So many random numbers are drawn faster by hand than NumPy's generators are imported.
+_MOST_BY_HAND = 1 << 17
 _generator_lock = allocate_lock()
 
 
@@ -224,11 +230,10 @@ def set_seed(seed: int) -> None:
     >>> bool((F.dropout(np.ones(8)) == first).all())
     True
     """
-    global _generator, _draws
+    global _generator, _seed, _draws
     number = _arguments.integer("seed", seed, 0)
     with _generator_lock:
-        _generator = np.random.Generator(np.random.Philox(number))
-        _draws = Draws(number)
+        _generator, _seed, _draws = None, number, Draws(number)
 
 
 def generator() -> np.random.Generator:
@@ -236,7 +241,7 @@ def generator() -> np.random.Generator:
     global _generator
     with _generator_lock:
         if _generator is None:
-            _generator = np.random.Generator(np.random.Philox())
+            _generator = np.random.Generator(np.random.Philox(_seed))
         return _generator
 
 
@@ -258,7 +263,7 @@ class Draws:
         if seed is None:
             self.key = int.from_bytes(os.urandom(8), "little")
         else:
-            self.key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+            self.key = _mixed(seed)
         self.calls = 0
 
     def next(self, calls: int = 1) -> tuple[int, int]:
@@ -266,6 +271,47 @@ class Draws:
         with _generator_lock:
             first, self.calls = self.calls, self.calls + calls
         return self.key, first
+
+
+def _mixed(seed: int) -> int:
+    """Return 64 bits that differ a lot where seeds differ a little: SplitMix64 (Steele, Lea and Flood, 2014)."""
+    bits = (1 << 64) - 1
+    state = 0
+    while True:
+        state = (state ^ seed & bits) + 0x9E3779B97F4A7C15 & bits
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & bits
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & bits
+        state ^= state >> 31
+        seed >>= 64
+        if not seed:
+            return state
+
+
+def uniform(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Draw numbers in [0, 1); few of them without NumPy's generators, whose import takes as long as a cold start may.
+
+    Examples
+    --------
+    >>> uniform((2, 3)).shape
+    (2, 3)
+    """
+    count = math.prod(shape)
+    if count > _MOST_BY_HAND:
+        return generator().random(shape, np.float32)
+    key, call = draws().next()
+    low = np.uint64(0xFFFFFFFF)
+    word: list[Any] = [np.uint64(w) for w in (0, 1 << 31, call & 0xFFFFFFFF, call >> 32)]
+    word[0] = np.arange(-(-count // 4), dtype=np.uint64)
+    keys = [key & 0xFFFFFFFF, key >> 32]
+    for _ in range(10):  # Philox4x32-10; the second word keeps these numbers apart from those of dropout
+        first, third = np.uint64(0xD2511F53) * word[0], np.uint64(0xCD9E8D57) * word[2]
+        word[0], word[1] = third >> np.uint64(32) ^ word[1] ^ np.uint64(keys[0]), third & low
+        word[2], word[3] = first >> np.uint64(32) ^ word[3] ^ np.uint64(keys[1]), first & low
+        keys = [keys[0] + 0x9E3779B9 & 0xFFFFFFFF, keys[1] + 0xBB67AE85 & 0xFFFFFFFF]
+    words = np.stack(np.broadcast_arrays(*word), axis=-1).reshape(-1)[:count]
+    numbers: NDArray[np.float32] = (words >> np.uint64(8)).astype(np.float32).reshape(shape)
+    numbers *= np.float32(2**-24)
+    return numbers
 
 
 def draws() -> Draws:

@@ -300,3 +300,21 @@ def test_the_machine_is_measured():
     assert memory.seconds == pytest.approx(1e9 / memory.copy)
     assert _machine.Roofline(1e9, 1.0, False).bound == "arithmetic"
     assert 1 << 18 <= _core.l2_bytes() <= 1 << 22
+
+
+def test_uniform_numbers_are_philox_words():
+    from test_dropout import philox
+
+    fastconv.set_seed(5)
+    found = runtime.uniform((3, 5)).ravel()
+    key, call = runtime.Draws(5).next()
+    words = [
+        word
+        for counter in range(4)
+        for word in philox((counter, 1 << 31, call & 0xFFFFFFFF, call >> 32), (key & 0xFFFFFFFF, key >> 32))
+    ]
+    np.testing.assert_array_equal(found, np.array([(word >> 8) / 2**24 for word in words[:15]], np.float32))
+    many = runtime.uniform((1 << 16,))
+    assert 0 <= many.min() < 1e-3 < 0.999 < many.max() < 1
+    assert abs(many.mean() - 0.5) < 0.005
+    assert runtime.uniform((0, 3)).shape == (0, 3)

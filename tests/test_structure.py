@@ -101,6 +101,7 @@ ROWS = [
         "_arguments",
         "_machine",
         "_openmp",
+        "_planned",
         "_program",
         "cuda",
         "_training",

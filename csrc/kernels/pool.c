@@ -86,6 +86,12 @@ FC_INLINE void fold_vectors(const bool max, const int vectors, const void *const
         fc_store_lanes(line + x + v * FC_LANES, max ? partial[v] : total[v] + partial[v], lanes);
 }
 
+/* Where the vector at j begins, of `count` elements: the last one overlaps the one before, which spares a mask. */
+FC_INLINE ptrdiff_t whole_vector(ptrdiff_t j, ptrdiff_t count)
+{
+    return count >= FC_LANES && j + FC_LANES > count ? count - FC_LANES : j;
+}
+
 /* line[x] = rows folded at x for x < width; `nothing` where there are no rows. */
 FC_INLINE void fold_rows(const bool max, const void *const *rows, ptrdiff_t row_count, ptrdiff_t width, FC_REAL *line)
 {
@@ -94,8 +100,10 @@ FC_INLINE void fold_rows(const bool max, const void *const *rows, ptrdiff_t row_
         line[x] = nothing(max);
     for (; x + 4 * FC_LANES <= width; x += 4 * FC_LANES)
         fold_vectors(max, 4, rows, row_count, x, FC_LANES, line);
-    for (; x < width; x += FC_LANES)
+    for (; x < width; x += FC_LANES) {
+        x = whole_vector(x, width);
         fold_vectors(max, 1, rows, row_count, x, fc_lanes_left(width, x), line);
+    }
 }
 
 /* The line of uniform windows: what lies outside the source holds nothing. Returns the source's columns in it. */
@@ -154,6 +162,7 @@ FC_INLINE void uniform_windows(const bool max, const fc_pool_windows *w, const p
                                FC_REAL *dst)
 {
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        j = whole_vector(j, w->count);
         const int lanes = fc_lanes_left(w->count, j);
         fc_vec folded = fold_taps(max, w, stride, line + j * stride, 0, lanes);
         for (ptrdiff_t k = PARTIAL; k < w->kernel; k += PARTIAL)
@@ -234,6 +243,7 @@ FC_INLINE void pool_pairs(const bool max, const fc_pool_windows *w, const void *
                           FC_REAL *dst)
 {
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        j = whole_vector(j, w->count);
         const int lanes = fc_lanes_left(w->count, j), first = 2 * lanes < FC_LANES ? 2 * lanes : FC_LANES;
         const fc_vec a = fold_columns(max, rows, row_count, 2 * j, first);
         const fc_vec b = 2 * lanes > FC_LANES
@@ -461,23 +471,48 @@ static void average_channel(const fc_pool_windows *w, const void *const *rows, c
 
 /* ---- gradients --------------------------------------------------------------------------------------------- */
 
+/* line[x + pad] = sum of the shares of the windows at stride 1 that hold column x, in their order; returns how many
+ * columns of a row any window holds. */
+static ptrdiff_t spread_dense(const fc_pool_windows *w, const FC_REAL *g, FC_REAL *line)
+{
+    const ptrdiff_t length = w->count + (w->kernel - 1) * w->dilation, columns = length - w->pad;
+    const FC_REAL *counts = w->column_counts, divisor = (FC_REAL)w->row_divisor;
+    for (ptrdiff_t x = 0; x < length; x++)
+        line[x] = 0;
+    for (ptrdiff_t k = w->kernel - 1; k >= 0; k--) {
+        FC_REAL *to = line + k * w->dilation;
+        for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+            const int lanes = fc_lanes_left(w->count, j);
+            const fc_vec share = fc_load_lanes(g + j, lanes) / (divisor * fc_load_lanes(counts + j, lanes));
+            fc_store_lanes(to + j, fc_load_lanes(to + j, lanes) + share, lanes);
+        }
+    }
+    return columns < w->width ? columns : w->width;
+}
+
 /* rows[r][x] += grad[j] / (row_divisor * column_counts[j]) for each window j that holds column x: first into a line. */
 static void spread_plane(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
 {
     const FC_REAL *g = grad, *counts = w->column_counts;
     FC_REAL *line = w->line;
-    for (ptrdiff_t x = 0; x < w->width; x++)
-        line[x] = 0;
-    for (ptrdiff_t j = 0; j < w->count; j++) {
-        const fc_pool_span span = w->columns[j];
-        const FC_REAL share = g[j] / ((FC_REAL)w->row_divisor * counts[j]);
-        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation)
-            line[x] += share;
+    ptrdiff_t columns = w->width;
+    if (w->uniform && w->stride == 1) {
+        columns = spread_dense(w, g, line);
+        line += w->pad;
+    } else {
+        for (ptrdiff_t x = 0; x < w->width; x++)
+            line[x] = 0;
+        for (ptrdiff_t j = 0; j < w->count; j++) {
+            const fc_pool_span span = w->columns[j];
+            const FC_REAL share = g[j] / ((FC_REAL)w->row_divisor * counts[j]);
+            for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation)
+                line[x] += share;
+        }
     }
     for (ptrdiff_t r = 0; r < row_count; r++) {
         FC_REAL *row = rows[r];
-        for (ptrdiff_t x = 0; x < w->width; x += FC_LANES) {
-            const int lanes = fc_lanes_left(w->width, x);
+        for (ptrdiff_t x = 0; x < columns; x += FC_LANES) {
+            const int lanes = fc_lanes_left(columns, x);
             fc_store_lanes(row + x, fc_load_lanes(row + x, lanes) + fc_load_lanes(line + x, lanes), lanes);
         }
     }

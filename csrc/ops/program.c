@@ -40,7 +40,7 @@ fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row)
 
 /* The vectors of neighbouring pixels in a tile whose work is least: multiply-adds and loads run side by side, and a sum
  * takes some cycles. */
-int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
+int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width, bool far)
 {
     static const int COUNTS[] = {1, 2, 3, 4};
     double least = 0;
@@ -50,7 +50,7 @@ int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
         if (v > width || kernels->max_rows[v] == 0)
             continue;
         const ptrdiff_t tiles = fc_divide_up(oc, kernels->max_rows[v]), rows = fc_divide_up(oc, tiles);
-        const double fma = (double)rows * v, loads = (double)rows + v + 2, latency = 8;
+        const double fma = (double)rows * v, loads = (double)rows + (far ? 2 : 1) * v + 2, latency = 8;
         const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
         const double cost = step * (double)tiles * (double)fc_divide_up(width, v);
         if (i == 0 || cost <= least) { /* fewer, longer tiles among equals */
@@ -88,7 +88,7 @@ static fc_status plan_conv(const fc_program *p, fc_step *s)
     s->dst[0] = desc.dst[1];
     s->dst[1] = desc.dst[2];
     s->products = s->kernel[0] * s->kernel[1] * (s->ic / s->groups);
-    s->vectors = fc_tile_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1]);
+    s->vectors = fc_tile_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1], false);
     return FC_OK;
 }
 

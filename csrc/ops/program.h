@@ -4,6 +4,7 @@
 
 #include "dispatch/lanes_kernels.h"
 #include "dispatch/pointwise_kernels.h"
+#include "dispatch/update_kernels.h"
 #include "geometry.h"
 
 /* Products that are added before a partial sum is put away, as in conv.h. */
@@ -38,8 +39,8 @@ ptrdiff_t fc_step_padded(const fc_step *s);
 /* The kernel rows [begin, end) of output row `row` that lie inside the image. */
 fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row);
 
-/* Neighbouring vectors of a tile of `oc` rows over a line of `width`. */
-int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width);
+/* Neighbouring vectors of a tile of `oc` rows over a line of `width`; `far`: they come from beyond L1. */
+int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width, bool far);
 
 /* All products of a tile, in partial sums. */
 void fc_lanes_sum(const fc_program_thread *t, fc_lanes_fn *kernel, const fc_lanes_tile *whole);

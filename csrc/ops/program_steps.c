@@ -97,9 +97,11 @@ static void dense_lanes(const fc_program_thread *t, const fc_step *s, int groups
                         fc_lanes_buffer dst)
 {
     const int lanes = t->program->lanes;
+    /* the inputs of several groups are more than L1 holds, and are read again for every tile */
+    const int least = fc_tile_vectors(fc_kernels_for(t->program->isa, t->program->dtype), s->oc, groups, true);
     for (int g = 0, vectors; g < groups; g += vectors) {
         int most;
-        vectors = vectors_of(t, fc_min(groups - g, 4), &most);
+        vectors = vectors_of(t, fc_min(groups - g, least), &most);
         const ptrdiff_t tiles = fc_divide_up(s->oc, most);
         for (ptrdiff_t tile = 0; tile < tiles; tile++) {
             const ptrdiff_t begin = s->oc * tile / tiles, end = s->oc * (tile + 1) / tiles;
@@ -217,6 +219,8 @@ void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_
     case FC_STEP_PAD:
         pad(t, s, src.data, dst.data, lanes);
         break;
+    case FC_STEP_DROPOUT:
+        break; /* in training alone */
     }
 }
 
@@ -279,6 +283,8 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_plan
         break;
     case FC_STEP_PAD:
         pad(t, s, src, dst, 1);
+        break;
+    case FC_STEP_DROPOUT:
         break;
     }
 }

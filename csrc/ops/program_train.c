@@ -218,6 +218,25 @@ static double cross_entropy(const train_call *call, ptrdiff_t image, int lane, c
     return loss * scale;
 }
 
+/* ---- dropout ----------------------------------------------------------------------------------------------- */
+
+/* Step i, whose images are those of a group from `image` on: forth and back alike. */
+static void drop_out(const train_call *call, int i, ptrdiff_t image, const char *src, char *dst)
+{
+    const fc_program *p = call->program;
+    const fc_step *s = &p->steps[i];
+    uint64_t before = 0;
+    for (int k = 0; k < i; k++)
+        before += p->steps[k].kind == FC_STEP_DROPOUT;
+    const fc_draw draw = {
+        .key = call->truth->key,
+        .call = call->truth->call + before,
+        .threshold = (uint64_t)(s->alpha * 4294967296.0 + 0.5),
+        .factor = s->alpha < 1 ? 1 / (1 - s->alpha) : 0,
+    };
+    fc_kernels_for(p->isa, p->dtype)->update->dropout_lanes(&draw, image, fc_step_made(s), src, dst);
+}
+
 /* ---- one block of groups ----------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -245,12 +264,18 @@ static void forward(const block *b)
         t->kernels->gather(b->call->src + image * p->read * t->element, p->read,
                            (int)fc_min(b->first + b->images - image, p->lanes), p->read, kept(b, -1, g));
         for (int i = 0; i < p->dense; i++)
-            fc_step_lanes(t, &p->steps[i], 1, (fc_lanes_buffer){kept(b, i - 1, g), 0},
-                          (fc_lanes_buffer){kept(b, i, g), 0});
+            if (p->steps[i].kind == FC_STEP_DROPOUT)
+                drop_out(b->call, i, image, kept(b, i - 1, g), kept(b, i, g));
+            else
+                fc_step_lanes(t, &p->steps[i], 1, (fc_lanes_buffer){kept(b, i - 1, g), 0},
+                              (fc_lanes_buffer){kept(b, i, g), 0});
     }
-    for (int i = p->dense; i < p->count; i++)
+    for (int i = p->dense; i < p->count; i++) {
+        for (int g = 0; g < b->groups && p->steps[i].kind == FC_STEP_DROPOUT; g++)
+            drop_out(b->call, i, b->first + (ptrdiff_t)g * p->lanes, kept(b, i - 1, g), kept(b, i, g));
         fc_step_lanes(t, &p->steps[i], b->groups, (fc_lanes_buffer){kept(b, i - 1, 0), fc_step_read(&p->steps[i])},
                       (fc_lanes_buffer){kept(b, i, 0), fc_step_made(&p->steps[i])});
+    }
 }
 
 /* Outputs to the caller, their gradient to `g`; lanes without an image get zeros. */
@@ -294,6 +319,8 @@ static void step_back(const block *b, int i, int group, char *g, char *dx)
         fc_pool_backward(&s->lanes_pool, 1, kept(b, i - 1, group), NULL, g, dx, t->pool, 1);
     else if (s->kind == FC_STEP_PAD)
         fc_step_pad_back(t, s, g, dx);
+    else if (s->kind == FC_STEP_DROPOUT)
+        drop_out(b->call, i, b->first + (ptrdiff_t)group * p->lanes, g, dx);
     else
         memcpy(dx, g, (size_t)(fc_step_read(s) * p->lanes * t->element));
 }

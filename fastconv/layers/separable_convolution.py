@@ -84,15 +84,13 @@ class SeparableConvolution(Convolution):
 
     def _apply(self, inputs: Array, activation: str | None) -> Array:
         weight = self._in_layout(self.pointwise_kernel.value)
-        made: Array = getattr(functional, self._engine_name)(
+        made: Array = getattr(functional, f"conv{self.rank}d")(
             self._each_channel(inputs), weight, self._bias, layout=self._layout, activation=activation
         )
         return made
 
     def _apply_backward(self, inputs: Array, grad_products: Array, input_gradient: bool) -> Array | None:
-        of_bias, of_weight, of_input = (
-            getattr(grad, f"{self._engine_name}_{of}") for of in ("bias", "weight", "input")
-        )
+        of_bias, of_weight, of_input = (getattr(grad, f"conv{self.rank}d_{of}") for of in ("bias", "weight", "input"))
         middle = self._each_channel(inputs)
         pointwise = self._in_layout(self.pointwise_kernel.value)
         deep = self._in_layout(self.depthwise_kernel.value.reshape(self._deep))
@@ -113,7 +111,7 @@ class SeparableConvolution(Convolution):
     def _each_channel(self, inputs: Array) -> Array:
         """Return the depthwise half; it is cheap enough to be made again on the way back."""
         weight = self._in_layout(self.depthwise_kernel.value.reshape(self._deep))
-        made: Array = getattr(functional, self._engine_name)(
+        made: Array = getattr(functional, f"conv{self.rank}d")(
             inputs, weight, None, self.strides, self.padding, self.dilation_rate, self._channels, layout=self._layout
         )
         return made

@@ -40,6 +40,12 @@ class Chain:
         """Return the one program of the engine that predicts from images of a shape, or None if it takes more."""
         return self._runs[0].program(shape) if len(self._runs) == 1 and isinstance(self._runs[0], CompiledRun) else None
 
+    def ready(self, inputs: Array) -> Array | None:
+        """Return the outputs for inputs that need no preparation, if one program that is there serves them."""
+        run = self._runs[0] if len(self._runs) == 1 else None
+        program = run.ready(inputs.shape[1:]) if type(run) is CompiledRun else None
+        return None if program is None else program(inputs)
+
     def training_program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program of the engine that trains on images of a shape, or None if it takes more."""
         run = self._runs[0] if len(self._runs) == 1 else None

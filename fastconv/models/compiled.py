@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._program import Sides, Steps
+from fastconv._planned import PackedConvolution
+from fastconv._program import Program, Sides, Steps
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
 from fastconv.layers.variable import Variable
@@ -152,7 +153,14 @@ def _padding(steps: Steps, layer: Any) -> bool:
 
 
 def _dropout(steps: Steps, layer: Any) -> bool:
-    return not steps.training or layer.rate == 0
+    if not steps.training or layer.rate == 0:
+        _note(steps, layer, "rate")
+        return True
+    if layer.seed is not None or layer.noise_shape is not None:
+        return False
+    steps.dropout(layer.rate)
+    _note(steps, layer, "rate")
+    return True
 
 
 def _made(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -228,7 +236,12 @@ class CompiledRun:
     def program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program that serves images of a shape with all layers, or None."""
         parts = self._parts(shape)
-        return parts[0] if len(parts) == 1 and not isinstance(parts[0], Layer) else None
+        return parts[0] if len(parts) == 1 and type(parts[0]) is Program else None
+
+    def ready(self, shape: tuple[int, ...]) -> Program | None:
+        """Return what `program` does if it has been made before."""
+        parts = self._programs.get(shape)
+        return parts[0] if parts is not None and len(parts) == 1 and type(parts[0]) is Program else None
 
     def run(self, inputs: Array) -> Array:
         """Return the last layer's outputs for a batch of the layers' type."""
@@ -261,7 +274,7 @@ class CompiledRun:
 
 
 def _compile(layers: Sequence[Layer], shape: tuple[int, ...]) -> list[Any]:
-    """Return the fewest programs, and single layers between them, that serve layers for images of a shape."""
+    """Return programs and single steps that serve layers for images of a shape."""
     parts: list[Any] = []
     start = 0
     while start < len(layers):
@@ -269,16 +282,90 @@ def _compile(layers: Sequence[Layer], shape: tuple[int, ...]) -> list[Any]:
         while 1 <= len(shape) <= 3 and end < len(layers) and _add(steps, layers[end]):
             end += 1
         program = steps.program() if len(steps) else None
-        if program is None:
-            end = max(end, start + 1)
-            parts.extend(layers[start:end])
-            for layer in layers[start:end]:
-                shape = _made(layer, shape)
-        else:
+        if program is not None:
             parts.append(program)
             shape = steps.shape
+        else:
+            end = max(_spatial_end(layers, start, end), start + 1)
+            parts.extend(_large(layers[start:end]))
+            for layer in layers[start:end]:
+                shape = _made(layer, shape)
         start = end
     return parts
+
+
+def _spatial_end(layers: Sequence[Layer], start: int, end: int) -> int:
+    """Return where images that are too large for a program end, so that what follows may be one."""
+    flat = ("Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D")
+    return next((index + 1 for index in range(start, end) if type(layers[index]).__name__ in flat), end)
+
+
+class LargeConvolution:
+    """A convolution over large images with what follows it: a normalisation, an activation.
+
+    Parameters
+    ----------
+    layer : Conv2D or DepthwiseConv2D
+    norm : BatchNormalization, optional
+    activation : Activation or ReLU, …, optional
+        A layer whose activation the engine knows.
+
+    Examples
+    --------
+    >>> from fastconv import layers
+    >>> conv = layers.Conv2D(2, 3)
+    >>> conv.ensure_built((None, 3, 3, 1))
+    >>> LargeConvolution(conv, None, None)(np.zeros((1, 3, 3, 1), "f4")).ravel()
+    array([0., 0.], dtype=float32)
+    """
+
+    def __init__(self, layer: Any, norm: Any, activation: Any) -> None:
+        self.layers = [layer] if norm is None else [layer, norm]
+        self.layers += [] if activation is None else [activation]
+        names = {"activation", "strides", "padding", "dilation_rate", "bias", "axis", "epsilon", "gamma", "beta"}
+        self._facts = [
+            (vars(one), name, vars(one)[name])
+            for one in self.layers
+            for name in sorted(names | {"function"})
+            if name in vars(one)
+        ]
+        vectors = [None if layer.bias is None else layer.bias.value]
+        if norm is not None:
+            scale = [None if v is None else v.value for v in (norm.gamma, norm.beta)]
+            vectors += [norm.moving_mean.value, norm.moving_variance.value, *scale]
+        ending = layer.activation if activation is None else activation.function
+        kernel = layer._kernel_variable.value.reshape(layer._engine_shape)
+        epsilon = 0.0 if norm is None else norm.epsilon
+        self._run = PackedConvolution(layer.rank, kernel, vectors, epsilon, layer._window(), ending.fused)
+
+    def is_current(self) -> bool:
+        """Whether the layers are as they were."""
+        return all(one.get(name) is value for one, name, value in self._facts)
+
+    def __call__(self, inputs: Array) -> Array | None:
+        """Return the outputs of a batch, or None when the layers have changed."""
+        return self._run(inputs) if self.is_current() else None
+
+
+def _large(layers: Sequence[Layer]) -> list[Any]:
+    """Return layers, convolutions among them with what they can take over."""
+    parts: list[Any] = []
+    rest = list(layers)
+    while rest:
+        layer: Any = rest.pop(0)
+        linear = _adder(layer) is _convolution and layer.data_format == "channels_last" and layer.kernel.value.size > 0
+        if not linear or (layer.activation.fused is None and layer.activation.name != "linear"):
+            parts.append(layer)
+            continue
+        plain = layer.activation.name == "linear" and layer.activation.engine is None
+        norm = rest.pop(0) if plain and rest and _adder(rest[0]) is _normalisation and _over_channels(rest[0]) else None
+        takes = plain and rest and _adder(rest[0]) is _activation and rest[0].function.fused is not None  # type: ignore[attr-defined]
+        parts.append(LargeConvolution(layer, norm, rest.pop(0) if takes else None))
+    return parts
+
+
+def _over_channels(norm: Any) -> bool:
+    return bool(norm.axis in (-1, 3))
 
 
 def _add(steps: Steps, layer: Layer) -> bool:

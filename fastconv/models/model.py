@@ -362,6 +362,9 @@ class Model(Layer):
         ValueError
             If the inputs do not fit.
         """
+        made = self._outputs_at_once(x)
+        if made is not None:
+            return made
         inputs, chain = self.prepare_inputs(x)
         outputs = chain.forward(each(inputs, lambda array: array.astype(self.dtype, copy=False)))
         # Layers that change nothing, or only a shape, return what they got: never the caller's own memory.
@@ -549,6 +552,10 @@ class Model(Layer):
         if inputs.shape[1:] != expected[1:]:
             inputs = fit_inputs(inputs, expected, self.name)
         return inputs, self.chain(inputs.shape)
+
+    def _outputs_at_once(self, x: Any) -> Any:
+        """Return outputs for inputs that need no preparation, or None where they may."""
+        return None
 
     def connections(self) -> list[str] | None:
         """Return for each layer the names of those that it was called on; None where they just follow one another."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv import runtime
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
 from fastconv.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
@@ -131,7 +132,9 @@ class Training(Evaluation):
         if program is None or truth.ndim != (1 if self.sparse else 2):
             return None
         scale = None if weights is None else np.ascontiguousarray(weights, inputs.dtype)
-        done = program.train(inputs, truth, scale, self.loss.share(truth if self.sparse else truth[:, 0], scale))
+        share = self.loss.share(truth if self.sparse else truth[:, 0], scale)
+        drawn = runtime.draws().next(program.dropouts) if program.dropouts else (0, 0)
+        done = program.train(inputs, truth, scale, share, drawn)
         if done is None and not program.is_current():
             self._programs.clear()
         return None if done is None else (*done, None)
