@@ -196,8 +196,8 @@ cdef class Program:
     def train(self, x, truth, weights, double share, tuple drawn=(0, 0)):
         """Fill all gradients of a batch's cross-entropy; return it, and the outputs. None as in a call.
 
-        `truth` is (n,) classes, which must be in range, or (n, classes); `weights` (n,) or None; `drawn` key and call of
-        the first dropout.
+        `truth` is (n,) classes, which must be in range, or (n, classes); `weights` (n,) or None; `drawn` key and call
+        of the first dropout.
         """
         cdef Held held
         memset(&held, 0, sizeof(held))

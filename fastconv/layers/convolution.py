@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastconv import _planned, grad, initializers, regularizers
+from fastconv import _planned, functional, grad, initializers, regularizers
 from fastconv.layers.affine import AffineLayer, no_constraint
 from fastconv.layers.arguments import (
     Array,
@@ -65,6 +65,7 @@ class Convolution(AffineLayer):
             )
         self.exact_rank = self.rank + 2
         self._layout = engine_layout(self.data_format)
+        self._engine_name = f"conv{self.rank}d"
         self._channels = 0
 
     def _input_channels(self, input_shape: Shape) -> int:
@@ -110,7 +111,12 @@ class Convolution(AffineLayer):
         )
 
     def _apply(self, inputs: Array, activation: str | None) -> Array:
-        return _planned.convolve(self.rank, inputs, self._weight, self._bias, self._window(), self._layout, activation)
+        window, layout = self._window(), self._layout
+        if self._engine_name == f"conv{self.rank}d":
+            return _planned.convolve(self.rank, inputs, self._weight, self._bias, window, layout, activation)
+        convolve = getattr(functional, self._engine_name)
+        made: Array = convolve(inputs, self._weight, self._bias, *window, layout=layout, activation=activation)
+        return made
 
     def _window(self) -> tuple[Any, ...]:
         """Return what the engine wants to know after the arrays, in its order."""
@@ -118,7 +124,9 @@ class Convolution(AffineLayer):
 
     def _apply_backward(self, inputs: Array, grad_products: Array, input_gradient: bool) -> Array | None:
         window = self._window()
-        of_bias, of_weight = (getattr(grad, f"conv{self.rank}d_{of}") for of in ("bias", "weight"))
+        of_bias, of_weight, of_input = (
+            getattr(grad, f"{self._engine_name}_{of}") for of in ("bias", "weight", "input")
+        )
         if self.trainable:
             if self.bias is not None:
                 of_bias(grad_products, layout=self._layout, out=self.bias.gradient)
@@ -130,7 +138,10 @@ class Convolution(AffineLayer):
                 gradient[...] = channels_first.transpose(*range(2, self.rank + 2), 1, 0)
         if not input_gradient:
             return None
-        return _planned.input_gradient(self.rank, inputs.shape, self._weight, grad_products, window, self._layout)
+        if self._engine_name == f"conv{self.rank}d":
+            return _planned.input_gradient(self.rank, inputs.shape, self._weight, grad_products, window, self._layout)
+        found: Array = of_input(inputs.shape, self._weight, grad_products, *window, layout=self._layout)
+        return found
 
 
 class FilterConvolution(Convolution):
