@@ -108,7 +108,7 @@ class Plan(NamedTuple):
 WEIGHT = {(128, 128): 1.0, (64, 64): 1.2, (128, 32): 1.5, (32, 32): 2.0}
 # Activations that tiles of any size end with. Others, unrolled for 64 sums, push them out of registers (256 bytes of
 # local memory with gelu): tiles of more than MOST_SUMS sums a thread leave them to a pass of their own.
-LIGHT = {"linear", "relu", "relu6", "leaky_relu", "hardsigmoid", "hardswish"}
+LIGHT = {"linear", "relu", "relu6", "leaky_relu"}
 MOST_SUMS = 16
 LEAST_STEPS = 8  # of one split; shorter ones spend their time on partial sums
 MOST_SPLITS = 64
