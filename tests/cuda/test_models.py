@@ -79,6 +79,18 @@ def test_training_is_that_of_the_processor(optimizer: Any) -> None:
     )
 
 
+def test_weighed_distributions_train() -> None:
+    x, y = data(3)
+    weights, made = np.float32([1, 0.5, 2]), []
+    for device in ("cpu", "cuda"):
+        model = Sequential([layers.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+        model.set_weights([np.eye(16, 3), np.zeros(3)])
+        model.compile(optimizers.SGD(0.5), "categorical_crossentropy")
+        model.fit(x, np.eye(3)[y] * 0.8 + 0.1, sample_weight=weights, verbose=0, shuffle=False, device=device)
+        made.append(model)
+    assert_same(*made)
+
+
 def test_a_frozen_layer_stays_and_other_losses_train() -> None:
     x, _ = data(2)
     targets = np.float32([[1, 2, 3], [0, 1, 0]])

@@ -174,11 +174,48 @@ def squares(dtype: str) -> Kernel:
     return Kernel(f"squares {dtype}", kernel, (f"{dtype}[]", "i8[]", "i8[]", "f8[]"), THREADS)
 
 
+@functools.cache
+def entropy(dtype: str, sparse: bool) -> Kernel:
+    """Return dst[n] = (p[n] * sum of truth[n] - truth[n]) * share * weight[n], a thread for each sample.
+
+    That is the gradient of cross-entropy with respect to the scores of a softmax, p being its result.
+    truth  with `sparse` labels, (rows,) int64; else distributions, (rows, classes)
+    weight  (rows,), or anything if not `weighs`
+    """
+    real = REALS[dtype]
+    zero, one = real(0), real(1)
+
+    def kernel(p: Any, truth: Any, weight: Any, dst: Any, rows: Any, classes: Any, share: Any, weighs: Any) -> None:
+        n = int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x
+        if n >= rows:
+            return
+        scale = share
+        if weighs != 0:
+            scale = share * weight[n]
+        start, total = n * classes, one
+        if not sparse:
+            total = zero
+            for k in range(classes):
+                total += truth[start + k]
+        for k in range(classes):
+            seen = (one if truth[n] == k else zero) if sparse else truth[start + k]
+            dst[start + k] = (p[start + k] * total - seen) * scale
+
+    return Kernel(
+        f"entropy {'sparse ' if sparse else ''}{dtype}",
+        kernel,
+        (f"{dtype}[]", "i8[]" if sparse else f"{dtype}[]", f"{dtype}[]", f"{dtype}[]", "i8", "i8", dtype, "i4"),
+        THREADS,
+    )
+
+
 def specialisations() -> Iterator[Kernel]:
     """Every kernel that can be asked for."""
     for dtype in REALS:
         yield dropout(dtype)
         yield squares(dtype)
+        yield entropy(dtype, False)
+        yield entropy(dtype, True)
         yield update("sgd", dtype, False, False)
         for nesterov in (False, True):
             yield update("sgd", dtype, True, False, nesterov)

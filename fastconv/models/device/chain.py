@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv.cuda import arrays, capture
 from fastconv.cuda._numba import SIMULATED, cuda, require_device
+from fastconv.cuda.kernels import training as kernels
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
 from fastconv.models.chain import Chain
@@ -77,10 +78,16 @@ class DeviceChain:
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """Return the last layer's outputs; in training every layer keeps what `backward` needs."""
-        plain = np.ascontiguousarray(inputs, self.dtype)
         with arrays.stream(self.stream):
-            outputs = self.run(cuda.to_device(plain, stream=self.stream), training)
-            return to_host(outputs, self.stream)
+            return to_host(self.run(self.upload(inputs), training), self.stream)
+
+    def upload(self, array: Array, dtype: Any = None) -> Any:
+        """Return an array's copy on the GPU, in memory from the pool, of the chain's dtype unless another is named."""
+        plain = np.ascontiguousarray(array, dtype or self.dtype)
+        made = arrays.pooled(plain.shape, f"{plain.dtype.kind}{plain.dtype.itemsize}", self.stream)
+        if plain.size:
+            made.copy_to_device(plain, stream=self.stream)
+        return made
 
     def run(self, inputs: Any, training: bool = False) -> Any:
         """Return the outputs for an array in GPU memory; one shape that comes again is replayed from a graph.
@@ -108,18 +115,41 @@ class DeviceChain:
 
     def backward(self, gradient: Array, down_to: int | None = None, before_activation: bool = False) -> None:
         """Fill the gradients of all weights, as `Chain.backward` does, down to a layer that needs no further one."""
-        lowest = down_to or 0
         with arrays.stream(self.stream):
-            below = cuda.to_device(np.ascontiguousarray(gradient, self.dtype), stream=self.stream)
-            for index in range(len(self.layers) - 1, lowest - 1, -1):
-                layer, wanted = self.layers[index], index > lowest
-                if before_activation:
-                    below = layer.backward_before_activation(below, wanted)
-                    before_activation = False
-                elif layer.backward_takes_input_gradient:
-                    below = layer.backward(below, input_gradient=wanted)
-                else:
-                    below = layer.backward(below)
+            self._backward(self.upload(gradient), down_to or 0, before_activation)
+
+    def train(self, inputs: Array, truth: Array, weights: Array | None, share: float, lowest: int) -> Any:
+        """Go forth and back by cross-entropy over the last softmax, with no wait; return the outputs on the GPU."""
+        sparse = truth.ndim == 1
+        with arrays.stream(self.stream):
+            outputs = self.run(self.upload(inputs), True)
+            rows, classes = outputs.shape
+            gradient = arrays.pooled(outputs.shape, f"f{self.dtype.itemsize}", self.stream)
+            flat = [
+                arrays.operand(name, each, "fi").flat
+                for name, each in (
+                    ("outputs", outputs),
+                    ("truth", self.upload(truth, np.int64 if sparse else None)),
+                    ("weights", outputs if weights is None else self.upload(weights)),
+                    ("gradient", gradient),
+                )
+            ]
+            kernel = kernels.entropy(f"f{self.dtype.itemsize}", sparse)
+            blocks = -(-rows // kernel.threads)
+            kernel.launch(blocks, self.stream, *flat, rows, classes, share, int(weights is not None))
+            self._backward(gradient, lowest, True)
+        return outputs
+
+    def _backward(self, below: Any, lowest: int, before_activation: bool) -> None:
+        for index in range(len(self.layers) - 1, lowest - 1, -1):
+            layer, wanted = self.layers[index], index > lowest
+            if before_activation:
+                below = layer.backward_before_activation(below, wanted)
+                before_activation = False
+            elif layer.backward_takes_input_gradient:
+                below = layer.backward(below, input_gradient=wanted)
+            else:
+                below = layer.backward(below)
 
     def training(self, objective: Objective, last: Layer, optimizer: Any) -> DeviceTraining:
         """Return what trains a batch."""
@@ -170,7 +200,18 @@ class DeviceTraining(Training):
         on_gpu: Any = DeviceOptimizer(optimizer, chain.weights, chain.stream)
         face: Any = chain
         super().__init__(face, face, objective, last, on_gpu)
-        self._weights = chain.weights
+        self._weights, self._on_gpu = chain.weights, chain
+
+    def run(self, inputs: Array, targets: Array, truth: Array, weights: Array | None) -> None:
+        """Run a batch, change the weights, and add the batch to the objective."""
+        if not self.entropy or self.lowest is None or truth.ndim != (1 if self.sparse else 2):
+            super().run(inputs, targets, truth, weights)
+            return
+        share = self.loss.share(truth if self.sparse else truth[:, 0], weights)
+        outputs = self._on_gpu.train(inputs, truth, weights, share, self.lowest)
+        self.optimizer.apply([], self.variables)
+        made = to_host(outputs, self._on_gpu.stream)
+        self.objective.add(self.loss.value(truth, made, weights), targets, made, weights)
 
     def begin_epoch(self) -> None:
         """Take over what callbacks did to the weights."""
