@@ -39,8 +39,9 @@ def convolve(
     array([4.], dtype=float32)
     """
     options = (*window, layout, activation, "many")
-    made = _core.conv(axes, inputs, weight, bias, options, None, None)
-    if made is None:
+    there = _arguments.on_device(inputs)  # plans are the processor's
+    made = None if there else _core.conv(axes, inputs, weight, bias, options, None, None)
+    if made is None and not there:
         made = _core.conv(
             axes,
             inputs,
@@ -66,6 +67,8 @@ def input_gradient(
     >>> input_gradient(2, (1, 2, 2, 1), w, g, (1, 0, 1, 1), "NHWC").ravel()
     array([1., 1., 1., 1.], dtype=float32)
     """
+    if _arguments.on_device(grad_output):
+        return cast("Array", getattr(grad, f"conv{axes}d_input")(size, weight, grad_output, *window, layout=layout))
     key = ("layer_input", axes, size[1:], weight.shape, weight.dtype.char, *window, layout)
     plan = _core.kept(key)
     if plan is None:
