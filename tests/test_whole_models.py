@@ -28,8 +28,8 @@ def one_by_one(model: Any, x: Any) -> Any:
 
 
 def close(got: Any, want: Any, bound: float = 3e-6) -> None:
-    """Two ways through Winograd's roundings, each 1e-6; without them the bound is 1e-6."""
-    assert np.linalg.norm(got - want) <= bound * np.linalg.norm(want)
+    """Of probabilities: two ways through Winograd's roundings, each 1e-6; without them the bound is 1e-6."""
+    np.testing.assert_allclose(got, want, rtol=0, atol=bound)
 
 
 def made_vgg() -> Any:
@@ -52,7 +52,7 @@ def test_a_large_network_predicts_what_its_layers_do() -> None:
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "fit": lambda model: model.fit(IMAGES, LABELS, epochs=2, verbose=0),
-    "set_weights": lambda model: model.set_weights([w * 1.25 for w in model.get_weights()]),
+    "set_weights": lambda model: model.set_weights([w * 1.02 for w in model.get_weights()]),
     "assign": lambda model: model.layers[3].kernel.assign(model.layers[3].kernel.value[::-1].copy()),
     "written in place": lambda model: model.layers[0].kernel.value.__imul__(np.float32(0.5)),
     "one bias": lambda model: model.layers[0].bias.value.__setitem__(3, 1.5),
