@@ -46,9 +46,7 @@ FC_INLINE fc_vec load_lanes(const FC_REAL *p, const bool whole, int lanes)
     return whole ? fc_load(p) : fc_load_tail(p, lanes);
 }
 
-/* Columns that do not exist are zeros, which a weight that is not finite makes NaN.
- *
- * Whether all columns under a block fit the registers beside its sums. */
+/* Whether all columns under a block fit the registers beside its sums. */
 FC_INLINE bool holds_columns(const int rows, const int pixels, const int taps, const int ratio)
 {
     return rows * pixels + (pixels - 1) * ratio + taps + 1 <= REGISTERS;
@@ -96,7 +94,8 @@ FC_INLINE void add_by_columns(fc_vec sum[2][MOST_PIXELS], const void *const weig
     }
 }
 
-/* sum[r][p] += sum over taps t of column p * ratio + t times weights[r][t], for the rows that the line enters. */
+/* sum[r][p] += sum over taps t of column p * ratio + t times weights[r][t], for the rows that the line enters.
+ * Columns that do not exist are zeros, which a weight that is not finite makes NaN. */
 FC_INLINE void add_line(fc_vec sum[2][MOST_PIXELS], const void *const weights[2], const bool enters[2], const int rows,
                         const int pixels, const int taps, const int ratio, const block *b, const FC_REAL *src)
 {
