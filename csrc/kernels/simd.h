@@ -248,11 +248,37 @@ FC_INLINE void fc_store_tail(FC_REAL *p, fc_vec v, int count)
 #elif defined(FC_ISA_AVX512)
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << count) - 1), v);
 #elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane), v);
+    /* by halves: a masked store of AVX2 is forty operations on AMD's processors */
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (count >= FC_LANES) {
+        _mm256_storeu_ps(p, v);
+        return;
+    }
+    if (count & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pi((__m64 *)p, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (count & 1)
+        _mm_store_ss(p, rest);
 #elif defined(FC_ISA_AVX2)
-    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
-    _mm256_maskstore_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), lane), v);
+    __m128d rest = _mm256_castpd256_pd128(v);
+    if (count >= FC_LANES) {
+        _mm256_storeu_pd(p, v);
+        return;
+    }
+    if (count & 2) {
+        _mm_storeu_pd(p, rest);
+        rest = _mm256_extractf128_pd(v, 1);
+        p += 2;
+    }
+    if (count & 1)
+        _mm_store_sd(p, rest);
 #else
     for (int i = 0; i < count; i++)
         p[i] = v[i];
