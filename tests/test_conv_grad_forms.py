@@ -21,11 +21,22 @@ FORMS = [
     ConvCase("along_pixels_strided", (2, 12, 9, 35), (15, 3, 3), stride=(1, 2), padding=1, groups=3),
     ConvCase("along_pixels_dilated", (2, 8, 15, 21), (8, 3, 2), dilation=(2, 3), padding=2, groups=4),
     ConvCase("depthwise_strided", (2, 19, 13, 18), (19, 3, 3), stride=2, padding=1, groups=19),
+    ConvCase("pixels_in_place", (3, 40, 21, 30), (70, 1, 1)),
+    ConvCase("pixels_in_place_strided", (2, 70, 15, 17), (64, 1, 1), stride=2, groups=2),
+    ConvCase("rows_in_place", (2, 3, 19, 27), (32, 5, 5), stride=2),
+    ConvCase("depthwise_in_place", (2, 16, 21, 75), (16, 3, 3), padding=1, groups=16),
+    ConvCase("depthwise_in_place_strided", (2, 32, 12, 150), (32, 3, 3), stride=2, padding=1, groups=32),
+    ConvCase("depthwise_in_place_dilated", (1, 16, 9, 90), (16, 5, 2), dilation=(1, 3), padding=(2, 4), groups=16),
 ]
 COVERED = [
     ConvCase("covered", (33, 6, 5, 4), (20, 5, 4)),
     ConvCase("covered_row", (2, 3, 1, 70), (5, 1, 70)),
     ConvCase("covered_column", (3, 16, 9, 1), (40, 9, 1)),
+]
+TRANSFORMED = [
+    ConvCase("one_block", (1, 64, 28, 28), (72, 3, 3), padding=1),
+    ConvCase("blocks_of_images", (7, 40, 33, 35), (33, 3, 3), padding=(2, 0)),
+    ConvCase("tails", (3, 37, 22, 30), (51, 3, 3)),
 ]
 ids = {"ids": lambda case: case.name}
 
@@ -90,3 +101,37 @@ def test_no_image_gives_zeros() -> None:
         with running(isa, 1), precision("highest"):
             got = grad.conv2d_weight(x, shape, g, **case.arguments, layout=layout, out=np.ones(shape))
         assert_exact(got, np.zeros(shape), case.name, isa, layout)
+
+
+@pytest.mark.parametrize("case", TRANSFORMED, **ids)
+def test_transformed_weight_gradients(case: ConvCase) -> None:
+    rng = generator(case.name)
+    problem = [rng.standard_normal(shape) for shape in (case.shape, case.weight_shape, case.output_shape)]
+    for isa, dtype in product(ISAS, DTYPES):
+        rounded = [part.astype(dtype).astype(np.float64) for part in problem]
+        expected = swap_weights(
+            reference.conv2d_weight(rounded[0], case.weight_shape, rounded[2], **case.arguments), "NHWC"
+        )
+        with running(isa, 1):
+            _, got = gradients(case, "NHWC", dtype, problem)
+            with precision("highest"):
+                _, direct = gradients(case, "NHWC", dtype, problem)
+        assert (got != direct).any(), "the transforms were not taken"
+        assert np.linalg.norm(got - expected) <= 20 * np.finfo(dtype).eps * np.linalg.norm(expected), (isa, dtype)
+        for threads in (2, 3):
+            with running(isa, threads):
+                assert_same_bits(gradients(case, "NHWC", dtype, problem)[1], got, f"{threads} threads", isa)
+
+
+@pytest.mark.parametrize("case", TRANSFORMED, **ids)
+def test_transformed_weight_gradients_of_what_is_not_finite(case: ConvCase) -> None:
+    rng = generator(case.name)
+    problem = [rng.standard_normal(shape) for shape in (case.shape, case.weight_shape, case.output_shape)]
+    problem[0][0, 1, 3, 5], problem[2][0, 2, 0, 0] = np.inf, np.nan
+    for isa, dtype in product(ISAS, DTYPES):
+        with running(isa, 2):
+            _, got = gradients(case, "NHWC", dtype, problem)
+            with precision("highest"):
+                _, direct = gradients(case, "NHWC", dtype, problem)
+        assert not np.isfinite(direct).all()
+        assert_same_bits(got, direct, isa, dtype)

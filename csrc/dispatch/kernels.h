@@ -36,9 +36,11 @@ typedef struct {
     ptrdiff_t runs, length;
     ptrdiff_t width, step; /* elements of a pixel, and from a pixel of the run to the next */
     const void *grad;      /* [pixel][vectors * lanes] */
+    ptrdiff_t acc_step;    /* from a row of acc to the next */
 } fc_grad_panel;
 
-/* acc[r][k] (+)= sum over runs i and their pixels p of src[starts[i] * width + p * step + r] * grad[pixel][k]. */
+/* acc[r * acc_step + k] (+)= sum over runs i and their pixels p of src[starts[i] * width + p * step + r] *
+ * grad[pixel][k]. */
 typedef void fc_weight_grad_fn(const fc_grad_panel *panel, void *acc, bool accumulate);
 
 /* Operands of a weight gradient along pixels: `runs` stretches of `length` neighbouring pixels. */

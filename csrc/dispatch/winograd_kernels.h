@@ -22,6 +22,19 @@ typedef struct {
 } fc_winograd_input;
 typedef void fc_winograd_input_fn(const fc_winograd_input *);
 
+/* The same of m x m gradients of outputs: what the transform of outputs leads back to. */
+typedef fc_winograd_input_fn fc_winograd_grad_fn;
+
+/* dst[tap][i] of the weights' gradient from src[product][i], sums over tiles, for i < vectors. */
+typedef struct {
+    const void *src;
+    ptrdiff_t src_product;
+    int vectors;
+    void *dst;
+    ptrdiff_t dst_tap;
+} fc_winograd_sums;
+typedef bool fc_winograd_sums_fn(const fc_winograd_sums *); /* whether any is not finite */
+
 /* Outputs of a run of tiles from src[product][tile][k]. */
 typedef struct {
     const void *src;
@@ -38,7 +51,7 @@ typedef struct {
 } fc_winograd_output;
 typedef bool fc_winograd_output_fn(const fc_winograd_output *); /* whether any is broken */
 
-/* dst[product][c][lane] from src[c0][tap][c][lane], channels in blocks of `block`, in double precision. */
+/* dst[product][c][lane] from src[c0][tap][c][lane], channels in blocks of `block`. */
 typedef struct {
     const void *src;
     ptrdiff_t channels, block, width;
@@ -75,6 +88,8 @@ struct fc_winograd_kernels {
     fc_winograd_input_fn *input[5];
     fc_winograd_output_fn *output[5];
     fc_winograd_weights_fn *weights[5];
+    fc_winograd_grad_fn *grad; /* m = 4 */
+    fc_winograd_sums_fn *sums;
     fc_fill_strip_fn *fill_strip;
     fc_store_strip_fn *store_strip;
 };

@@ -263,19 +263,20 @@ FC_INLINE void run_block(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, c
 #define LARGE_BLOCKS(X, ...) X(__VA_ARGS__, 5) X(__VA_ARGS__, 6) X(__VA_ARGS__, 7) X(__VA_ARGS__, 8)
 #define ROW_BLOCKS(X, ...) SMALL_BLOCKS(X, __VA_ARGS__) LARGE_BLOCKS(X, __VA_ARGS__)
 #define BLOCKS(X, ratio, taps) ROW_BLOCKS(X, ratio, taps, 1) ROW_BLOCKS(X, ratio, taps, 2)
+BLOCKS(DEFINE, 1, 1)
+BLOCKS(DEFINE, 1, 2)
 BLOCKS(DEFINE, 1, 3)
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
 BLOCKS(DEFINE, 2, 3)
 
+/* One and two taps are the phases of an input gradient at stride 2. */
 static const struct {
     ptrdiff_t ratio, taps;
     void (*blocks[2][MOST_PIXELS])(const fc_depthwise_rows *, int row, ptrdiff_t pixel); /* by rows and pixels less 1 */
 } shapes[] = {
-    {1, 3, {BLOCKS(ENTRY, 1, 3)}},
-    {1, 5, {BLOCKS(ENTRY, 1, 5)}},
-    {1, 7, {BLOCKS(ENTRY, 1, 7)}},
-    {2, 3, {BLOCKS(ENTRY, 2, 3)}},
+    {1, 1, {BLOCKS(ENTRY, 1, 1)}}, {1, 2, {BLOCKS(ENTRY, 1, 2)}}, {1, 3, {BLOCKS(ENTRY, 1, 3)}},
+    {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}}, {2, 3, {BLOCKS(ENTRY, 2, 3)}},
 };
 
 fc_depthwise_fn FC_NAME(conv_depthwise);

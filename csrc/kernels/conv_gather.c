@@ -73,32 +73,41 @@ FC_INLINE fc_vec load_pixels(const FC_REAL *src, ptrdiff_t step, int count)
     return fc_load(lane);
 }
 
-enum { AHEAD = 256 / sizeof(FC_REAL) }; /* pixels */
+enum { AHEAD = 256 / sizeof(FC_REAL), TOGETHER = 256 / sizeof(FC_REAL) }; /* pixels */
 
-/* One panel, `live` of whose channels exist. The pixels of a channel are neighbours, or a step apart. */
+/* Pixels from p on, a vector of them at most, of channels from c on. */
+FC_INLINE void gather_block(const fc_gather *s, const FC_REAL *src, int live, FC_REAL *panel, ptrdiff_t p, int c)
+{
+    const int pixels = fc_lanes_left(s->pixels, p), lanes = fc_lanes_left(s->width, c);
+    FC_REAL *dst = panel + p * s->pitch + c;
+    fc_vec v[FC_LANES];
+    src += c * s->channel_step + p * s->pixel_step;
+    /* as many streams as lanes are more than a processor follows */
+    for (int i = 0; i < FC_LANES && c + i < live; i++)
+        __builtin_prefetch(src + i * s->channel_step + AHEAD * s->pixel_step);
+    if (s->pixel_step == 1 && pixels == FC_LANES && c + FC_LANES <= live && lanes == FC_LANES) {
+        _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) v[i] = fc_load(src + i * s->channel_step);
+        fc_transpose_lanes(v);
+        _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) fc_store(dst + i * s->pitch, v[i]);
+        return;
+    }
+    for (int i = 0; i < FC_LANES; i++)
+        v[i] = c + i < live ? load_pixels(src + i * s->channel_step, s->pixel_step, pixels) : fc_zero();
+    fc_transpose_lanes(v);
+    for (int i = 0; i < pixels; i++, dst += s->pitch)
+        fc_store_lanes(dst, v[i], lanes);
+}
+
+/* One panel, `live` of whose channels exist. The pixels of a channel are neighbours, or a step apart. A vector of
+ * channels is read a few lines long before the next one: where channels lie 4 KB apart, all of a panel's lines would
+ * meet in one set of L1. */
 static void gather_columns(const fc_gather *s, const FC_REAL *src, int live, FC_REAL *panel)
 {
-    for (ptrdiff_t p = 0; p < s->pixels; p += FC_LANES) {
-        const int pixels = fc_lanes_left(s->pixels, p);
-        for (int c = 0; c < s->width; c += FC_LANES) {
-            FC_REAL *dst = panel + p * s->pitch + c;
-            const int lanes = fc_lanes_left(s->width, c);
-            fc_vec v[FC_LANES];
-            /* as many streams as lanes are more than a processor follows */
-            for (int i = 0; i < FC_LANES && c + i < live; i++)
-                __builtin_prefetch(src + (c + i) * s->channel_step + (p + AHEAD) * s->pixel_step);
-            for (int i = 0; i < FC_LANES; i++)
-                v[i] = c + i < live
-                           ? load_pixels(src + (c + i) * s->channel_step + p * s->pixel_step, s->pixel_step, pixels)
-                           : fc_zero();
-            fc_transpose_lanes(v);
-            if (lanes == FC_LANES && pixels == FC_LANES) {
-                _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) fc_store(dst + i * s->pitch, v[i]);
-                continue;
-            }
-            for (int i = 0; i < pixels; i++, dst += s->pitch)
-                fc_store_lanes(dst, v[i], lanes);
-        }
+    for (ptrdiff_t first = 0; first < s->pixels; first += TOGETHER) {
+        const ptrdiff_t end = s->pixels - first < TOGETHER ? s->pixels : first + TOGETHER;
+        for (int c = 0; c < s->width; c += FC_LANES)
+            for (ptrdiff_t p = first; p < end; p += FC_LANES)
+                gather_block(s, src, live, panel, p, c);
     }
 }
 

@@ -6,13 +6,15 @@
  *
  * src      staged pixels of `width` channels each, zero-padded; starts (in pixels) are those of the runs
  * grad     staged [pixel][vectors * lanes], the pixels of all runs one after the other
- * acc      rows x (vectors * lanes)
+ * acc      rows x (vectors * lanes), acc_step apart; fetched while the sums run
  *
  * One pointer serves all rows of src: they are neighbours, so that no register holds an address per row.
  */
 FC_INLINE void tile(const int vectors, const int rows, const fc_grad_panel *s, FC_REAL *acc, bool accumulate)
 {
     FC_CLEAR_TILE(sum);
+    FC_UNROLL for (int r = 0; r < rows; r++)
+        __builtin_prefetch(acc + r * s->acc_step, 1);
     const FC_REAL *FC_RESTRICT grad = s->grad;
     for (ptrdiff_t i = 0; i < s->runs; i++) {
         const FC_REAL *FC_RESTRICT src = (const FC_REAL *)s->src + s->starts[i] * s->width;
@@ -27,7 +29,7 @@ FC_INLINE void tile(const int vectors, const int rows, const fc_grad_panel *s, F
             }
         }
     }
-    fc_put_tile(vectors, rows, sum, acc, accumulate);
+    fc_put_rows(vectors, rows, sum, acc, s->acc_step, accumulate);
 }
 
 #define DEFINE(v, r)                                                                                                   \
@@ -124,7 +126,7 @@ FC_INLINE void depthwise(const int rows, const fc_pixel_run *runs, ptrdiff_t cou
     {                                                                                                                  \
         depthwise(r, runs, count, offsets, src_step, grad_first, grad_step, acc, accumulate);                          \
     }
-FC_ROWS_8(DEFINE_DEPTHWISE, 1)
+FC_ROWS_9(DEFINE_DEPTHWISE, 1)
 
 #define DEPTHWISE_ENTRY(v, r) [r] = depthwise_##r,
-fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1] = {FC_ROWS_8(DEPTHWISE_ENTRY, 1)};
+fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1] = {FC_ROWS_9(DEPTHWISE_ENTRY, 1)};

@@ -50,19 +50,26 @@ enum { FC_FILTER_VECTORS = 2 };
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
-/* Registers hold the sums in any order that the compiler likes; acc is where they become rows of memory. */
-FC_INLINE void fc_put_tile(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS],
-                           FC_REAL *FC_RESTRICT acc, bool accumulate)
+/* Registers hold the sums in any order that the compiler likes; acc is where they become rows of memory, `step`
+ * elements apart. */
+FC_INLINE void fc_put_rows(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS],
+                           FC_REAL *FC_RESTRICT acc, ptrdiff_t step, bool accumulate)
 {
     if (accumulate) {
         FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
             for (int v = 0; v < vectors; v++)
-                fc_store(acc + (r * vectors + v) * FC_LANES, fc_load(acc + (r * vectors + v) * FC_LANES) + sum[r][v]);
+                fc_store(acc + r * step + v * FC_LANES, fc_load(acc + r * step + v * FC_LANES) + sum[r][v]);
     } else {
         FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
             for (int v = 0; v < vectors; v++)
-                fc_store(acc + (r * vectors + v) * FC_LANES, sum[r][v]);
+                fc_store(acc + r * step + v * FC_LANES, sum[r][v]);
     }
+}
+
+FC_INLINE void fc_put_tile(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS], FC_REAL *acc,
+                           bool accumulate)
+{
+    fc_put_rows(vectors, rows, sum, acc, (ptrdiff_t)vectors * FC_LANES, accumulate);
 }
 
 #define FC_CLEAR_TILE(sum)                                                                                             \

@@ -195,22 +195,19 @@ static bool output_4(const fc_winograd_output *s) { return transform_output(4, s
 
 /* ---- weights ---------------------------------------------------------------------------------------------- */
 
-/* Elements of a vector of doubles, and so many of FC_REAL. */
-enum { WIDE = FC_VEC_BYTES / sizeof(double) };
-typedef double wide __attribute__((vector_size(FC_VEC_BYTES)));
-typedef FC_REAL narrow __attribute__((vector_size(WIDE * sizeof(FC_REAL)), aligned(sizeof(FC_REAL)), may_alias));
-
-FC_INLINE void weight_line(const int m, const wide g[TAPS], wide u[MOST])
+FC_INLINE void weight_line(const int m, const fc_vec g[TAPS], fc_vec u[MOST])
 {
     if (m == 2) {
-        const wide even = (g[0] + g[2]) * 0.5, odd = g[1] * 0.5;
+        const FC_REAL half = (FC_REAL)0.5;
+        const fc_vec even = (g[0] + g[2]) * half, odd = g[1] * half;
         u[0] = -g[0];
         u[1] = even + odd;
         u[2] = even - odd;
     } else {
-        const double p_scale = -81.0 / 130, q_scale = 8.0 / 65; /* 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
-        const wide p_even = (g[0] + g[2] * (4.0 / 9)) * p_scale, p_odd = g[1] * (p_scale * 2 / 3);
-        const wide q_even = (g[0] + g[2] * (9.0 / 4)) * q_scale, q_odd = g[1] * (q_scale * 3 / 2);
+        /* 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
+        const FC_REAL p_scale = (FC_REAL)(-81.0 / 130), q_scale = (FC_REAL)(8.0 / 65);
+        const fc_vec p_even = (g[0] + g[2] * PP) * p_scale, p_odd = g[1] * (FC_REAL)(-81.0 / 130 * 2 / 3);
+        const fc_vec q_even = (g[0] + g[2] * QQ) * q_scale, q_odd = g[1] * (FC_REAL)(8.0 / 65 * 3 / 2);
         u[0] = g[0];
         u[1] = p_even + p_odd;
         u[2] = p_even - p_odd;
@@ -220,25 +217,25 @@ FC_INLINE void weight_line(const int m, const wide g[TAPS], wide u[MOST])
     u[m + TAPS - 2] = g[2];
 }
 
-/* A few lanes of one channel; taps and products lie `tap` and `product` apart. */
+/* A vector of lanes of one channel; taps and products lie `tap` and `product` apart. */
 FC_INLINE void transform_taps(const int m, const FC_REAL *src, ptrdiff_t tap, FC_REAL *FC_RESTRICT dst,
                               ptrdiff_t product)
 {
     const int side = m + TAPS - 1;
-    wide half[MOST][TAPS];
+    fc_vec half[MOST][TAPS];
     FC_UNROLL for (int w = 0; w < TAPS; w++) {
-        wide g[TAPS], u[MOST];
+        fc_vec g[TAPS], u[MOST];
         FC_UNROLL for (int h = 0; h < TAPS; h++)
-            g[h] = __builtin_convertvector(*(const narrow *)(src + (h * TAPS + w) * tap), wide);
+            g[h] = fc_load(src + (h * TAPS + w) * tap);
         weight_line(m, g, u);
         FC_UNROLL for (int i = 0; i < side; i++)
             half[i][w] = u[i];
     }
     FC_UNROLL for (int i = 0; i < side; i++) {
-        wide u[MOST];
+        fc_vec u[MOST];
         weight_line(m, half[i], u);
         FC_UNROLL for (int j = 0; j < side; j++)
-            *(narrow *)(dst + (i * side + j) * product) = __builtin_convertvector(u[j], narrow);
+            fc_store(dst + (i * side + j) * product, u[j]);
     }
 }
 
@@ -249,7 +246,7 @@ FC_INLINE void transform_weights(const int m, const fc_winograd_weights *s)
         const ptrdiff_t tap = together * s->width;
         const FC_REAL *src = (const FC_REAL *)s->src + first * TAPS * TAPS * s->width;
         FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
-        for (ptrdiff_t at = 0; at < tap; at += WIDE)
+        for (ptrdiff_t at = 0; at < tap; at += FC_LANES)
             transform_taps(m, src + at, tap, dst + at, s->dst_product);
     }
 }
@@ -257,19 +254,101 @@ FC_INLINE void transform_weights(const int m, const fc_winograd_weights *s)
 static void weights_2(const fc_winograd_weights *s) { transform_weights(2, s); }
 static void weights_4(const fc_winograd_weights *s) { transform_weights(4, s); }
 
-/* ---- channels-first rows ---------------------------------------------------------------------------------- */
+/* ---- the gradient of the weights -------------------------------------------------------------------------- */
 
-/* Exchanges vectors and lanes: each round makes the lowest bit of the lane's number a bit of the vector's. */
-FC_INLINE void transpose_lanes(fc_vec v[FC_LANES])
+enum { TILE = 4 };
+
+FC_INLINE void grad_line(const fc_vec y[TILE], fc_vec v[MOST])
 {
-    FC_UNROLL for (int bit = 1; bit < FC_LANES; bit *= 2) FC_UNROLL
-        for (int i = 0; i < FC_LANES; i++)
-            if (!(i & bit)) {
-                const fc_vec even = fc_even(v[i], v[i | bit]), odd = fc_odd(v[i], v[i | bit]);
-                v[i] = even;
-                v[i | bit] = odd;
-            }
+    const fc_vec p_even = y[0] + PP * y[2], p_odd = P * y[1] + PPP * y[3];
+    const fc_vec q_even = y[0] + QQ * y[2], q_odd = Q * y[1] + QQQ * y[3];
+    v[0] = y[0];
+    v[1] = p_even + p_odd;
+    v[2] = p_even - p_odd;
+    v[3] = q_even + q_odd;
+    v[4] = q_even - q_odd;
+    v[5] = y[3];
 }
+
+FC_INLINE void transform_grad(const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, FC_REAL *FC_RESTRICT dst,
+                              ptrdiff_t product)
+{
+    fc_vec half[MOST][TILE];
+    FC_UNROLL for (int j = 0; j < TILE; j++) {
+        fc_vec y[TILE], v[MOST];
+        FC_UNROLL for (int i = 0; i < TILE; i++)
+            y[i] = fc_load(src + i * row + j * col);
+        grad_line(y, v);
+        FC_UNROLL for (int i = 0; i < MOST; i++)
+            half[i][j] = v[i];
+    }
+    FC_UNROLL for (int i = 0; i < MOST; i++) {
+        fc_vec v[MOST];
+        grad_line(half[i], v);
+        FC_UNROLL for (int j = 0; j < MOST; j++)
+            fc_store(dst + (i * MOST + j) * product, v[j]);
+    }
+}
+
+static void grad_4(const fc_winograd_input *s)
+{
+    const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == TILE && s->col_end == TILE;
+    for (ptrdiff_t t = 0; t < s->tiles; t++)
+        for (ptrdiff_t c = 0; c < s->channels; c += FC_LANES) {
+            const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile + c;
+            FC_REAL *dst = (FC_REAL *)s->dst + t * s->dst_tile + c;
+            const int lanes = fc_lanes_left(s->channels, c);
+            FC_REAL patch[TILE * TILE * FC_LANES] __attribute__((aligned(FC_VEC_BYTES))) = {0};
+            if (whole && lanes == FC_LANES) {
+                transform_grad(src, s->src_row, s->src_col, dst, s->dst_product);
+                continue;
+            }
+            for (int i = s->row_begin; i < s->row_end; i++)
+                for (int j = s->col_begin; j < s->col_end; j++)
+                    fc_store(patch + (i * TILE + j) * FC_LANES,
+                             fc_load_lanes(src + i * s->src_row + j * s->src_col, lanes));
+            transform_grad(patch, TILE * FC_LANES, FC_LANES, dst, s->dst_product);
+        }
+}
+
+/* What weight_line leads back to. */
+FC_INLINE void sum_line(const fc_vec u[MOST], fc_vec g[TAPS])
+{
+    const FC_REAL p_scale = (FC_REAL)(-81.0 / 130), q_scale = (FC_REAL)(8.0 / 65);
+    const fc_vec p_sum = p_scale * (u[1] + u[2]), q_sum = q_scale * (u[3] + u[4]);
+    g[0] = u[0] + p_sum + q_sum;
+    g[1] = P * p_scale * (u[1] - u[2]) + Q * q_scale * (u[3] - u[4]);
+    g[2] = PP * p_sum + QQ * q_sum + u[5];
+}
+
+static bool sums_4(const fc_winograd_sums *s)
+{
+    fc_vec check = fc_zero();
+    for (int k = 0; k < s->vectors; k++) {
+        const FC_REAL *src = (const FC_REAL *)s->src + k * FC_LANES;
+        FC_REAL *dst = (FC_REAL *)s->dst + k * FC_LANES;
+        fc_vec half[TAPS][MOST];
+        FC_UNROLL for (int j = 0; j < MOST; j++) {
+            fc_vec u[MOST], g[TAPS];
+            FC_UNROLL for (int i = 0; i < MOST; i++)
+                u[i] = fc_load(src + (i * MOST + j) * s->src_product);
+            sum_line(u, g);
+            FC_UNROLL for (int i = 0; i < TAPS; i++)
+                half[i][j] = g[i];
+        }
+        FC_UNROLL for (int i = 0; i < TAPS; i++) {
+            fc_vec g[TAPS];
+            sum_line(half[i], g);
+            FC_UNROLL for (int j = 0; j < TAPS; j++) {
+                fc_store(dst + (i * TAPS + j) * s->dst_tap, g[j]);
+                check += g[j] * 0;
+            }
+        }
+    }
+    return !(fc_sum_lanes(check) == 0);
+}
+
+/* ---- channels-first rows ---------------------------------------------------------------------------------- */
 
 static void fill_strip(const fc_strip *s)
 {
@@ -287,7 +366,7 @@ static void fill_strip(const fc_strip *s)
             FC_UNROLL for (int c = 0; c < FC_LANES; c++)
                 v[c] = c < s->channels ? fc_load_tail(src + c * s->channel_step + j, lanes) : fc_zero();
         }
-        transpose_lanes(v);
+        fc_transpose_lanes(v);
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             if (i < lanes)
                 fc_store(dst + (j + i) * FC_LANES, v[i]);
@@ -328,7 +407,7 @@ static void store_strip(const fc_strip_store *s)
         fc_vec v[FC_LANES];
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             v[i] = i < lanes ? fc_load(src + (j + i) * FC_LANES) : fc_zero();
-        transpose_lanes(v);
+        fc_transpose_lanes(v);
         FC_REAL turned[FC_LANES * FC_LANES];
         FC_UNROLL for (int c = 0; c < FC_LANES; c++)
             fc_store(turned + c * FC_LANES, v[c]);
@@ -352,6 +431,8 @@ const struct fc_winograd_kernels FC_NAME(winograd) = {
     .input = {[2] = input_2, [4] = input_4},
     .output = {[2] = output_2, [4] = output_4},
     .weights = {[2] = weights_2, [4] = weights_4},
+    .grad = grad_4,
+    .sums = sums_4,
     .fill_strip = fill_strip,
     .store_strip = store_strip,
 };

@@ -55,6 +55,7 @@ typedef struct {
     const char *packed;
     workspace at;
     classes rows, columns;
+    ptrdiff_t pairs;           /* of rows, of one depth */
     ptrdiff_t image, place[2]; /* of the first output row, in the phase's own grid */
     ptrdiff_t channel, channels;
 } row_pair;
@@ -159,34 +160,57 @@ static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t units, int th
     return fc_min(threads, fc_divide_up(call->channels.src_channels, call->plan->lanes));
 }
 
+static void enter_phase(row_pair *s, ptrdiff_t index, fc_phase *phase)
+{
+    fc_phase_at(&s->call->plan->desc, index, phase);
+    s->phase = phase;
+    s->rows = classes_of(&phase->axis[1]);
+    s->columns = classes_of(&phase->axis[2]);
+    s->pairs = pairs_of(&phase->axis[1], &s->rows);
+}
+
+/* A band of rows of one image and some channels: of all phases in turn, so that what they read and write together stays
+ * in cache (112 x 112 x 96 at stride 2, gradient of the input: 1,000 us phase by phase, now 350). */
+static void run_band(row_pair *s, ptrdiff_t band, ptrdiff_t bands, fc_phase *phase)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t phases = fc_phases(&call->plan->desc);
+    s->packed = call->packed;
+    for (ptrdiff_t i = 0; i < phases; i++) {
+        ptrdiff_t first, last;
+        if (phases > 1)
+            enter_phase(s, i, phase);
+        fc_share(phase->axis[0].count * s->pairs, (int)band, (int)bands, &first, &last);
+        for (ptrdiff_t pair = first; pair < last; pair++) {
+            s->place[0] = pair / s->pairs;
+            run_unit(s, pair % s->pairs);
+        }
+        s->packed += (size_t)fc_packed_size(call->plan, phase) * call->element;
+    }
+}
+
 void fc_conv_depthwise(const void *context, fc_part part)
 {
+    enum { BAND = 2 }; /* pairs of rows of a phase */
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t phases = fc_phases(&plan->desc), channels = call->channels.src_channels;
     fc_arena arena = fc_thread_arena(call, part.thread);
-    row_pair s = {.call = call, .packed = call->packed};
+    row_pair s = {.call = call};
     lay_out(plan, &arena, &s.at);
-    for (ptrdiff_t i = 0; i < phases; i++) {
-        fc_phase phase;
-        fc_phase_at(&plan->desc, i, &phase);
-        s.phase = &phase;
-        s.rows = classes_of(&phase.axis[1]);
-        s.columns = classes_of(&phase.axis[2]);
-        const ptrdiff_t pairs = pairs_of(&phase.axis[1], &s.rows), rows = phase.axis[0].count * pairs;
-        const ptrdiff_t vectors = fc_divide_up(channels, plan->lanes),
-                        parts = channel_parts(call, call->n * rows, part.threads);
-        ptrdiff_t begin, end;
-        fc_share_of(call->n * parts * rows, part, &begin, &end);
-        for (ptrdiff_t unit = begin; unit < end; unit++) {
-            ptrdiff_t first, last;
-            fc_share(vectors, (int)(unit / rows % parts), (int)parts, &first, &last);
-            s.channel = first * plan->lanes;
-            s.channels = fc_min(last * plan->lanes, channels) - s.channel;
-            s.image = unit / rows / parts;
-            s.place[0] = unit % rows / pairs;
-            run_unit(&s, unit % pairs);
-        }
-        s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;
+    fc_phase phase;
+    enter_phase(&s, 0, &phase);
+    const ptrdiff_t rows = fc_max_extent(phase.axis[0].count * s.pairs, 1);
+    const ptrdiff_t bands = fc_phases(&plan->desc) == 1 ? rows : fc_divide_up(rows, BAND);
+    const ptrdiff_t channels = call->channels.src_channels, vectors = fc_divide_up(channels, plan->lanes);
+    const ptrdiff_t parts = channel_parts(call, call->n * bands, part.threads);
+    ptrdiff_t begin, end;
+    fc_share_of(call->n * parts * bands, part, &begin, &end);
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        ptrdiff_t first, last;
+        fc_share(vectors, (int)(unit / bands % parts), (int)parts, &first, &last);
+        s.channel = first * plan->lanes;
+        s.channels = fc_min(last * plan->lanes, channels) - s.channel;
+        s.image = unit / bands / parts;
+        run_band(&s, unit % bands, bands, &phase);
     }
 }

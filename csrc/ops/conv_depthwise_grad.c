@@ -1,16 +1,28 @@
-/* The gradient of depthwise weights.
+/* The gradient of depthwise weights, channels-last.
  *
- * Blocks of output positions (some images, or a box of one) are staged one after the other: their gradients and the
- * zero-padded input that they see, both channels-last whatever the arrays' layout. Then every tile of the result, rows
- * of taps by a vector of channels, streams over the block's pixels. Threads share the staging first and the tiles after
- * it; each tile has one owner and one order of its sums, so the bits never depend on the threads.
+ * Every tile of the result, rows of taps by a vector of channels, streams over the pixels of a block of output
+ * positions (some images, or a box of one), block after block. Whole vectors of channels are read where they lie: a
+ * block is cut into patches of pixels that see the same taps, all of them but near the borders. Else gradients and the
+ * zero-padded input that they see are staged first. Threads share the staging and then the tiles; each tile has one
+ * owner and one order of its sums, so the bits never depend on the threads.
  */
 #include "conv.h"
 #include "parallel.h"
 
 #include <string.h>
 
-enum { STAGE_BYTES = 384 * 1024, DEPTHWISE_ROWS = 8 };
+/* Nine rows are a kernel of 3 x 3 at once; more than eight taps along an axis would make many patches. */
+enum { STAGE_BYTES = 384 * 1024, DEPTHWISE_ROWS = 9, MOST_TAPS = 8 };
+
+/* Pixels of a run that is read in place. */
+enum { STRIP = 32 };
+
+/* Output positions of a block that see the same taps, of its kernel rows and columns. */
+typedef struct {
+    fc_pixel_run *runs; /* src at the first of these taps */
+    ptrdiff_t count;
+    fc_window rows, columns;
+} patch;
 
 /* Shared by all threads. */
 typedef struct {
@@ -19,6 +31,7 @@ typedef struct {
     ptrdiff_t *offsets; /* of every tap in a staged image, in elements */
     ptrdiff_t *row_at;  /* of every tap in dweights */
     fc_pixel_run *runs; /* the block's output rows */
+    patch *patches;
 } workspace;
 
 typedef struct {
@@ -32,7 +45,8 @@ typedef struct {
     workspace at;
     ptrdiff_t span[FC_SPATIAL]; /* of the staged input of one image */
     ptrdiff_t first_image, images, first[FC_SPATIAL], box[FC_SPATIAL];
-    bool accumulate;
+    bool accumulate, in_place;
+    ptrdiff_t patches;
 } weight_grad_call;
 
 static ptrdiff_t volume(const ptrdiff_t extent[FC_SPATIAL]) { return extent[0] * extent[1] * extent[2]; }
@@ -95,18 +109,48 @@ static ptrdiff_t block_images(const fc_conv_plan *plan)
     return images < 1 ? 1 : images > 256 ? 256 : (ptrdiff_t)images;
 }
 
+/* Whether vectors of channels can be read where they lie, without a last one that leaves the array. */
+static bool whole_vectors(const fc_conv_plan *plan) { return plan->desc.groups % plan->lanes == 0; }
+
+/* Whether the input is not staged: images are flat, and nearly all of a row lies between its borders. */
+static bool in_place(const fc_conv_plan *plan)
+{
+    enum { COLUMNS = 16 }; /* for each of the border's: 112 of 3 x 3 gain a third, 14 of 3 and 28 of 5 x 5 lose one */
+    const fc_conv_desc *desc = &plan->desc;
+    return whole_vectors(plan) && desc->src[0] == 1 && desc->dst[0] == 1 && desc->kernel[0] == 1 &&
+           desc->kernel[1] <= MOST_TAPS && desc->kernel[2] <= MOST_TAPS &&
+           desc->dst[2] >= COLUMNS * (desc->kernel[2] - 1);
+}
+
+static ptrdiff_t most_patches(const fc_conv_desc *desc, int axis) { return 2 * desc->kernel[axis] - 1; }
+
+static void lay_out_in_place(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
+{
+    const fc_conv_desc *desc = &plan->desc;
+    const ptrdiff_t columns = most_patches(desc, 2), items = row_tiles(plan) * lane_tiles(plan);
+    at->acc = fc_carve(arena, items * tile_elements(plan), fc_element(desc));
+    at->row_at = fc_carve(arena, volume(desc->kernel), sizeof(ptrdiff_t));
+    const ptrdiff_t strips = columns + plan->tile[2] / STRIP;
+    at->runs = fc_carve(arena, fc_saturate(block_images(plan) * strips, plan->tile[1]), sizeof(fc_pixel_run));
+    at->patches = fc_carve(arena, most_patches(desc, 1) * columns, sizeof(patch));
+}
+
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
 {
     const fc_conv_desc *desc = &plan->desc;
     const size_t element = fc_element(desc);
     const ptrdiff_t images = block_images(plan), slack = (ptrdiff_t)plan->vectors * plan->lanes;
+    if (in_place(plan)) {
+        lay_out_in_place(plan, arena, at);
+        return;
+    }
     ptrdiff_t span[FC_SPATIAL], src, items;
     span_of(desc, plan->tile, span);
     src = fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], desc->ic));
     arena->fits = src < PTRDIFF_MAX / 4096 && arena->fits; /* at most 256 images */
     arena->fits = fc_multiply(row_tiles(plan), lane_tiles(plan) * tile_elements(plan), &items) && arena->fits;
     at->src = fc_carve(arena, arena->fits ? images * src + slack : 0, element);
-    at->grad = fc_carve(arena, images * volume(plan->tile) * desc->oc + slack, element);
+    at->grad = fc_carve(arena, whole_vectors(plan) ? 0 : images * volume(plan->tile) * desc->oc + slack, element);
     at->acc = fc_carve(arena, items, element);
     at->offsets = fc_carve(arena, volume(desc->kernel), sizeof(ptrdiff_t));
     at->row_at = fc_carve(arena, volume(desc->kernel), sizeof(ptrdiff_t));
@@ -174,7 +218,8 @@ static void stage(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const fc_conv_desc *desc = &s->plan->desc;
-    const ptrdiff_t src_rows = s->images * s->span[0] * s->span[1], grad_rows = s->images * s->box[0] * s->box[1];
+    const ptrdiff_t src_rows = s->images * s->span[0] * s->span[1];
+    const ptrdiff_t grad_rows = whole_vectors(s->plan) ? 0 : s->images * s->box[0] * s->box[1];
     ptrdiff_t begin, end;
     fc_share_of(src_rows + grad_rows, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
@@ -194,19 +239,88 @@ static void stage(const void *context, fc_part part)
     }
 }
 
+/* The positions [first, end) of a block that see the taps `window`, from `first` on. */
+static ptrdiff_t same_taps(const weight_grad_call *s, int axis, ptrdiff_t first, fc_window *window)
+{
+    const ptrdiff_t last = s->first[axis] + s->box[axis];
+    ptrdiff_t end = first + 1;
+    *window = fc_taps_inside(&s->phase.axis[axis], first);
+    for (; end < last; end++) {
+        const fc_window next = fc_taps_inside(&s->phase.axis[axis], end);
+        if (next.begin != window->begin || next.end != window->end)
+            break;
+    }
+    return end;
+}
+
+/* One strip of a patch: output rows [top, bottom) and columns [left, right) of the block's images. */
+static void describe_strip(const weight_grad_call *s, patch *one, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                           ptrdiff_t right)
+{
+    const fc_conv_desc *desc = &s->plan->desc;
+    const fc_axis *axis = s->phase.axis;
+    const ptrdiff_t column = left * desc->stride[2] + axis[2].offset_first + one->columns.begin * axis[2].offset_step;
+    for (ptrdiff_t i = s->first_image; i < s->first_image + s->images; i++)
+        for (ptrdiff_t y = top; y < bottom; y++) {
+            const ptrdiff_t row = y * desc->stride[1] + axis[1].offset_first + one->rows.begin * axis[1].offset_step;
+            const ptrdiff_t src = (i * desc->src[1] + row) * desc->src[2] + column;
+            one->runs[one->count++] = (fc_pixel_run){
+                .src = s->src + (size_t)(src * desc->ic) * s->element,
+                .grad = s->grad + (size_t)(((i * desc->dst[1] + y) * desc->dst[2] + left) * desc->oc) * s->element,
+                .count = right - left,
+            };
+        }
+}
+
+static void describe_patches(weight_grad_call *s)
+{
+    const ptrdiff_t *first = s->first, *box = s->box;
+    fc_pixel_run *runs = s->at.runs;
+    s->patches = 0;
+    for (ptrdiff_t y = first[1], bottom; y < first[1] + box[1]; y = bottom) {
+        patch one = {.count = 0};
+        bottom = same_taps(s, 1, y, &one.rows);
+        for (ptrdiff_t x = first[2], right; x < first[2] + box[2]; x = right) {
+            right = same_taps(s, 2, x, &one.columns);
+            if (one.rows.begin == one.rows.end || one.columns.begin == one.columns.end)
+                continue;
+            patch *const made = &s->at.patches[s->patches++];
+            *made = one;
+            made->runs = runs;
+            const ptrdiff_t strips = fc_divide_up(right - x, STRIP);
+            for (int i = 0; i < strips; i++) {
+                ptrdiff_t left, end;
+                fc_share(right - x, i, (int)strips, &left, &end);
+                describe_strip(s, made, y, bottom, x + left, x + end);
+            }
+            runs += made->count;
+        }
+    }
+    const fc_conv_desc *desc = &s->plan->desc;
+    for (ptrdiff_t tap = 0; tap < volume(desc->kernel); tap++)
+        s->at.row_at[tap] = tap / desc->kernel[2] * s->strides[3] + tap % desc->kernel[2] * s->strides[4];
+}
+
 /* What a block adds to the tables: its output rows, and where each row of the result reads in a staged image. */
 static void describe_block(weight_grad_call *s)
 {
     const fc_conv_desc *desc = &s->plan->desc;
     const size_t element = s->element;
+    if (s->in_place) {
+        describe_patches(s);
+        return;
+    }
     ptrdiff_t run = 0;
     for (ptrdiff_t i = 0; i < s->images; i++)
         for (ptrdiff_t d = 0; d < s->box[0]; d++)
             for (ptrdiff_t h = 0; h < s->box[1]; h++, run++) {
                 const ptrdiff_t row = (i * s->span[0] + d * desc->stride[0]) * s->span[1] + h * desc->stride[1];
+                const ptrdiff_t depth = (s->first_image + i) * desc->dst[0] + s->first[0] + d;
+                const ptrdiff_t pixel = (depth * desc->dst[1] + s->first[1] + h) * desc->dst[2] + s->first[2];
                 s->at.runs[run] = (fc_pixel_run){
                     .src = s->at.src + (size_t)(row * s->span[2] * desc->ic) * element,
-                    .grad = s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element,
+                    .grad = whole_vectors(s->plan) ? s->grad + (size_t)(pixel * desc->oc) * element
+                                                   : s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element,
                     .count = s->box[2],
                 };
             }
@@ -224,7 +338,8 @@ static void describe_block(weight_grad_call *s)
     }
     const size_t slack = (size_t)s->plan->vectors * (size_t)s->plan->lanes * element;
     memset(s->at.src + (size_t)(s->images * volume(s->span) * desc->ic) * element, 0, slack);
-    memset(s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element, 0, slack);
+    if (!whole_vectors(s->plan))
+        memset(s->at.grad + (size_t)(run * s->box[2] * desc->oc) * element, 0, slack);
 }
 
 /* ---- summing ---------------------------------------------------------------------------------------------- */
@@ -248,6 +363,90 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
 }
 
 static ptrdiff_t item_count(const fc_conv_plan *plan) { return row_tiles(plan) * lane_tiles(plan); }
+
+/* Neighbouring taps of one row tile that a patch sees; offsets lead to them from the first tap that it sees. */
+typedef struct {
+    ptrdiff_t acc, count; /* acc: elements from a lane tile's accumulators */
+    ptrdiff_t offsets[FC_MAX_ROWS];
+} stretch;
+
+/* The stretches of a patch: one for each row tile where it sees every tap. Returns their number. */
+static ptrdiff_t list_stretches(const weight_grad_call *s, const patch *one, stretch *stretches)
+{
+    const fc_conv_desc *desc = &s->plan->desc;
+    const ptrdiff_t width = desc->kernel[2];
+    ptrdiff_t count = 0;
+    for (ptrdiff_t tile = 0; tile < row_tiles(s->plan); tile++) {
+        const item rows = item_at(s, tile);
+        bool open = false;
+        for (ptrdiff_t tap = rows.begin; tap < rows.end; tap++) {
+            const ptrdiff_t h = tap / width - one->rows.begin, w = tap % width - one->columns.begin;
+            const bool inside =
+                h >= 0 && h < one->rows.end - one->rows.begin && w >= 0 && w < one->columns.end - one->columns.begin;
+            if (inside && !open)
+                stretches[count++] = (stretch){
+                    .acc = tile * tile_elements(s->plan) + (tap - rows.begin) * s->plan->lanes,
+                };
+            open = inside;
+            if (inside) {
+                stretch *const last = &stretches[count - 1];
+                last->offsets[last->count++] =
+                    (h * desc->dilation[1] * desc->src[2] + w * desc->dilation[2]) * desc->ic;
+            }
+        }
+    }
+    return count;
+}
+
+/* Output rows that are summed at once: what a vector of their channels touches stays in L1 for the line's others. */
+static ptrdiff_t runs_together(const weight_grad_call *s, const patch *one)
+{
+    enum { L1_BYTES = 24 * 1024 };
+    const fc_conv_desc *desc = &s->plan->desc;
+    const ptrdiff_t pixels = one->runs[0].count, columns = (pixels - 1) * desc->stride[2] + desc->kernel[2];
+    const ptrdiff_t room = L1_BYTES / FC_ALIGNMENT - desc->kernel[1] * columns;
+    const ptrdiff_t runs = room / (columns * desc->stride[1] + pixels);
+    return fc_max_extent(fc_min(runs, FC_SUM_LENGTH / pixels), 1);
+}
+
+/* All taps of the lane tiles [begin, end), which share cache lines, over all patches. */
+static void sum_lanes(const weight_grad_call *s, ptrdiff_t begin, ptrdiff_t end)
+{
+    const fc_conv_plan *plan = s->plan;
+    const fc_conv_desc *desc = &plan->desc;
+    const ptrdiff_t step = row_tiles(plan) * tile_elements(plan);
+    for (ptrdiff_t p = 0; p < s->patches; p++) {
+        const patch *const one = &s->at.patches[p];
+        stretch stretches[MOST_TAPS * MOST_TAPS];
+        const ptrdiff_t count = list_stretches(s, one, stretches), together = runs_together(s, one);
+        for (ptrdiff_t run = 0; run < one->count; run += together)
+            for (ptrdiff_t tile = begin; tile < end; tile++)
+                for (ptrdiff_t i = 0; i < count; i++) {
+                    ptrdiff_t offsets[FC_MAX_ROWS];
+                    for (ptrdiff_t r = 0; r < stretches[i].count; r++)
+                        offsets[r] = stretches[i].offsets[r] + tile * plan->lanes;
+                    s->kernels->depthwise_weight_grad[stretches[i].count](
+                        one->runs + run, fc_min(together, one->count - run), offsets, desc->stride[2] * desc->ic,
+                        tile * plan->lanes, desc->oc, s->at.acc + (size_t)(tile * step + stretches[i].acc) * s->element,
+                        true);
+                }
+    }
+}
+
+/* The block's share of the lane tiles that this thread owns, read in place. */
+static void sum_in_place(const void *context, fc_part part)
+{
+    const weight_grad_call *s = context;
+    const fc_conv_plan *plan = s->plan;
+    const size_t tile = (size_t)(row_tiles(plan) * tile_elements(plan)) * s->element;
+    const ptrdiff_t line = fc_max_extent(FC_ALIGNMENT / (plan->lanes * (ptrdiff_t)s->element), 1);
+    ptrdiff_t begin, end;
+    fc_share_of(lane_tiles(plan), part, &begin, &end);
+    if (!s->accumulate)
+        memset(s->at.acc + (size_t)begin * tile, 0, (size_t)(end - begin) * tile);
+    for (ptrdiff_t first = begin; first < end; first += line)
+        sum_lanes(s, first, fc_min(first + line, end));
+}
 
 /* The block's share of every tile that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
 static void sum_block(const void *context, fc_part part)
@@ -324,6 +523,7 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
         .grad = grad,
         .dweights = dweights,
         .strides = strides,
+        .in_place = in_place(plan),
     };
     fc_arena arena = {memory, 0, true};
     lay_out(plan, &arena, &s.at);
@@ -342,7 +542,8 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
         describe_block(&s);
         const double work = plan->flops / 2 * (double)(s.images * volume(s.box)) / (double)volume(desc->dst);
         const fc_crew crew = fc_crew_for(work, threads);
-        if (fc_parallel(crew, stage, &s) || fc_parallel(crew, sum_block, &s) || (i + 1 < blocks && fc_stopped()))
+        if ((!s.in_place && fc_parallel(crew, stage, &s)) ||
+            fc_parallel(crew, s.in_place ? sum_in_place : sum_block, &s) || (i + 1 < blocks && fc_stopped()))
             return FC_STOPPED;
         s.accumulate = true;
     }

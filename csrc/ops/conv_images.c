@@ -10,8 +10,10 @@
 
 #include <string.h>
 
-/* Of gathered input and of results that wait: well inside L2, and inside L1. */
-enum { INPUT_BYTES = 160 * 1024, RESULT_BYTES = 32 * 1024 };
+enum { RESULT_BYTES = 32 * 1024 }; /* of results that wait, inside L1 */
+
+/* Of gathered input: with all the rest, half of L2. */
+static double most_input(void) { return (double)fc_l2_bytes() * 3 / 8; }
 
 /* One axis of the padded input of a block. */
 typedef struct {
@@ -62,7 +64,7 @@ double fc_images_cost(const fc_conv_plan *plan, const fc_phase *phase)
     const double input = (double)padded_elements(phase, channels.ic);
     const double results = (double)phase->count * (double)channels.oc;
     const double block = input * plan->lanes * (double)fc_element(&plan->desc);
-    if (fc_phases(&plan->desc) != 1 || phase->axis[2].dst_step != 1 || phase->taps == 0 || block > INPUT_BYTES)
+    if (fc_phases(&plan->desc) != 1 || phase->axis[2].dst_step != 1 || phase->taps == 0 || block > most_input())
         return -1;
     const double products = (double)phase->taps * (double)channels.ic;
     /* a vector takes about five cycles to be brought in or back, a lane's share of it is one element's */

@@ -9,54 +9,26 @@
  * Threads share the staging first and the tiles after it; each tile has one owner and one order of its sums, so the
  * bits never depend on the threads.
  */
-#include "conv.h"
+#include "conv_weight_grad.h"
 #include "parallel.h"
+#include "winograd.h"
 
 #include <string.h>
-
-enum { STAGE_BYTES = 256 * 1024, PANEL_BYTES = 128 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
-
-/* What a plan comes down to, found again at each call. All counts are of one group. */
-typedef struct {
-    fc_conv_desc desc; /* with axes folded */
-    ptrdiff_t ic, oc, width, lane_tiles;
-    bool joined;                        /* a row of a tile is a (tap of a kernel row, channel) */
-    ptrdiff_t parts;                    /* register tiles of a tap's rows */
-    ptrdiff_t blocks, deep;             /* of staged channels, and the channels of one: one of all when joined */
-    ptrdiff_t taps, inner;              /* taps that are walked one by one; those that are joined */
-    ptrdiff_t pass_groups, pass_blocks; /* one pass takes some groups, or some blocks of one */
-    ptrdiff_t panels;                   /* of the gradient that a thread stages at once */
-    ptrdiff_t step[FC_SPATIAL];         /* from a staged position to the next, in the input */
-    ptrdiff_t stride[FC_SPATIAL];       /* from an output position to the next, in staged ones */
-} shape;
-
-/* Shared by all threads. */
-typedef struct {
-    char *src;         /* [block][image][depth][row][column][channel of the block] */
-    char *acc;         /* [item][row][lane] */
-    ptrdiff_t *starts; /* of the region's output rows, in staged pixels */
-    ptrdiff_t *tap_at; /* of the taps that are walked, in staged pixels */
-    ptrdiff_t *tap_to; /* of their weights in dweights */
-} workspace;
-
-typedef struct {
-    char *grad; /* panels */
-    char *acc;  /* of one item */
-    ptrdiff_t *rows;
-} thread_workspace;
 
 typedef struct {
     const fc_conv_plan *plan;
     const fc_kernels *kernels;
-    shape shape;
+    fc_grad_shape shape;
     size_t element;
     const char *src, *grad;
     char *dweights, *thread_memory;
     const ptrdiff_t *strides;
-    workspace at;
+    fc_grad_workspace at;
     fc_phase phase;
-    bool uniform;                                       /* strides say where weights lie */
-    bool columns;                                       /* a channel's rows of dweights are neighbours */
+    bool uniform; /* strides say where weights lie */
+    bool columns; /* a channel's rows of dweights are neighbours */
+    bool rows;    /* lanes are neighbours in dweights, rows `row_step` apart */
+    ptrdiff_t row_step;
     ptrdiff_t span[FC_SPATIAL];                         /* of the staged input of one image */
     ptrdiff_t first_group, groups, first_block, blocks; /* of this pass */
     ptrdiff_t first_image, images, first[FC_SPATIAL], box[FC_SPATIAL];
@@ -64,182 +36,6 @@ typedef struct {
 } weight_grad_call;
 
 static ptrdiff_t volume(const ptrdiff_t extent[FC_SPATIAL]) { return extent[0] * extent[1] * extent[2]; }
-
-/* ---- planning --------------------------------------------------------------------------------------------- */
-
-/* A convolution of single pixels does not care for their shape: its axes become one line. */
-static void fold_axes(fc_conv_desc *desc)
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        if (desc->kernel[a] > 1 || desc->stride[a] > 1 || desc->pad_begin[a] > 0 || desc->src[a] != desc->dst[a])
-            return;
-    const ptrdiff_t pixels = volume(desc->dst);
-    for (int a = 0; a < FC_SPATIAL; a++)
-        desc->src[a] = desc->dst[a] = a == FC_SPATIAL - 1 ? pixels : 1;
-}
-
-/* Half cycles of a pixel times all rows and lanes: multiply-adds, loads, and the panel that streams from the second
- * cache run side by side, and a sum's chain of additions bounds them. */
-static double cost_of(ptrdiff_t rows, ptrdiff_t tiles, int vectors, ptrdiff_t lane_tiles)
-{
-    const double fma = (double)rows * vectors, loads = (double)rows + vectors, stream = 5.0 * vectors, latency = 8;
-    double step = fma > loads ? fma : loads;
-    step = step > stream ? step : stream;
-    return ((step > latency ? step : latency) + 2) * (double)tiles * (double)lane_tiles;
-}
-
-/* The tile of least cost, and that. */
-static double choose_tile(fc_conv_plan *plan)
-{
-    const fc_conv_desc *desc = &plan->desc;
-    const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
-    const ptrdiff_t ic = desc->ic / desc->groups, oc = desc->oc / desc->groups, inner = desc->kernel[2];
-    const bool can_join = inner > 1 && desc->dilation[2] == 1 && ic <= MOST_JOINED;
-    double least = 0;
-    for (int v = 1; v <= FC_MAX_VECTORS; v++) {
-        if (kernels->max_rows[v] == 0)
-            continue;
-        const ptrdiff_t lane_tiles = fc_divide_up(oc, (ptrdiff_t)v * plan->lanes);
-        for (int joined = 0; joined <= can_join; joined++) {
-            const ptrdiff_t rows = joined ? ic * inner : ic, tiles = fc_divide_up(rows, kernels->max_rows[v]);
-            const ptrdiff_t each = fc_divide_up(rows, tiles);
-            const double gather = 8 * (double)(joined ? 1 : tiles) / (double)(desc->kernel[0] * desc->kernel[1]);
-            const double cost = cost_of(each, joined ? tiles : tiles * inner, v, lane_tiles) + gather;
-            if (plan->vectors == 0 || cost < least) {
-                plan->vectors = v;
-                plan->rows = (int)each;
-                plan->joined = joined;
-                least = cost;
-            }
-        }
-    }
-    return least * (double)(desc->kernel[0] * desc->kernel[1]);
-}
-
-static void span_of(const shape *s, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        span[a] = (box[a] - 1) * s->stride[a] + (s->desc.kernel[a] - 1) * s->desc.dilation[a] + 1;
-}
-
-/* Bytes of `channels` staged for a box. */
-static double staged_bytes(const shape *s, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t channels)
-{
-    ptrdiff_t span[FC_SPATIAL];
-    span_of(s, box, span);
-    return (double)span[0] * (double)span[1] * (double)span[2] * (double)channels * (double)fc_element(&s->desc);
-}
-
-/* Halves the box, outermost axis first, until all channels fit, but never below one partial sum. */
-static void choose_box(const shape *s, ptrdiff_t box[FC_SPATIAL])
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        box[a] = s->desc.dst[a];
-    box[2] = fc_divide_up(box[2], fc_divide_up(box[2], FC_SUM_LENGTH));
-    for (int a = 0; a < 2; a++)
-        while (box[a] > 1 && (double)box[0] * (double)box[1] * (double)box[2] > FC_SUM_LENGTH &&
-               staged_bytes(s, box, s->desc.ic) > STAGE_BYTES)
-            box[a] = fc_divide_up(box[a], 2);
-}
-
-static shape shape_of(const fc_conv_plan *plan)
-{
-    shape s = {.desc = plan->desc, .joined = plan->joined};
-    fold_axes(&s.desc);
-    s.ic = s.desc.ic / s.desc.groups;
-    s.oc = s.desc.oc / s.desc.groups;
-    s.width = (ptrdiff_t)plan->vectors * plan->lanes;
-    s.lane_tiles = fc_divide_up(s.oc, s.width);
-    s.inner = s.joined ? s.desc.kernel[2] : 1;
-    s.parts = fc_divide_up(s.ic * s.inner, plan->rows);
-    s.blocks = s.joined ? 1 : s.parts;
-    s.deep = s.joined ? s.ic : plan->rows;
-    s.taps = volume(s.desc.kernel) / s.inner;
-    for (int a = 0; a < FC_SPATIAL; a++) {
-        const bool single = s.desc.kernel[a] == 1;
-        s.step[a] = single ? s.desc.stride[a] : 1;
-        s.stride[a] = single ? 1 : s.desc.stride[a];
-    }
-    return s;
-}
-
-/* What one pass takes: as many groups, or blocks of one, as fit. */
-static void cut_passes(const fc_conv_plan *plan, shape *s)
-{
-    const double fit = STAGE_BYTES / staged_bytes(s, plan->tile, s->deep);
-    const ptrdiff_t most = fit < 1 ? 1 : fit < 1e6 ? (ptrdiff_t)fit : 1000000;
-    s->pass_groups = fc_min(fc_max_extent(most / s->blocks, 1), s->desc.groups);
-    s->pass_blocks = fc_divide_up(s->blocks, fc_divide_up(s->blocks, most));
-    const double panels = PANEL_BYTES / ((double)FC_SUM_LENGTH * (double)s->width * (double)fc_element(&s->desc));
-    s->panels = panels < 1 ? 1 : fc_min((ptrdiff_t)panels, s->pass_groups * s->lane_tiles);
-}
-
-/* Images per region: several when a whole one is small. */
-static ptrdiff_t region_images(const fc_conv_plan *plan, const shape *s)
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        if (plan->tile[a] < s->desc.dst[a])
-            return 1;
-    const double images = STAGE_BYTES / staged_bytes(s, plan->tile, s->desc.ic);
-    return images < 1 ? 1 : images > MOST_IMAGES ? MOST_IMAGES : (ptrdiff_t)images;
-}
-
-/* Items of a pass: what one thread sums at a time. Joined rows, of which there are few, one register tile; else all
- * taps of a block. */
-static ptrdiff_t items_of(const shape *s, ptrdiff_t groups, ptrdiff_t blocks)
-{
-    return groups * s->lane_tiles * blocks * (s->joined ? s->taps * s->parts : 1);
-}
-
-static ptrdiff_t item_rows(const fc_conv_plan *plan, const shape *s) { return plan->rows * (s->joined ? 1 : s->taps); }
-
-static void lay_out(const fc_conv_plan *plan, const shape *s, fc_arena *arena, workspace *at)
-{
-    const size_t element = fc_element(&s->desc);
-    const ptrdiff_t images = region_images(plan, s);
-    ptrdiff_t span[FC_SPATIAL], src, items;
-    span_of(s, plan->tile, span);
-    src = fc_saturate(fc_saturate(span[0], span[1]), fc_saturate(span[2], s->pass_groups * s->pass_blocks * s->deep));
-    arena->fits = src < PTRDIFF_MAX / 4096 && arena->fits; /* at most MOST_IMAGES */
-    arena->fits =
-        fc_multiply(items_of(s, s->pass_groups, s->pass_blocks), item_rows(plan, s) * s->width, &items) && arena->fits;
-    at->src = fc_carve(arena, arena->fits ? images * src : 0, element);
-    at->acc = fc_carve(arena, items, element);
-    at->starts = fc_carve(arena, images * plan->tile[0] * plan->tile[1], sizeof(ptrdiff_t));
-    at->tap_at = fc_carve(arena, s->taps, sizeof(ptrdiff_t));
-    at->tap_to = fc_carve(arena, s->taps, sizeof(ptrdiff_t));
-}
-
-static void lay_out_thread(const fc_conv_plan *plan, const shape *s, fc_arena *arena, thread_workspace *at)
-{
-    const size_t element = fc_element(&s->desc);
-    at->grad = fc_carve(arena, s->panels * FC_SUM_LENGTH * s->width, element);
-    at->acc = fc_carve(arena, item_rows(plan, s) * s->width, element);
-    at->rows = fc_carve(arena, item_rows(plan, s), sizeof(ptrdiff_t));
-}
-
-fc_status fc_plan_weight_grad(fc_conv_plan *plan)
-{
-    fc_conv_plan along = *plan;
-    const double planes = fc_choose_planes(&along);
-    if (fc_is_depthwise(&plan->desc) && plan->desc.layout == FC_CHANNELS_LAST && plan->desc.groups > 1)
-        return fc_plan_depthwise_grad(plan);
-    if (fc_is_depthwise(&plan->desc) || (planes < 0.8 * choose_tile(plan) && !fc_is_folded(plan))) {
-        *plan = along;
-        plan->along_pixels = true;
-        return fc_plan_planes_grad(plan);
-    }
-    shape s = shape_of(plan);
-    choose_box(&s, plan->tile);
-    cut_passes(plan, &s);
-    fc_arena arena = {.fits = true}, thread_arena = {.fits = true};
-    workspace at;
-    thread_workspace thread_at;
-    lay_out(plan, &s, &arena, &at);
-    lay_out_thread(plan, &s, &thread_arena, &thread_at);
-    plan->shared_bytes = (arena.used + 127) / 128 * 128;
-    return arena.fits ? fc_set_workspace(plan, &thread_arena) : FC_OVERFLOW;
-}
 
 /* ---- staging ---------------------------------------------------------------------------------------------- */
 
@@ -271,7 +67,7 @@ static void zero_pixels(const weight_grad_call *s, ptrdiff_t blocks, ptrdiff_t p
 /* One row of the input of some blocks, zero outside the array. */
 static void stage_row(const weight_grad_call *s, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t unit, char *dst)
 {
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const fc_conv_desc *desc = &shape->desc;
     const ptrdiff_t step = shape->step[2], rows = s->span[0] * s->span[1];
     const ptrdiff_t blocks = fc_divide_up(channels, shape->deep);
@@ -305,7 +101,7 @@ static void stage_row(const weight_grad_call *s, ptrdiff_t channel, ptrdiff_t ch
 static void stage(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t rows = s->images * s->span[0] * s->span[1], first = s->first_block * shape->deep;
     const ptrdiff_t channels = fc_min(s->blocks * shape->deep, shape->ic - first);
     const bool whole = shape->ic % shape->deep == 0 && s->blocks == shape->blocks; /* groups follow without a gap */
@@ -325,7 +121,7 @@ static void stage(const void *context, fc_part part)
 static void stage_grad(const weight_grad_call *s, ptrdiff_t panel, ptrdiff_t count, ptrdiff_t first, ptrdiff_t runs,
                        char *dst)
 {
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t size = runs * s->box[2] * shape->width; /* of a panel */
     const bool whole = shape->lane_tiles == 1 || shape->desc.groups == 1 || shape->oc % shape->width == 0;
     for (ptrdiff_t run = first; run < first + runs; run++) {
@@ -358,30 +154,57 @@ static void stage_grad(const weight_grad_call *s, ptrdiff_t panel, ptrdiff_t cou
 typedef struct {
     ptrdiff_t panel, group, lane, block, channel; /* group and channel (the block's first) in the whole arrays */
     ptrdiff_t tap, taps, begin, end;
+    const char *src; /* of the block */
     char *acc;
 } item;
+
+/* Bytes from a block to the next, and from an item's accumulators to the next one's. */
+static ptrdiff_t block_step(const weight_grad_call *s)
+{
+    return (s->shape.in_place ? s->shape.deep : block_size(s)) * (ptrdiff_t)s->element;
+}
+
+static ptrdiff_t acc_step(const weight_grad_call *s)
+{
+    return fc_grad_item_rows(s->plan, &s->shape) * s->shape.width * (ptrdiff_t)s->element;
+}
 
 /* By pointer: a copy would wait for the stores of the item before. */
 static void find_item(const weight_grad_call *s, ptrdiff_t index, item *one)
 {
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t tiles = shape->joined ? shape->taps * shape->parts : 1, tile = index % tiles;
     const ptrdiff_t number = index / tiles, panel = number / s->blocks, group = panel / shape->lane_tiles;
     *one = (item){
         .panel = panel,
         .group = s->first_group + group,
         .lane = (panel - group * shape->lane_tiles) * shape->width,
-        .block = group * s->blocks + number % s->blocks,
+        .block = number % s->blocks,
         .channel = (s->first_block + number % s->blocks) * shape->deep,
-        .acc = s->at.acc + (size_t)(index * item_rows(s->plan, shape) * shape->width) * s->element,
+        .acc = s->at.acc + index * acc_step(s),
         .taps = shape->taps,
     };
+    one->src = shape->in_place ? s->src + (size_t)(one->group * shape->ic + one->channel) * s->element
+                               : s->at.src + (group * s->blocks + one->block) * block_step(s);
     one->end = fc_min(shape->deep, shape->ic - one->channel);
     if (shape->joined) {
         one->tap = tile / shape->parts;
         one->taps = 1;
         fc_share(shape->ic * shape->inner, (int)(tile % shape->parts), (int)shape->parts, &one->begin, &one->end);
     }
+}
+
+/* From item `index` to the one behind it. */
+static void next_item(const weight_grad_call *s, ptrdiff_t index, item *one)
+{
+    if (s->shape.joined || ++one->block == s->blocks) {
+        find_item(s, index + 1, one);
+        return;
+    }
+    one->channel += s->shape.deep;
+    one->end = fc_min(s->shape.deep, s->shape.ic - one->channel);
+    one->src += block_step(s);
+    one->acc += acc_step(s);
 }
 
 /* Where rows [begin, end) of an item, seen through tap `tap`, have their weights. */
@@ -405,7 +228,7 @@ static void weights_at(const weight_grad_call *s, const item *one, ptrdiff_t tap
 static void store(const weight_grad_call *s, const item *one, const char *acc, ptrdiff_t *rows)
 {
     static const fc_epilogue none = {FC_IDENTITY, 0, 0};
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t count = one->end - one->begin, live = fc_min(shape->width, shape->oc - one->lane);
     char *const dst = s->dweights + (one->group * shape->oc + one->lane) * s->strides[0] * (ptrdiff_t)s->element;
     if (s->columns) {
@@ -437,25 +260,56 @@ static void store(const weight_grad_call *s, const item *one, const char *acc, p
     });
 }
 
-/* Output rows [first, first + runs) of the region, added to an item's sums. */
-static void sum_item(const weight_grad_call *s, const item *one, ptrdiff_t first, ptrdiff_t runs, const char *grad,
-                     char *acc, bool accumulate)
+/* Output rows of the region, added to an item's sums: to `acc`, tap after tap, or to dweights themselves. */
+static void sum_item(const weight_grad_call *s, const item *one, fc_grad_panel *panel, char *acc, bool accumulate)
 {
-    const shape *shape = &s->shape;
-    const char *src = s->at.src + (size_t)(one->block * block_size(s)) * s->element;
-    const ptrdiff_t rows = one->end - one->begin;
+    const fc_grad_shape *shape = &s->shape;
+    const ptrdiff_t rows = one->end - one->begin, element = (ptrdiff_t)s->element;
     fc_weight_grad_fn *const kernel = s->kernels->weight_grad[s->plan->vectors][rows];
+    const bool direct = acc == NULL;
+    if (direct)
+        acc = s->dweights + (one->group * shape->oc + one->lane + one->channel * s->strides[1]) * element +
+              one->begin * s->row_step * element;
+    panel->acc_step = direct ? s->row_step : shape->width;
+    for (ptrdiff_t t = 0; t < one->taps; t++) {
+        panel->src = one->src + (s->at.tap_at[one->tap + t] * shape->pixel + one->begin) * element;
+        kernel(panel, direct ? acc + s->at.tap_to[one->tap + t] * element : acc + t * rows * shape->width * element,
+               accumulate);
+    }
+}
+
+/* The region's share of the items [begin, end), for output rows [first, last) of it. */
+static void sum_piece(const weight_grad_call *s, const fc_grad_thread_workspace *at, ptrdiff_t begin, ptrdiff_t end,
+                      ptrdiff_t first, ptrdiff_t last, bool initial, bool final)
+{
+    const fc_grad_shape *shape = &s->shape;
+    const ptrdiff_t size = (last - first) * s->box[2] * shape->width;
+    item one;
+    find_item(s, fc_max_extent(end - 1, 0), &one);
+    const ptrdiff_t panels = one.panel + 1;
+    ptrdiff_t staged = 0, next = 0; /* panels [staged, next) are there */
     fc_grad_panel panel = {
         .starts = s->at.starts + first,
-        .runs = runs,
+        .runs = last - first,
         .length = s->box[2],
-        .width = shape->deep,
-        .step = shape->deep * shape->stride[2],
-        .grad = grad,
+        .width = shape->pixel,
+        .step = shape->pixel * (shape->in_place ? shape->desc.stride[2] : shape->stride[2]),
     };
-    for (ptrdiff_t t = 0; t < one->taps; t++, acc += (size_t)(rows * shape->width) * s->element) {
-        panel.src = src + (size_t)(s->at.tap_at[one->tap + t] * shape->deep + one->begin) * s->element;
-        kernel(&panel, acc, accumulate);
+    find_item(s, begin, &one);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        if (one.panel >= next) {
+            staged = one.panel;
+            next = fc_min(staged + shape->panels, panels);
+            stage_grad(s, staged, next - staged, first, last - first, at->grad);
+        }
+        const bool direct = s->rows && shape->oc - one.lane >= shape->width;
+        char *const acc = direct ? NULL : initial && final ? at->acc : one.acc;
+        panel.grad = at->grad + (size_t)((one.panel - staged) * size) * s->element;
+        sum_item(s, &one, &panel, acc, !initial);
+        if (final && !direct)
+            store(s, &one, acc, at->rows);
+        if (i + 1 < end)
+            next_item(s, i, &one);
     }
 }
 
@@ -463,44 +317,47 @@ static void sum_item(const weight_grad_call *s, const item *one, ptrdiff_t first
 static void sum_region(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
     const ptrdiff_t pieces = fc_max_extent(fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1)), 1);
-    const bool single = s->initial && s->final && pieces == 1;
-    thread_workspace at;
+    fc_grad_thread_workspace at;
     fc_arena arena = {s->thread_memory + (size_t)part.thread * s->plan->workspace_bytes, 0, true};
-    lay_out_thread(s->plan, shape, &arena, &at);
-    ptrdiff_t begin, end;
-    fc_share_of(items_of(shape, s->groups, s->blocks), part, &begin, &end);
-    item one;
-    find_item(s, fc_max_extent(end - 1, 0), &one);
-    const ptrdiff_t panels = one.panel + 1;
-    for (ptrdiff_t piece = 0; piece < pieces; piece++) {
-        ptrdiff_t first, last, staged = 0, next = 0; /* panels [staged, next) are there */
+    fc_grad_lay_out_thread(s->plan, shape, &arena, &at);
+    ptrdiff_t begin, end, first, last;
+    fc_share_of(fc_grad_items(shape, s->groups, s->blocks), part, &begin, &end);
+    for (ptrdiff_t piece = 0; piece < pieces && begin < end; piece++) {
         fc_share(runs, (int)piece, (int)pieces, &first, &last);
-        const ptrdiff_t size = (last - first) * s->box[2] * shape->width;
-        for (ptrdiff_t i = begin; i < end; i++) {
-            find_item(s, i, &one);
-            char *const acc = single ? at.acc : one.acc;
-            if (one.panel >= next) {
-                staged = one.panel;
-                next = fc_min(staged + shape->panels, panels);
-                stage_grad(s, staged, next - staged, first, last - first, at.grad);
-            }
-            sum_item(s, &one, first, last - first, at.grad + (size_t)((one.panel - staged) * size) * s->element, acc,
-                     !s->initial || piece > 0);
-            if (s->final && piece == pieces - 1)
-                store(s, &one, acc, at.rows);
-        }
+        sum_piece(s, &at, begin, end, first, last, s->initial && piece == 0, s->final && piece == pieces - 1);
     }
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
+/* Where the region's output rows begin: in what is staged of it, or in the arrays. */
+static void place_rows(const weight_grad_call *s)
+{
+    const fc_grad_shape *shape = &s->shape;
+    const bool in_place = shape->in_place;
+    const ptrdiff_t *const extent = in_place ? shape->desc.src : s->span;
+    const ptrdiff_t *const stride = in_place ? shape->desc.stride : shape->stride;
+    ptrdiff_t first[FC_SPATIAL] = {0};
+    for (int a = 0; a < FC_SPATIAL && in_place; a++)
+        first[a] = s->first[a] * stride[a];
+    ptrdiff_t *start = s->at.starts;
+    for (ptrdiff_t i = 0; i < s->images; i++) {
+        const ptrdiff_t image = in_place ? s->first_image + i : i;
+        for (ptrdiff_t d = 0; d < s->box[0]; d++)
+            for (ptrdiff_t h = 0; h < s->box[1]; h++) {
+                const ptrdiff_t depth = image * extent[0] + first[0] + d * stride[0];
+                *start++ = (depth * extent[1] + first[1] + h * stride[1]) * extent[2] + first[2];
+            }
+    }
+}
+
 /* Region `index` of one pass over `n` images: which images, which box, where its rows and taps lie. */
 static void place_region(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrdiff_t images)
 {
-    const shape *shape = &s->shape;
+    const fc_grad_shape *shape = &s->shape;
     for (int a = FC_SPATIAL - 1; a >= 0; a--) {
         const ptrdiff_t boxes = fc_divide_up(shape->desc.dst[a], s->plan->tile[a]);
         s->first[a] = index % boxes * s->plan->tile[a];
@@ -509,17 +366,13 @@ static void place_region(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrd
     }
     s->first_image = index * images;
     s->images = fc_min(images, n - s->first_image);
-    span_of(shape, s->box, s->span);
-    ptrdiff_t *start = s->at.starts;
-    for (ptrdiff_t i = 0; i < s->images; i++)
-        for (ptrdiff_t d = 0; d < s->box[0]; d++)
-            for (ptrdiff_t h = 0; h < s->box[1]; h++)
-                *start++ = ((i * s->span[0] + d * shape->stride[0]) * s->span[1] + h * shape->stride[1]) * s->span[2];
+    fc_grad_span(shape, s->box, s->span);
+    place_rows(s);
     for (ptrdiff_t t = 0; t < shape->taps; t++) {
         ptrdiff_t offset[FC_SPATIAL], at = 0;
         ptrdiff_t flat = fc_tap(&shape->desc, &s->phase, t * shape->inner, offset);
         for (int a = 0; a < FC_SPATIAL; a++)
-            at = at * s->span[a] + offset[a] + shape->desc.pad_begin[a];
+            at = at * (shape->in_place ? shape->desc.src[a] : s->span[a]) + offset[a] + shape->desc.pad_begin[a];
         s->at.tap_at[t] = at;
         s->at.tap_to[t] = 0;
         for (int a = FC_SPATIAL - 1; a >= 0; a--) {
@@ -527,6 +380,13 @@ static void place_region(weight_grad_call *s, ptrdiff_t index, ptrdiff_t n, ptrd
             flat /= shape->desc.kernel[a];
         }
     }
+}
+
+/* Whether lanes are neighbours in dweights and the rows of an item equally far apart: then sums need no store. */
+static bool leaves_as_rows(const weight_grad_call *s, ptrdiff_t *step)
+{
+    *step = s->strides[1];
+    return s->strides[0] == 1 && (!s->shape.joined || s->strides[4] == s->shape.ic * s->strides[1]);
 }
 
 /* Whether the rows of an item, channel after channel and tap after tap, are neighbours in dweights. */
@@ -545,8 +405,8 @@ static bool leaves_as_columns(const weight_grad_call *s)
 static fc_status run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
 {
     const fc_conv_plan *plan = s->plan;
-    const shape *shape = &s->shape;
-    const ptrdiff_t images = region_images(plan, shape);
+    const fc_grad_shape *shape = &s->shape;
+    const ptrdiff_t images = fc_grad_images(plan, shape);
     const double share = (double)(s->groups * s->blocks) / (double)(shape->desc.groups * shape->blocks);
     ptrdiff_t regions = fc_divide_up(n, images);
     for (int a = 0; a < FC_SPATIAL; a++)
@@ -558,7 +418,8 @@ static fc_status run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
         s->final = i == regions - 1;
         const double pixels = (double)(s->images * volume(s->box)) / (double)volume(shape->desc.dst);
         const fc_crew crew = fc_crew_for(plan->flops / 2 * share * pixels, threads);
-        if (fc_parallel(crew, stage, s) || fc_parallel(crew, sum_region, s) || (!s->final && fc_stopped()))
+        if ((!shape->in_place && fc_parallel(crew, stage, s)) || fc_parallel(crew, sum_region, s) ||
+            (!s->final && fc_stopped()))
             return FC_STOPPED;
     }
     return FC_OK;
@@ -571,10 +432,16 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
         return fc_planes_grad(plan, n, src, grad, dweights, strides, memory, threads);
     if (fc_is_depthwise(&plan->desc))
         return fc_depthwise_grad(plan, n, src, grad, dweights, strides, memory, threads);
+    if (plan->algorithm == FC_WINOGRAD) {
+        bool finite;
+        const fc_status status = fc_winograd_grad(plan, n, src, grad, dweights, strides, memory, threads, &finite);
+        if (status != FC_OK || finite)
+            return status;
+    }
     weight_grad_call s = {
         .plan = plan,
         .kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype),
-        .shape = shape_of(plan),
+        .shape = fc_grad_shape_of(plan),
         .element = fc_element(&plan->desc),
         .src = src,
         .grad = grad,
@@ -584,10 +451,10 @@ fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void 
     ptrdiff_t folded[2 + FC_SPATIAL];
     s.uniform = fc_fold_strides(plan, strides, folded);
     s.strides = s.uniform ? folded : strides;
-    cut_passes(plan, &s.shape);
     s.columns = s.uniform && leaves_as_columns(&s);
+    s.rows = s.uniform && leaves_as_rows(&s, &s.row_step);
     fc_arena arena = {memory, 0, true};
-    lay_out(plan, &s.shape, &arena, &s.at);
+    fc_grad_lay_out(plan, &s.shape, &arena, &s.at);
     fc_phase_at(&s.shape.desc, 0, &s.phase);
     for (s.first_group = 0; s.first_group < plan->desc.groups; s.first_group += s.groups) {
         s.groups = fc_min(s.shape.pass_groups, plan->desc.groups - s.first_group);

@@ -45,7 +45,7 @@ typedef struct {
     workspace *at;
 } block;
 
-enum { REDONE = FC_SUM_LENGTH / (FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS) }; /* channels of a patch */
+enum { REDONE = FC_SUM_LENGTH / (FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS) }; /* channels of a patch, at most */
 
 static ptrdiff_t strip_columns(const fc_conv_desc *desc, int m)
 {
@@ -348,8 +348,9 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
     const int most = (int)fc_min(plan->rows, FC_MAX_ROWS);
     const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
     const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * TAPS) * call->element;
-    for (ptrdiff_t c = 0; c < ic; c += REDONE) {
-        const ptrdiff_t channels = fc_min(REDONE, ic - c);
+    const ptrdiff_t together = fc_channel_block(TAPS, ic); /* as they are packed */
+    for (ptrdiff_t c = 0; c < ic; c += together) {
+        const ptrdiff_t channels = fc_min(together, ic - c);
         fill_patch(b, r, tile, c, channels);
         for (int first = 0; first < rows * cols; first += most) {
             const void *pointers[TAPS * FC_MAX_ROWS];

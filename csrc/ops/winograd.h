@@ -52,4 +52,10 @@ void fc_conv_winograd(const void *call, fc_part part);
 /* Time of a direct convolution over that of the best Winograd form, estimated; 0 where there is none. */
 double fc_winograd_gain(const fc_conv_desc *desc);
 
+/* The gradient of the weights, channels-last: a plan that is made already turns to it where it is faster. When a
+ * result is not finite, all is to be done directly. */
+void fc_plan_winograd_grad(fc_conv_plan *plan);
+fc_status fc_winograd_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,
+                           const ptrdiff_t strides[2 + FC_SPATIAL], void *memory, int threads, bool *finite);
+
 #endif
