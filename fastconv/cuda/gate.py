@@ -45,8 +45,7 @@ def judge(number: int) -> tuple[int, str]:
     """Compile the kernel of a number for all capabilities; return how often it fails, and lines that say so."""
     kernel = next(itertools.islice(kernels(), number, None))
     lines, failures = [], 0
-    for cc in CAPABILITIES:
-        made = kernel.compile(cc)
+    for cc, made in zip(CAPABILITIES, kernel.compile(*CAPABILITIES), strict=True):
         found = complaints(kernel, made)
         failures += bool(found)
         text = "; ".join(found) or "ok"

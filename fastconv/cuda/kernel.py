@@ -93,15 +93,24 @@ class Kernel:
         if min(blocks) > 0:
             self._launchable[blocks, self.threads, stream](*arguments)
 
-    def compile(self, cc: tuple[int, int]) -> Compiled:
-        """Compile for a compute capability, with no GPU at hand."""
-        from cuda.core import Linker, LinkerOptions, ObjectCode
-
+    def compile(self, *capabilities: tuple[int, int]) -> list[Compiled]:
+        """Compile for compute capabilities, with no GPU at hand: PTX for the first, and of it machine code for each."""
         signature = types.void(*map(type_of, self.signature))
         ptx, _ = cuda.compile(
-            self.function, signature, cc=cc, device=False, abi="numba", output="ptx", launch_bounds=self._bounds
+            self.function,
+            signature,
+            cc=capabilities[0],
+            device=False,
+            abi="numba",
+            output="ptx",
+            launch_bounds=self._bounds,
         )
         text = ptx if isinstance(ptx, str) else ptx.decode()
+        return [self._assemble(text, cc) for cc in capabilities]
+
+    def _assemble(self, text: str, cc: tuple[int, int]) -> Compiled:
+        from cuda.core import Linker, LinkerOptions, ObjectCode
+
         options = LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", ptxas_options=["-v"], verbose=True)
         linker = Linker(ObjectCode.from_ptx(text.encode()), options=options)
         cubin = linker.link("cubin").code

@@ -30,7 +30,7 @@ def kernel(src, dst, n):
     dst[0] = held[n]
 
 wrong = Kernel("wrong", kernel, ("f4[]", "f4[]", "i4"), 32, registers=4, instructions=("ld.shared.v4.f32",))
-print("; ".join(gate.complaints(wrong, wrong.compile((9, 0)))))
+print("; ".join(gate.complaints(wrong, *wrong.compile((9, 0)))))
 """
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
