@@ -414,16 +414,16 @@ def test_an_activation_layer_as_an_activation() -> None:
 
 
 def test_the_first_layer_computes_no_gradient_of_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastconv import grad
+    from fastconv import _planned
 
     calls: list[tuple[int, ...]] = []
-    whole = grad.conv2d_input
+    whole = _planned.input_gradient
 
-    def counted(input_size: Any, *args: Any, **kwargs: Any) -> Any:
-        calls.append(tuple(input_size))
-        return whole(input_size, *args, **kwargs)
+    def counted(axes: int, size: Any, *args: Any) -> Any:
+        calls.append(tuple(size))
+        return whole(axes, size, *args)
 
-    monkeypatch.setattr(grad, "conv2d_input", counted)
+    monkeypatch.setattr(_planned, "input_gradient", counted)
     stack = [layers.Conv2D(3, 3), layers.Conv2D(4, 3)]
     images = np.zeros((2, 8, 8, 1), np.float32)
     made = images
