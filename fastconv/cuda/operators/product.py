@@ -107,9 +107,10 @@ class Plan(NamedTuple):
 # What a step of a tile costs beside one of 128 x 128 of the same area: estimated from loads per product.
 WEIGHT = {(128, 128): 1.0, (64, 64): 1.2, (128, 32): 1.5, (32, 32): 2.0}
 # Activations that tiles of any size end with. Others, unrolled for 64 sums, push them out of registers (256 bytes of
-# local memory with gelu): tiles of more than MOST_SUMS sums a thread leave them to a pass of their own.
+# local memory with gelu), in float64 those of 16 too: tiles of more than MOST_SUMS sums a thread leave them to a pass
+# of their own, for which results must be dense.
 LIGHT = {"linear", "relu", "relu6", "leaky_relu"}
-MOST_SUMS = 16
+MOST_SUMS = {"f4": 16, "f8": 0}
 LEAST_STEPS = 8  # of one split; shorter ones spend their time on partial sums
 MOST_SPLITS = 64
 
@@ -170,7 +171,8 @@ def plan(product: Product, request: Request) -> Plan:
     tables = [table_of(phase, tile.depth) for phase in product.phases]
     wish = ("", "") if volumes else (left_vectors(product, tables, request), right_vectors(product, tables, request))
     left, right, fast = gemm.form(tile, *wish, fast)
-    after = splits == 1 and request.activation not in LIGHT and tile.rows_each * tile.columns_each > MOST_SUMS
+    heavy = request.activation not in LIGHT and tile.rows_each * tile.columns_each > MOST_SUMS[dtype]
+    after = splits == 1 and heavy and bool(request.dense)
     activation = request.activation if splits == 1 and not after else "linear"
     kernel = gemm.gemm(tile, dtype, left, right, fast, volumes, activation)
     rows, start = [], 0
