@@ -48,8 +48,11 @@ FLAGS = [
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
 MODE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
-# Sources that -O3 makes half as large again and no faster: whole tiles in straight lines.
-SMALL = {} if DEBUG else {"conv_depthwise": ["-O2"]}
+# Sources that -O3 makes half as large again and no faster: whole tiles in straight lines. And what processors before
+# 2013 run: a smaller wheel is worth more there than some percent of speed.
+SMALL = {} if DEBUG else {"conv_depthwise": ["-O2"], "baseline": ["-Os"]}
+# No exception passes through C, so nothing needs to unwind it: tables of 160 KB.
+UNWIND = [] if DEBUG else ["-fno-asynchronous-unwind-tables"]
 SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
 ABI3 = os.environ.get("FASTCONV_ABI3") != "0" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -108,7 +111,7 @@ class Compiler:
         unit.folder.mkdir(parents=True, exist_ok=True)
         target = unit.folder / f"{unit.source.stem}.o"
         extra = shlex.split(os.environ.get("CFLAGS", ""))
-        args = [*FLAGS, *MODE, *SANITIZER, *extra, *unit.flags, "-c", str(unit.source), "-o", str(target)]
+        args = [*FLAGS, *MODE, *UNWIND, *SANITIZER, *extra, *unit.flags, "-c", str(unit.source), "-o", str(target)]
         stamp, depends = target.with_suffix(".stamp"), target.with_suffix(".d")
         if target.exists() and stamp.exists() and stamp.read_text() == self.digest(args, depends):
             return str(target)
@@ -152,9 +155,9 @@ class BuildExt(build_ext):
             for dtype, (real, bits) in DTYPES.items():
                 macros = {"ISA": isa, f"ISA_{isa.upper()}": 1, "DTYPE": dtype, "REAL": real, "REAL_BITS": bits}
                 flags = [*compiler.isas[isa], *(f"-DFC_{name}={value}" for name, value in macros.items())]
-                units += [
-                    Unit(s, objects / f"{isa}-{dtype}", [*flags, *SMALL.get(s.stem, [])]) for s in sources("kernels")
-                ]
+                for source in sources("kernels"):
+                    small = SMALL.get(isa) or SMALL.get(source.stem, [])
+                    units.append(Unit(source, objects / f"{isa}-{dtype}", [*flags, *small]))
         arch = f"-DFC_BUILD_{compiler.arch.upper()}=1"
         openmp = [*compiler.openmp, "-DFC_OPENMP=1"] if compiler.openmp else []
         units += [Unit(s, objects / "ops", [arch, *openmp]) for s in sources("ops")]
