@@ -175,3 +175,9 @@ def test_predictions_are_never_the_callers_memory():
     x = np.ones((3, 4), np.float32)
     model.predict_on_batch(x)[:] = 5
     assert (x == 1).all()
+
+
+def test_a_stride_of_billions_is_refused_at_once() -> None:
+    one = np.ones((1, 1, 1), np.float32)
+    with pytest.raises(ValueError, match=r"^input_size: expected sizes"):
+        grad.conv1d_input((1, 1, 3_037_000_500), one, one, stride=3_037_000_500)

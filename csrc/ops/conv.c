@@ -126,12 +126,18 @@ static double flops_of(const fc_conv_desc *desc)
     return flops;
 }
 
+/* Plans look at every phase. Strides of a thousand along two axes have as many; more of them would only take time: a
+ * stride of billions, minutes. */
+enum { MOST_PHASES = 1 << 20 };
+
 fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
 {
     *plan = (fc_conv_plan){.desc = *desc, .sum_length = FC_SUM_LENGTH};
     fc_status status = fc_conv_extents(&plan->desc);
     if (status != FC_OK)
         return status;
+    if (fc_phases(&plan->desc) > MOST_PHASES)
+        return FC_OVERFLOW;
     if (!fc_isa_available(desc->isa) || (desc->algorithm == FC_WINOGRAD && !fc_winograd_serves(desc)))
         return FC_UNSUPPORTED;
     plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
