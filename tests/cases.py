@@ -163,6 +163,10 @@ TILE_CONVS = [
     *(ConvCase(f"strided_width_{w}", (1, 3, 4, w), (6, 3, 3), stride=2, padding=1) for w in range(1, 40, 3)),
     *(ConvCase(f"depthwise_{c}", (1, c, 4, 5), (c, 3, 3), padding=1, groups=c) for c in (1, 3, 4, 7, 8, 31, 32, 65)),
     *(ConvCase(f"depthwise_width_{w}", (1, 3, 3, w), (3, 3, 3), padding=1, groups=3) for w in range(1, 36, 2)),
+    *(ConvCase(f"depthwise_height_{h}", (2, 2, h, 9), (4, 5, 3), padding=(2, 1), groups=2) for h in range(1, 24)),
+    ConvCase("depthwise_rows_apart", (1, 3, 19, 6), (3, 3, 3), padding=(2, 2), dilation=2, groups=3),
+    ConvCase("depthwise_wider_than_the_image", (1, 4, 6, 3), (4, 3, 7), padding=(1, 3), groups=4),
+    ConvCase("depthwise_boxes", (1, 2, 150, 230), (2, 3, 3), padding=1, groups=2),
     *(ConvCase(f"depthwise_valid_width_{w}", (1, 5, 3, w), (5, 2, 3), groups=5) for w in range(3, 30)),
     *(
         ConvCase(f"depthwise_left_{w}", (1, 9, 2, w), (9, 1, 5), padding=((0, 0), (4, 0)), groups=9)

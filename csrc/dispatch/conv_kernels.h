@@ -4,6 +4,8 @@
 
 #include "kernels.h"
 
+#include <stdint.h>
+
 /* How finished sums become results: + bias, + residual, activation. */
 typedef struct {
     fc_activation activation;
@@ -191,6 +193,28 @@ typedef struct {
 } fc_depthwise_planes;
 typedef void fc_depthwise_planes_fn(const fc_depthwise_planes *);
 
+/* Groups of one input channel, channels-first, whose outputs have the source's width: rows x cols of them for each
+ * channel in dst. Output row i takes its tap t from the source's row row_first + i + t * row_offset, zero outside
+ * src_rows. Rows that are read are readable for the columns' offsets before them and for them and a vector after them;
+ * what is read there means nothing. */
+typedef struct {
+    ptrdiff_t groups, oc; /* oc: outputs of a group */
+    const void *src;
+    ptrdiff_t src_channel, src_rows, rows, cols;
+    ptrdiff_t taps_h, taps_w, row_first, row_offset, col_first, col_offset;
+    const void **src_row; /* scratch: 7 + taps_h rows */
+    void *zeros;          /* scratch: a row with all that is read of it */
+    ptrdiff_t zero_count;
+    void *masks; /* scratch: taps_w x mask_step elements */
+    ptrdiff_t mask_step;
+    ptrdiff_t left, skipped; /* left: before a row's first column; skipped: columns that need no masks of their own */
+    const void *weights, *bias, *residual;
+    void *dst;
+    ptrdiff_t dst_channel, dst_row; /* dst_row: of row_offset rows */
+    const fc_epilogue *epilogue;
+} fc_depthwise_lines;
+typedef void fc_depthwise_lines_fn(const fc_depthwise_lines *);
+
 /* One tile's weights for `channels` x `taps`: packed[c0][tap][c][lane], channels in blocks of `block`; lanes from
  * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. */
 typedef struct {
@@ -217,6 +241,7 @@ struct fc_conv_kernels {
     fc_sum_vectors_fn *sum_vectors;
     fc_depthwise_fn *depthwise;
     fc_depthwise_planes_fn *depthwise_planes;
+    fc_depthwise_lines_fn *depthwise_lines;
     fc_pack_fn *pack;
 };
 

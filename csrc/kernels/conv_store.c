@@ -199,6 +199,7 @@ fc_copy_panel_fn FC_NAME(copy_panel);
 fc_filter_fn FC_NAME(conv_filter);
 fc_depthwise_fn FC_NAME(conv_depthwise);
 fc_depthwise_planes_fn FC_NAME(depthwise_planes);
+fc_depthwise_lines_fn FC_NAME(depthwise_lines);
 fc_store_columns_fn FC_NAME(store_columns);
 fc_sum_vectors_fn FC_NAME(sum_vectors);
 
@@ -217,5 +218,6 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .sum_vectors = FC_NAME(sum_vectors),
     .depthwise = FC_NAME(conv_depthwise),
     .depthwise_planes = FC_NAME(depthwise_planes),
+    .depthwise_lines = FC_NAME(depthwise_lines),
     .pack = pack,
 };

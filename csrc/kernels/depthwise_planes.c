@@ -8,27 +8,34 @@
 
 enum { MOST_VECTORS = 8 }; /* two multiply-adds a cycle of latency four want eight independent sums */
 
-/* dst[j] = src[j * step], of a row that has `left` elements from src on. */
+/* dst[j] = src[j * step], of a row that has `left` elements from src on. A last vector that hangs over is moved back
+ * instead. */
 FC_INLINE void copy_row(const FC_REAL *src, ptrdiff_t step, ptrdiff_t count, ptrdiff_t left, FC_REAL *dst)
 {
     ptrdiff_t j = 0;
     if (step == 1) {
         for (; j + FC_LANES <= count; j += FC_LANES)
             fc_store(dst + j, fc_load(src + j));
-        if (j < count)
+        if (j < count && count >= FC_LANES)
+            fc_store(dst + count - FC_LANES, fc_load(src + count - FC_LANES));
+        else if (j < count)
             fc_store_tail(dst + j, fc_load_tail(src + j, (int)(count - j)), (int)(count - j));
         return;
     }
-    if (step == 2)
-        for (; j < count && (j + FC_LANES) * 2 <= left; j += FC_LANES)
-            fc_store_lanes(dst + j, fc_even(fc_load(src + 2 * j), fc_load(src + 2 * j + FC_LANES)),
-                           fc_lanes_left(count, j));
-    if (step == 2 && FC_FREE_TAILS && j < count) {
-        const int rest = (int)(left - 2 * j);
-        const fc_vec low = fc_load_lanes(src + 2 * j, rest < FC_LANES ? rest : FC_LANES);
-        const fc_vec high =
-            fc_load_tail(src + 2 * j + (rest > FC_LANES ? FC_LANES : 0), rest > FC_LANES ? rest - FC_LANES : 0);
-        fc_store_lanes(dst + j, fc_even(low, high), fc_lanes_left(count, j));
+    if (step == 2 && count >= FC_LANES) {
+        for (; j + FC_LANES <= count && (j + FC_LANES) * 2 <= left; j += FC_LANES)
+            fc_store(dst + j, fc_even(fc_load(src + 2 * j), fc_load(src + 2 * j + FC_LANES)));
+        if (j < count) { /* the last lane's neighbour may lie outside the array */
+            const FC_REAL *from = src + 2 * (count - FC_LANES);
+            fc_store(dst + count - FC_LANES, fc_even(fc_load(from), fc_load_tail(from + FC_LANES, FC_LANES - 1)));
+        }
+        return;
+    }
+    if (step == 2 && FC_FREE_TAILS && count > 0) {
+        const int rest = left < 2 * count ? (int)left : (int)(2 * count);
+        const fc_vec low = fc_load_lanes(src, rest < FC_LANES ? rest : FC_LANES);
+        const fc_vec high = fc_load_tail(src + (rest > FC_LANES ? FC_LANES : 0), rest > FC_LANES ? rest - FC_LANES : 0);
+        fc_store_tail(dst, fc_even(low, high), (int)count);
         return;
     }
     for (; j < count; j++)

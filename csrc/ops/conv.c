@@ -158,7 +158,9 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     case FC_FAMILY_FILTER:
         return fc_plan_filter(plan);
     case FC_FAMILY_DEPTHWISE:
-        return has_lanes(plan) ? fc_plan_depthwise(plan) : fc_plan_depthwise_planes(plan);
+        return has_lanes(plan)                         ? fc_plan_depthwise(plan)
+               : fc_depthwise_lines_serve(&plan->desc) ? fc_plan_depthwise_lines(plan)
+                                                       : fc_plan_depthwise_planes(plan);
     case FC_FAMILY_WINOGRAD:
         return fc_plan_winograd(plan);
     default:
@@ -353,6 +355,7 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
                           : plan->family == FC_FAMILY_WINOGRAD  ? fc_conv_winograd
                           : plan->family != FC_FAMILY_DEPTHWISE ? fc_conv_channel
                           : has_lanes(plan)                     ? fc_conv_depthwise
+                          : plan->flat                          ? fc_conv_depthwise_lines
                                                                 : fc_conv_depthwise_planes;
     return fc_parallel(fc_crew_for(plan->flops / 2 * (double)n, threads), body, &call);
 }
