@@ -130,6 +130,7 @@ typedef struct {
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
     bool along_pixels;          /* vectors of a weight gradient run along pixels */
+    bool reads_weights;         /* a short run may take weights that are not packed */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
     fc_plane_form form;         /* this and the next five: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */
@@ -158,6 +159,11 @@ void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t
  * whose bias is (ic) and whose residual has src's shape. */
 fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
                       const void *residual, void *dst, void *workspace, int threads);
+
+/* The same with weights that serve one run. They are packed to `packed`, packed_bytes of it, or on the way. */
+fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *weights,
+                       const ptrdiff_t strides[2 + FC_SPATIAL], void *packed, const void *bias, const void *residual,
+                       void *dst, void *workspace, int threads);
 
 /* For a plan with direction FC_BACKWARD_WEIGHT: the gradient of the weights, written at the given strides. */
 fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,

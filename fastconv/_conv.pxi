@@ -275,8 +275,9 @@ cdef class ConvPlan:
         cdef fc_status status
         with nogil:
             if weights != NULL:
-                fc_conv_pack(&self.plan, weights, strides, packed)
-            status = fc_conv_run(&self.plan, n, src, packed, bias, NULL, dst, workspace, count)
+                status = fc_conv_once(&self.plan, n, src, weights, strides, packed, bias, NULL, dst, workspace, count)
+            else:
+                status = fc_conv_run(&self.plan, n, src, packed, bias, NULL, dst, workspace, count)
         finish(status)
         return out
 

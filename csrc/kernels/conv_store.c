@@ -155,6 +155,21 @@ static void transpose(const void *from, ptrdiff_t src_channel, ptrdiff_t src_ste
 
 fc_gather_fn FC_NAME(gather);
 
+/* A row of several tiles; rows are too far apart for a processor to see where the next ones lie. */
+FC_INLINE void copy_lanes(const fc_pack_tile *s, const FC_REAL *src, FC_REAL *dst)
+{
+    enum { AHEAD = 16 };
+    for (ptrdiff_t tile = 0; tile < s->tiles; tile++, src += s->live, dst += s->tile_step) {
+        for (ptrdiff_t i = 0; i < s->live; i += FC_LANES) {
+            const int lanes = fc_lanes_left(s->live, i);
+            __builtin_prefetch(src + AHEAD * s->channel_step + i);
+            fc_store_lanes(dst + i, fc_load_lanes(src + i, lanes), lanes);
+        }
+        for (ptrdiff_t i = s->live; i < s->width; i++)
+            dst[i] = 0;
+    }
+}
+
 /* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
 static void pack(const fc_pack_tile *s)
 {
@@ -163,10 +178,11 @@ static void pack(const fc_pack_tile *s)
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t end = first + s->block < s->channels ? first + s->block : s->channels;
         for (ptrdiff_t t = 0; t < s->taps; t++) {
+            const FC_REAL *weight = src + s->taps_at[t] + first * s->channel_step;
             if (s->channel_step == 1 && s->lane_step != 1 && end - first > 1) {
                 FC_NAME(gather)
                 (&(fc_gather){
-                    .src = src + s->taps_at[t] + first,
+                    .src = weight,
                     .pixel_step = 1,
                     .channel_step = s->lane_step,
                     .pixels = end - first,
@@ -179,13 +195,13 @@ static void pack(const fc_pack_tile *s)
                 dst += (end - first) * s->width;
                 continue;
             }
-            for (ptrdiff_t c = first; c < end; c++, dst += s->width) {
-                const FC_REAL *weight = src + s->taps_at[t] + c * s->channel_step;
-                if (s->lane_step == 1)
-                    memcpy(dst, weight, (size_t)s->live * sizeof *dst);
-                else
-                    for (ptrdiff_t i = 0; i < s->live; i++)
-                        dst[i] = weight[i * s->lane_step];
+            for (ptrdiff_t c = first; c < end; c++, weight += s->channel_step, dst += s->width) {
+                if (s->lane_step == 1) {
+                    copy_lanes(s, weight, dst);
+                    continue;
+                }
+                for (ptrdiff_t i = 0; i < s->live; i++)
+                    dst[i] = weight[i * s->lane_step];
                 for (ptrdiff_t i = s->live; i < s->width; i++)
                     dst[i] = 0;
             }

@@ -226,8 +226,7 @@ bool fc_reserve_packed(fc_conv_plan *plan)
     return arena.fits;
 }
 
-/* Where tap `index` of a phase finds its weights, in elements. */
-static ptrdiff_t tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides)
+ptrdiff_t fc_tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides)
 {
     ptrdiff_t offset[FC_SPATIAL], at = 0;
     ptrdiff_t flat = fc_tap(desc, phase, index, offset);
@@ -272,15 +271,18 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
     /* more taps than the table holds come one block of channels at a time, in several runs */
     const ptrdiff_t together = phase->taps <= TAPS_AT_ONCE ? channels.ic : block;
     ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1;
-    for (ptrdiff_t unit = 0; unit < groups * tiles; unit++) {
+    for (ptrdiff_t unit = 0, side; unit < groups * tiles; unit += side) {
         ptrdiff_t begin = unit % tiles * width, end = fc_min(begin + width, oc);
         if (rows)
             fc_share(oc, (int)(unit % tiles), (int)tiles, &begin, &end);
-        for (ptrdiff_t c = 0; c < channels.ic; c += together) {
+        const ptrdiff_t packed_width = rows ? end - begin : fc_tile_width(plan, oc, begin);
+        const ptrdiff_t tile_step = phase->taps * channels.ic * packed_width;
+        side = lane_step == 1 && !rows ? fc_tiles_together(oc - begin, width) : 1;
+        for (ptrdiff_t c = 0, to = 0; c < channels.ic; c += together) {
             for (ptrdiff_t tap = 0; tap < phase->taps; tap += TAPS_AT_ONCE) {
                 const ptrdiff_t count = fc_min(TAPS_AT_ONCE, phase->taps - tap);
                 for (ptrdiff_t t = 0; t < count && known != tap; t++)
-                    taps_at[t] = tap_at(desc, phase, tap + t, strides);
+                    taps_at[t] = fc_tap_at(desc, phase, tap + t, strides);
                 known = tap;
                 const fc_pack_tile tile = {
                     .src = weights + (unit / tiles * group_step + begin * lane_step + c * channel_step) * element,
@@ -291,13 +293,16 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
                     .channels = fc_min(together, channels.ic - c),
                     .block = block,
                     .live = end - begin,
-                    .width = rows ? end - begin : fc_tile_width(plan, oc, begin),
-                    .dst = packed,
+                    .width = packed_width,
+                    .tiles = side,
+                    .tile_step = tile_step,
+                    .dst = packed + to * element,
                 };
                 kernels->conv->pack(&tile);
-                packed += tile.taps * tile.channels * tile.width * element;
+                to += tile.taps * tile.channels * tile.width;
             }
         }
+        packed += side * tile_step * element;
     }
     return packed;
 }
@@ -327,8 +332,10 @@ void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t
 
 /* ---- run -------------------------------------------------------------------------------------------------- */
 
-fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
-                      const void *residual, void *dst, void *workspace, int threads)
+/* With packed weights, or with weights at their strides. */
+static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *weights,
+                     const ptrdiff_t *strides, const void *bias, const void *residual, void *dst, void *workspace,
+                     int threads)
 {
     const fc_conv_desc *desc = &plan->desc;
     const bool unfolded = bias && fc_is_folded(plan) && desc->direction == FC_BACKWARD_INPUT;
@@ -342,6 +349,8 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
         .n = n,
         .src = src,
         .packed = packed,
+        .weights = weights,
+        .strides = strides,
         .bias = unfolded ? workspace : bias,
         .residual = residual,
         .dst = dst,
@@ -358,4 +367,27 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
                           : plan->flat                          ? fc_conv_depthwise_lines
                                                                 : fc_conv_depthwise_planes;
     return fc_parallel(fc_crew_for(plan->flops / 2 * (double)n, threads), body, &call);
+}
+
+fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,
+                      const void *residual, void *dst, void *workspace, int threads)
+{
+    return run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
+}
+
+/* Whether a run of n images is too short to pay for packing first, and takes weights as they lie. */
+static bool reads_weights(const fc_conv_plan *plan, ptrdiff_t n, const ptrdiff_t *strides)
+{
+    return plan->reads_weights && (has_lanes(plan) || fc_lie_in_rows(&plan->desc, strides)) &&
+           (double)n * (double)positions(&plan->desc) <= FC_FEW_POSITIONS;
+}
+
+fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *weights,
+                       const ptrdiff_t strides[2 + FC_SPATIAL], void *packed, const void *bias, const void *residual,
+                       void *dst, void *workspace, int threads)
+{
+    if (reads_weights(plan, n, strides))
+        return run(plan, n, src, NULL, weights, strides, bias, residual, dst, workspace, threads);
+    fc_conv_pack(plan, weights, strides, packed);
+    return run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
 }

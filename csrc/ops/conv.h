@@ -10,6 +10,17 @@
  * 6e-7 of the result's norm for zero-mean data) and never depends on a cache. */
 enum { FC_SUM_LENGTH = 512 };
 
+/* So many positions do not pay for packing first: a weight takes about as long as its products with 16 of them. */
+enum { FC_FEW_POSITIONS = 512 };
+
+/* Whole tiles whose lanes lie side by side and are packed together, of so many channels left: memory is read in longer
+ * runs, and pages that hold few rows are looked up less often. */
+static inline ptrdiff_t fc_tiles_together(ptrdiff_t channels, ptrdiff_t width)
+{
+    enum { MOST = 16 };
+    return fc_max_extent(fc_min(channels / width, MOST), 1);
+}
+
 /* The channels of one run: a backward-input run reads the forward outputs' channels. */
 typedef struct {
     ptrdiff_t src_channels, dst_channels; /* of the whole arrays */
@@ -24,6 +35,8 @@ typedef struct {
     size_t element; /* bytes */
     ptrdiff_t n;
     const char *src, *packed, *bias, *residual;
+    const char *weights; /* of a run without packed ones, at these strides; NULL */
+    const ptrdiff_t *strides;
     char *dst, *workspace;
     fc_epilogue epilogue;
 } fc_conv_call;
@@ -44,6 +57,12 @@ ptrdiff_t fc_tile_width(const fc_conv_plan *plan, ptrdiff_t oc, ptrdiff_t first)
 ptrdiff_t fc_packed_width(const fc_conv_plan *plan);
 ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase);
 bool fc_reserve_packed(fc_conv_plan *plan);
+
+/* Where tap `index` of a phase finds its weights, in elements. */
+ptrdiff_t fc_tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides);
+
+/* Whether an output channel's weights are neighbours, channel after channel of its input. */
+bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPATIAL]);
 
 /* One input and one output channel a group. */
 bool fc_is_depthwise(const fc_conv_desc *desc);

@@ -25,7 +25,9 @@ typedef struct {
     const void **stretches; /* of one position's products that lie together in src */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
     char *zeros;            /* what a padded position points at: one group's channels */
-    char *acc;
+    char *acc;              /* of all the chunk's tiles */
+    char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
+    ptrdiff_t *taps_at;
 } workspace;
 
 /* A range of a phase's positions, cut into register tiles of nearly equal rows. */
@@ -60,9 +62,13 @@ static ptrdiff_t zeros_of(const fc_conv_plan *plan)
     return fc_conv_channels(&plan->desc).ic * (plan->algorithm == FC_IM2COL ? plan->desc.kernel[2] : 1);
 }
 
-/* Register tiles per chunk: as many as keep pointers or panel small. */
+static ptrdiff_t positions(const fc_conv_desc *desc) { return desc->dst[0] * desc->dst[1] * desc->dst[2]; }
+
+/* Register tiles per chunk: as many as keep pointers or panel small; all of an image where packing counts. */
 static int chunk_tiles(const fc_conv_plan *plan)
 {
+    if (plan->reads_weights)
+        return (int)fc_divide_up(positions(&plan->desc), plan->rows);
     const ptrdiff_t taps = most_taps(&plan->desc);
     const double row = plan->algorithm == FC_IM2COL ? (double)products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
@@ -71,6 +77,19 @@ static int chunk_tiles(const fc_conv_plan *plan)
     const double tiles = inputs < results ? inputs : results < LEAST_TILES ? LEAST_TILES : results;
     const double fitting = tiles < inputs ? tiles : inputs;
     return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
+}
+
+/* Tiles of output channels that weights are packed for together, on the way: as many as keep sums and weights in L2. */
+static ptrdiff_t tiles_at_once(const fc_conv_plan *plan)
+{
+    enum { SUMS = 512, MOST = 4 };
+    return plan->reads_weights ? fc_min(fc_max_extent(SUMS / fc_max_extent(positions(&plan->desc), 1), 1), MOST) : 1;
+}
+
+/* Of a partial sum, at most. */
+static ptrdiff_t piece_products(const fc_conv_plan *plan)
+{
+    return fc_min(FC_SUM_LENGTH, products(plan, most_taps(&plan->desc)));
 }
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
@@ -85,7 +104,10 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = fc_carve(arena, zeros_of(plan), element);
-    at->acc = fc_carve(arena, (ptrdiff_t)plan->rows * plan->vectors * plan->lanes, element);
+    const ptrdiff_t lanes = tiles_at_once(plan) * plan->vectors * plan->lanes;
+    at->acc = fc_carve(arena, rows * lanes, element);
+    at->piece = fc_carve(arena, plan->reads_weights ? piece_products(plan) * lanes : 0, element);
+    at->taps_at = fc_carve(arena, plan->reads_weights ? taps : 0, sizeof(ptrdiff_t));
 }
 
 /* A tile's work for one position and product: multiply-adds and loads run side by side. */
@@ -121,6 +143,9 @@ static void choose_tile(fc_conv_plan *plan)
 fc_status fc_plan_channel(fc_conv_plan *plan)
 {
     choose_tile(plan);
+    plan->reads_weights = plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
+                          plan->desc.direction == FC_FORWARD && !fc_is_folded(plan) &&
+                          positions(&plan->desc) <= FC_FEW_POSITIONS;
     plan->tile[0] = plan->tile[1] = 1;
     plan->tile[2] = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     fc_arena arena = {.fits = true};
@@ -366,78 +391,181 @@ static void prepare(const chunk *s, ptrdiff_t group)
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
-/* One register tile, all its partial sums of FC_SUM_LENGTH products: the last one goes to `end`, which holds what the
- * sum starts from, the others to acc. */
-static void sum_tile(const chunk *s, fc_channel_fn *kernel, const void *const *pointers, ptrdiff_t rows,
-                     const char *weights, ptrdiff_t width, fc_tile_end end)
+/* From a channel of dst to the next, in elements. */
+static ptrdiff_t channel_step(const chunk *s)
 {
-    fc_tile_end part = {s->at->acc, end.from, width, 0, -INFINITY};
-    ptrdiff_t left = s->length * s->taps;
+    const fc_axis *axis = s->phase->axis;
+    return s->call->plan->desc.layout == FC_CHANNELS_LAST ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
+}
+
+/* Some tiles of output channels of one group, side by side. */
+typedef struct {
+    ptrdiff_t group, first, count;
+    ptrdiff_t live, width; /* channels of each that exist, and those of the tile */
+    bool straight;
+} oc_tiles;
+
+static oc_tiles tiles_at(const chunk *s, ptrdiff_t group, ptrdiff_t index, ptrdiff_t count)
+{
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    oc_tiles t = {.group = group, .first = index * plan->vectors * plan->lanes, .count = count};
+    t.width = fc_tile_width(plan, call->channels.oc, t.first);
+    t.live = fc_min(t.width, call->channels.oc - t.first);
+    t.straight = s->straight && t.live == t.width;
+    return t;
+}
+
+/* The first channel of tile k, in the whole of dst, and what of an array begins with it. */
+static ptrdiff_t channel_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+{
+    return t->group * s->call->channels.oc + t->first + k * t->width;
+}
+
+static const char *bias_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+{
+    return s->call->bias ? s->call->bias + (size_t)channel_of(s, t, k) * s->call->element : NULL;
+}
+
+static size_t dst_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+{
+    return (size_t)(channel_of(s, t, k) * channel_step(s)) * s->call->element;
+}
+
+static char *acc_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, ptrdiff_t position)
+{
+    return s->at->acc + (size_t)((k * s->count + position) * t->width) * s->call->element;
+}
+
+/* Products of one partial sum: those of some taps, or kernel rows, with some of their channels. */
+typedef struct {
+    ptrdiff_t tap, taps, channel, channels;
+    bool first, last; /* of the sum */
+} piece;
+
+/* The piece's weights for every tile, where runs take weights that are not packed. */
+static void pack_piece(const chunk *s, const oc_tiles *t, const piece *p)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t *strides = call->strides, tile_step = p->taps * p->channels * t->width;
+    const ptrdiff_t side = strides[0] == 1 ? t->count : 1;
+    for (ptrdiff_t k = 0; k < t->count; k += side)
+        call->kernels->conv->pack(&(fc_pack_tile){
+            .src =
+                call->weights + (channel_of(s, t, k) * strides[0] + p->channel * strides[1]) * (ptrdiff_t)call->element,
+            .lane_step = strides[0],
+            .channel_step = strides[1],
+            .taps_at = s->at->taps_at + p->tap,
+            .taps = p->taps,
+            .channels = p->channels,
+            .block = p->channels,
+            .live = t->live,
+            .width = t->width,
+            .tiles = side,
+            .tile_step = tile_step,
+            .dst = s->at->piece + (size_t)(k * tile_step) * call->element,
+        });
+}
+
+/* Where the sums of one register tile begin, and where they go: from one piece to the next they stay in acc. */
+static fc_tile_end end_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, ptrdiff_t begin)
+{
+    const fc_conv_call *call = s->call;
+    char *const acc = acc_of(s, t, k, begin);
+    fc_tile_end end = {.dst = acc, .from = acc, .dst_step = t->width, .from_step = t->width, .least = -INFINITY};
+    if (p->first) {
+        end.from = t->straight && call->bias ? bias_of(s, t, k) : fc_zeros;
+        end.from_step = 0;
+    }
+    if (p->last && t->straight) {
+        end.dst = call->dst + dst_of(s, t, k) + (size_t)s->at->offsets[begin] * call->element;
+        end.dst_step = call->channels.dst_channels;
+        end.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
+    }
+    return end;
+}
+
+static void add_piece(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
+{
+    const void *const *pointers = s->at->pointers;
+    for (int tile = 0; tile < s->tiles; tile++) {
+        ptrdiff_t begin, end;
+        fc_share(s->count, tile, s->tiles, &begin, &end);
+        const ptrdiff_t rows = end - begin;
+        fc_channel_fn *const kernel = s->call->kernels->channel[t->width / s->call->plan->lanes][rows];
+        const fc_tile_end to = end_of(s, t, k, p, begin);
+        kernel(pointers + p->tap * rows, p->taps, p->channel, p->channels, weights, &to);
+        pointers += s->taps * rows;
+    }
+}
+
+/* One piece of every tile; returns the packed weights of the first one's next piece. */
+static const char *add_to_tiles(const chunk *s, const oc_tiles *t, const piece *p, const char *packed)
+{
+    const size_t bytes = (size_t)(p->taps * p->channels * t->width) * s->call->element;
+    if (!s->call->weights) {
+        add_piece(s, t, 0, p, packed);
+        return packed + bytes;
+    }
+    pack_piece(s, t, p);
+    for (ptrdiff_t k = 0; k < t->count; k++)
+        add_piece(s, t, k, p, s->at->piece + (size_t)k * bytes);
+    return NULL;
+}
+
+/* The chunk's sums, piece after piece of FC_SUM_LENGTH products at most. */
+static void add_pieces(const chunk *s, const oc_tiles *t)
+{
+    const ptrdiff_t before = t->group * fc_packed_width(s->call->plan) + t->first, all = s->length * s->taps;
+    const char *packed = s->call->weights ? NULL : s->packed + (size_t)(before * all) * s->call->element;
+    piece p = {.first = true};
+    ptrdiff_t left = all;
     for (ptrdiff_t first = 0; first < s->length; first += s->block) {
         const ptrdiff_t together = fc_min(s->block, s->length - first);
         const ptrdiff_t most = fc_max_extent(FC_SUM_LENGTH / together, 1);
-        for (ptrdiff_t t = 0; t < s->taps; t += most) {
-            const ptrdiff_t taps = fc_min(most, s->taps - t);
+        for (p.tap = 0; p.tap < s->taps; p.tap += most) {
+            p.taps = fc_min(most, s->taps - p.tap);
             for (ptrdiff_t c = 0; c < together; c += FC_SUM_LENGTH) {
-                const ptrdiff_t channels = fc_min(FC_SUM_LENGTH, together - c);
-                left -= taps * channels;
-                if (left == 0)
-                    part = (fc_tile_end){end.dst, part.from, end.dst_step, part.from_step, end.least};
-                kernel(pointers + t * rows, taps, first + c, channels, weights, &part);
-                part.from = part.dst;
-                part.from_step = width;
-                weights += (size_t)(taps * channels * width) * s->call->element;
+                p.channel = first + c;
+                p.channels = fc_min(FC_SUM_LENGTH, together - c);
+                left -= p.taps * p.channels;
+                p.last = left == 0;
+                packed = add_to_tiles(s, t, &p, packed);
+                p.first = false;
             }
         }
     }
 }
 
-/* One tile of output channels of one group, over all positions of the chunk. */
-static void run_tile(const chunk *s, ptrdiff_t group, ptrdiff_t oc_tile)
+static void store_tiles(const chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     const fc_conv_call *call = s->call;
-    const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t first = oc_tile * plan->vectors * plan->lanes, length = products(plan, s->phase->taps);
-    const ptrdiff_t width = fc_tile_width(plan, call->channels.oc, first);
-    const char *weights = s->packed + (size_t)((group * fc_packed_width(plan) + first) * length) * call->element;
-    const ptrdiff_t channel = group * call->channels.oc + first; /* the tile's first, in the whole of dst */
-    const bool last = plan->desc.layout == FC_CHANNELS_LAST;
-    const ptrdiff_t channel_step = last ? 1 : s->phase->axis[0].dst * s->phase->axis[1].dst * s->phase->axis[2].dst;
-    const size_t dst_at = (size_t)(channel * channel_step) * call->element;
-    const void *const *pointers = s->at->pointers;
-    const bool straight = s->straight && first + width <= call->channels.oc;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
-        const ptrdiff_t rows = end - begin;
-        fc_channel_fn *const kernel = call->kernels->channel[width / plan->lanes][rows];
-        fc_tile_end to = {.dst = s->at->acc, .from = fc_zeros, .dst_step = width, .least = -INFINITY};
-        if (straight) {
-            to.dst = call->dst + dst_at + (size_t)(s->at->offsets[begin]) * call->element;
-            to.dst_step = call->channels.dst_channels;
-            to.from = call->bias ? call->bias + (size_t)channel * call->element : fc_zeros;
-            to.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
-        }
-        if (length == 0)
-            memset(s->at->acc, 0, (size_t)(rows * width) * call->element);
-        else
-            sum_tile(s, kernel, pointers, rows, weights, width, to);
-        pointers += s->taps * rows;
-        if (straight)
-            continue;
         call->kernels->conv->store_rows(&(fc_row_store){
-            .acc = s->at->acc,
-            .rows = (int)rows,
-            .stride = (int)width,
-            .live = (int)fc_min(width, call->channels.oc - first),
+            .acc = acc_of(s, t, k, begin),
+            .rows = (int)(end - begin),
+            .stride = (int)t->width,
+            .live = (int)t->live,
             .offsets = s->at->offsets + begin,
-            .channel_step = channel_step,
-            .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
-            .residual = call->residual ? call->residual + dst_at : NULL,
-            .dst = call->dst + dst_at,
+            .channel_step = channel_step(s),
+            .bias = bias_of(s, t, k),
+            .residual = call->residual ? call->residual + dst_of(s, t, k) : NULL,
+            .dst = call->dst + dst_of(s, t, k),
             .epilogue = &call->epilogue,
         });
     }
+}
+
+/* Some tiles of output channels of one group, over all positions of the chunk. */
+static void run_tiles(const chunk *s, const oc_tiles *t)
+{
+    if (s->taps * s->length == 0)
+        memset(s->at->acc, 0, (size_t)(t->count * s->count * t->width) * s->call->element);
+    add_pieces(s, t);
+    for (ptrdiff_t k = 0; k < t->count && !t->straight; k++)
+        store_tiles(s, t, k);
 }
 
 static void set_runs(chunk *s)
@@ -466,9 +594,10 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     const ptrdiff_t chunks = fc_divide_up(positions, longest);
-    const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, (ptrdiff_t)plan->vectors * plan->lanes);
+    const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, whole = call->channels.oc / width;
+    const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
     ptrdiff_t begin, end, ready = -1;
-    fc_share_of(chunks * call->channels.groups * oc_tiles, part, &begin, &end);
+    fc_share_of(chunks * call->channels.groups * tiles, part, &begin, &end);
     chunk s = {
         .call = call,
         .phase = phase,
@@ -477,8 +606,10 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         .at = at,
     };
     set_runs(&s);
-    for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t work = unit / oc_tiles, group = work % call->channels.groups;
+    for (ptrdiff_t t = 0; call->weights && t < phase->taps; t++)
+        at->taps_at[t] = fc_tap_at(&plan->desc, phase, t, call->strides);
+    for (ptrdiff_t unit = begin, count; unit < end; unit += count) {
+        const ptrdiff_t work = unit / tiles, group = work % call->channels.groups, index = unit % tiles;
         if (work != ready) {
             s.first = work / call->channels.groups * longest;
             s.count = fc_min(longest, positions - s.first);
@@ -486,7 +617,10 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             prepare(&s, group);
             ready = work;
         }
-        run_tile(&s, group, unit % oc_tiles);
+        count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(plan)) : 1;
+        count = fc_max_extent(count, 1);
+        const oc_tiles t = tiles_at(&s, group, index, count);
+        run_tiles(&s, &t);
     }
 }
 
@@ -504,6 +638,7 @@ void fc_conv_channel(const void *context, fc_part part)
         fc_phase phase;
         fc_phase_at(desc, i, &phase);
         run_phase(call, &phase, packed, &at, part);
-        packed += (size_t)fc_packed_size(call->plan, &phase) * call->element;
+        if (packed)
+            packed += (size_t)fc_packed_size(call->plan, &phase) * call->element;
     }
 }

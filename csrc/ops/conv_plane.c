@@ -13,6 +13,7 @@
  * Gathering pays when enough output channels use what was gathered.
  */
 #include "band.h"
+#include "dispatch/lanes_kernels.h"
 #include "images.h"
 #include "parallel.h"
 
@@ -25,6 +26,7 @@ enum { BAND_BYTES = 160 * 1024, ACC_BYTES = 192 * 1024, PANEL_PRODUCTS = 256, LO
 typedef struct {
     char *band, *panel, *acc;
     ptrdiff_t *in_band, *in_panel; /* where a block's products lie */
+    ptrdiff_t *in_row;             /* and their weights, when those are not packed */
     fc_segment *sources, *results; /* of a panel */
 } workspace;
 
@@ -122,9 +124,14 @@ static int narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t co
     return vectors;
 }
 
+/* Rows of weights that are not packed are as far apart as they are long: more of them than L1 has ways could all meet
+ * in one set. */
+enum { MOST_ROWS_IN_PLACE = 8 };
+
 /* The tile whose work for a line is least. */
 static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
 {
+    const int most_rows = plan->reads_weights ? MOST_ROWS_IN_PLACE : FC_MAX_ROWS;
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
     double least = 0;
@@ -132,7 +139,8 @@ static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
     for (int v = 1; v <= FC_MAX_VECTORS; v++) {
         if (kernels->max_rows[v] == 0)
             continue;
-        const ptrdiff_t tiles = fc_divide_up(oc, kernels->max_rows[v]), vector = (ptrdiff_t)v * plan->lanes;
+        const ptrdiff_t tiles = fc_divide_up(oc, fc_min(kernels->max_rows[v], most_rows)),
+                        vector = (ptrdiff_t)v * plan->lanes;
         const int rows = (int)fc_divide_up(oc, tiles), rest = narrow(kernels, v, rows, line % vector);
         const double panels = (double)(line / vector) * step_of(plan, rows, v);
         const double cost = (double)tiles * (panels + (line % vector > 0 ? step_of(plan, rows, rest) : 0));
@@ -191,6 +199,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     at->panel = fc_carve(arena, gathers(plan) ? fc_saturate(products + 1, vector) : 0, element);
     at->in_band = fc_carve(arena, products, sizeof(ptrdiff_t));
     at->in_panel = fc_carve(arena, gathers(plan) ? products : 0, sizeof(ptrdiff_t));
+    at->in_row = fc_carve(arena, plan->reads_weights ? products : 0, sizeof(ptrdiff_t));
     at->sources = fc_carve(arena, vector, sizeof(fc_segment));
     at->results = fc_carve(arena, vector, sizeof(fc_segment));
     at->acc = fc_carve(arena, fc_saturate(kept, plan->rows * vector), element);
@@ -231,6 +240,26 @@ static fc_phase largest_phase(const fc_conv_desc *desc)
     return largest;
 }
 
+/* Whether a single run had better read weights where they lie: they are many, and meet few positions. */
+static bool packing_counts(const fc_conv_plan *plan, const fc_phase *phase)
+{
+    enum { MANY_WEIGHTS = 32 * 1024 };
+    const double weights = (double)phase->taps * (double)plan->desc.oc * (double)input_channels(plan);
+    return plan->desc.reuse == FC_ONCE && plan->desc.direction == FC_FORWARD && !plan->blocks_of_images &&
+           phase->count <= FC_FEW_POSITIONS && weights >= MANY_WEIGHTS;
+}
+
+bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPATIAL])
+{
+    ptrdiff_t length = 1;
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        if (desc->kernel[a] > 1 && strides[2 + a] != length)
+            return false;
+        length *= desc->kernel[a];
+    }
+    return desc->ic == desc->groups || strides[1] == length;
+}
+
 fc_status fc_plan_plane(fc_conv_plan *plan)
 {
     fc_phase phase = largest_phase(&plan->desc);
@@ -245,6 +274,9 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
         plan->form = FC_PLANE_PANELS;
     const double in_blocks = fc_images_cost(plan, &phase);
     plan->blocks_of_images = in_blocks >= 0 && in_blocks < cost;
+    plan->reads_weights = packing_counts(plan, &phase);
+    if (plan->reads_weights)
+        plan->form = FC_PLANE_PANELS;
     plan->block = block_of(plan, &phase, gathers(plan) ? PANEL_PRODUCTS : FC_SUM_LENGTH);
     choose_box(plan, &phase);
     const fc_band band = band_of(plan, &phase, plan->tile);
@@ -380,6 +412,27 @@ static void expect_results(const unit *s, const panel *p, ptrdiff_t channel, ptr
             __builtin_prefetch(dst + at, 1);
 }
 
+/* A tile's products i … i + count of the block with weights that are not packed: what the tile streams is the panel. */
+static void add_in_place(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t i, ptrdiff_t count,
+                         char *acc, bool accumulate)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t pitch = vector_elements(call->plan), width = (ptrdiff_t)p->vectors * call->plan->lanes;
+    const ptrdiff_t at = channel * call->strides[0] + s->channel * s->phase->taps;
+    call->kernels->lanes_kernels->pixels[p->vectors][rows](&(fc_lanes_tile){
+        .src = call->weights + at * (ptrdiff_t)call->element,
+        .src_step = call->strides[0],
+        .offsets = s->at.in_row + i,
+        .count = count,
+        .weights = s->at.panel + (size_t)(i * pitch) * call->element,
+        .weight_step = pitch,
+        .dst = acc,
+        .dst_step = width,
+        .live = (int)width,
+        .accumulate = accumulate,
+    });
+}
+
 /* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
  * leave. */
 static void run_tiles(const unit *s, const panel *p, const char *src, const ptrdiff_t *offsets)
@@ -396,16 +449,22 @@ static void run_tiles(const unit *s, const panel *p, const char *src, const ptrd
         ptrdiff_t first, last;
         fc_share(oc, tile, tiles, &first, &last);
         const ptrdiff_t rows = last - first, channel = s->group * oc + first;
-        const char *weights = s->packed + (size_t)((channel * ic + s->channel * rows) * taps) * call->element;
+        const ptrdiff_t weights_at = (channel * ic + s->channel * rows) * taps;
         char *acc = s->at.acc;
         if (plan->block < ic)
             acc += (size_t)(number * tiles + tile) * tile_bytes;
         fc_plane_fn *const kernel = call->kernels->plane[p->vectors][rows];
         if (last_block)
             expect_results(s, p, channel, rows);
-        for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH)
-            kernel(src, offsets + i, fc_min(FC_SUM_LENGTH, length - i), weights + (size_t)(i * rows) * call->element,
-                   acc, i > 0 || !first_block);
+        for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
+            const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
+            const bool accumulate = i > 0 || !first_block;
+            if (call->weights)
+                add_in_place(s, p, channel, rows, i, count, acc, accumulate);
+            else
+                kernel(src, offsets + i, count, s->packed + (size_t)(weights_at + i * rows) * call->element, acc,
+                       accumulate);
+        }
         if (length == 0)
             memset(acc, 0, tile_bytes);
         if (last_block)
@@ -472,6 +531,9 @@ static void run_phase(unit *s, fc_part part)
     if (gathers(plan))
         for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
             s->at.in_panel[i] = i * vector_elements(plan);
+    if (call->weights)
+        for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
+            s->at.in_row[i] = i;
     const ptrdiff_t taken = fc_images_taken(call);
     fc_share_of((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, part, &begin, &end);
     while (begin < end) {
@@ -510,6 +572,7 @@ void fc_conv_plane(const void *context, fc_part part)
             flatten(&phase);
         s.phase = &phase;
         run_phase(&s, part);
-        s.packed += (size_t)packed * call->element;
+        if (s.packed)
+            s.packed += (size_t)packed * call->element;
     }
 }

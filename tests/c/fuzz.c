@@ -137,6 +137,8 @@ static void run_conv(const fc_conv_plan *plan, ptrdiff_t n, int threads)
     fc_status status;
     if (weight) {
         status = fc_conv_weight_grad(plan, n, x, y, result, strides, workspace, threads);
+    } else if (plan->desc.reuse == FC_ONCE) {
+        status = fc_conv_once(plan, n, backward ? y : x, w, strides, packed, NULL, NULL, result, workspace, threads);
     } else {
         fc_conv_pack(plan, w, strides, packed);
         status = fc_conv_run(plan, n, backward ? y : x, packed, NULL, NULL, result, workspace, threads);
