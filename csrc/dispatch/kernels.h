@@ -13,7 +13,7 @@
 enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8 };
 
 /* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
- * from: zeros or a bias (step 0), or what the sum has come to so far. */
+ * from: zeros (step 0), what the sum has come to so far, or a bias where that runs along the row. */
 typedef struct {
     void *dst;
     const void *from;
@@ -25,9 +25,9 @@ typedef struct {
 typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,
                            const void *weights, const fc_tile_end *end);
 
-/* acc[r][p] (+)= sum over i < count of weights[i][r] * src[offsets[i] + p]. */
-typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights, void *acc,
-                         bool accumulate);
+/* end.dst[r][p] = end.from[r][p] + sum over i < count of weights[i][r] * src[offsets[i] + p], + start[r]. */
+typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights,
+                         const void *start, const fc_tile_end *end);
 
 /* Staged operands of a weight gradient: `runs` stretches of `length` pixels, all taken by one register tile. */
 typedef struct {

@@ -1,15 +1,16 @@
 /* Vectors run along pixels; a weight is broadcast. */
 #include "tiles.h"
 
-/* acc[r][p] (+)= sum over i < count of weights[i][r] * src[offsets[i] + p], one register tile.
+/* end.dst[r][p] = end.from[r][p] + sum over i < count of weights[i][r] * src[offsets[i] + p], + start[r], one register
+ * tile.
  *
  * src      a zero-padded band, readable to the end of the last vector
  * offsets  of one (channel, tap) each, in elements
  * weights  packed [count][rows]
- * acc      rows x (vectors * lanes)
+ * start    a bias, or zeros
  */
 FC_INLINE void tile(const int vectors, const int rows, const FC_REAL *FC_RESTRICT src, const ptrdiff_t *offsets,
-                    ptrdiff_t count, const FC_REAL *FC_RESTRICT weights, FC_REAL *acc, bool accumulate)
+                    ptrdiff_t count, const FC_REAL *FC_RESTRICT weights, const FC_REAL *start, const fc_tile_end *end)
 {
     FC_CLEAR_TILE(sum);
     for (ptrdiff_t i = 0; i < count; i++, weights += rows) {
@@ -23,14 +24,23 @@ FC_INLINE void tile(const int vectors, const int rows, const FC_REAL *FC_RESTRIC
                 sum[r][v] += weight * x[v];
         }
     }
-    fc_put_tile(vectors, rows, sum, acc, accumulate);
+    const FC_REAL *from = end->from;
+    const fc_vec least = fc_splat((FC_REAL)end->least);
+    FC_REAL *dst = end->dst;
+    FC_UNROLL for (int r = 0; r < rows; r++, from += end->from_step, dst += end->dst_step) {
+        const fc_vec bias = fc_splat(start[r]);
+        FC_UNROLL for (int v = 0; v < vectors; v++) {
+            const fc_vec value = fc_load(from + v * FC_LANES) + sum[r][v] + bias;
+            fc_store(dst + v * FC_LANES, fc_greater(least, value));
+        }
+    }
 }
 
 #define DEFINE(v, r)                                                                                                   \
     static void tile_##v##_##r(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights,        \
-                               void *acc, bool accumulate)                                                             \
+                               const void *start, const fc_tile_end *end)                                              \
     {                                                                                                                  \
-        tile(v, r, src, offsets, count, weights, acc, accumulate);                                                     \
+        tile(v, r, src, offsets, count, weights, start, end);                                                          \
     }
 FC_TILES(DEFINE)
 

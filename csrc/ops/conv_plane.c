@@ -17,6 +17,7 @@
 #include "images.h"
 #include "parallel.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What a thread keeps stays well inside the L2 of every processor since 2017 (half a megabyte and more), and a
@@ -412,36 +413,85 @@ static void expect_results(const unit *s, const panel *p, ptrdiff_t channel, ptr
             __builtin_prefetch(dst + at, 1);
 }
 
-/* A tile's products i … i + count of the block with weights that are not packed: what the tile streams is the panel. */
-static void add_in_place(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t i, ptrdiff_t count,
-                         char *acc, bool accumulate)
+/* Whether the sums of a panel are results but for a bias and a ReLU, and their rows whole. */
+static bool goes_straight(const unit *s, const panel *p)
+{
+    const fc_conv_call *call = s->call;
+    const fc_activation activation = call->epilogue.activation;
+    return p->results == 1 && s->at.results[0].count == p->vectors * call->plan->lanes &&
+           s->phase->axis[2].dst_step == 1 && !call->residual && (activation == FC_IDENTITY || activation == FC_RELU);
+}
+
+/* The sums of a tile stay in acc. */
+static fc_tile_end sums_in(const unit *s, const panel *p, char *acc, bool first)
+{
+    const ptrdiff_t width = (ptrdiff_t)p->vectors * s->call->plan->lanes;
+    return (fc_tile_end){acc, first ? fc_zeros : acc, width, first ? 0 : width, -INFINITY};
+}
+
+/* They become results; returns what their rows start from. */
+static const char *make_results(const unit *s, ptrdiff_t channel, fc_tile_end *end)
+{
+    const fc_conv_call *call = s->call;
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t volume = axis[0].dst * axis[1].dst * axis[2].dst;
+    const ptrdiff_t at = (s->image * call->channels.dst_channels + channel) * volume + s->at.results[0].offset;
+    end->dst = call->dst + (size_t)at * call->element;
+    end->dst_step = volume;
+    end->least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
+    return call->bias ? call->bias + (size_t)channel * call->element : fc_zeros;
+}
+
+/* A tile's sums with weights that are not packed: then it is the panel that a tile streams. */
+static void add_in_place(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t length, char *acc)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t pitch = vector_elements(call->plan), width = (ptrdiff_t)p->vectors * call->plan->lanes;
     const ptrdiff_t at = channel * call->strides[0] + s->channel * s->phase->taps;
-    call->kernels->lanes_kernels->pixels[p->vectors][rows](&(fc_lanes_tile){
-        .src = call->weights + at * (ptrdiff_t)call->element,
-        .src_step = call->strides[0],
-        .offsets = s->at.in_row + i,
-        .count = count,
-        .weights = s->at.panel + (size_t)(i * pitch) * call->element,
-        .weight_step = pitch,
-        .dst = acc,
-        .dst_step = width,
-        .live = (int)width,
-        .accumulate = accumulate,
-    });
+    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH)
+        call->kernels->lanes_kernels->pixels[p->vectors][rows](&(fc_lanes_tile){
+            .src = call->weights + at * (ptrdiff_t)call->element,
+            .src_step = call->strides[0],
+            .offsets = s->at.in_row + i,
+            .count = fc_min(FC_SUM_LENGTH, length - i),
+            .weights = s->at.panel + (size_t)(i * pitch) * call->element,
+            .weight_step = pitch,
+            .dst = acc,
+            .dst_step = width,
+            .live = (int)width,
+            .accumulate = i > 0 || s->channel > 0,
+        });
+}
+
+/* A tile's sums with packed weights; whether the last block's have become results. */
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t length, char *acc)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
+    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
+    const bool panel = gathers(call->plan);
+    const char *src = panel ? s->at.panel : s->at.band + (size_t)p->begin * call->element;
+    const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
+    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
+        const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
+        fc_tile_end end = sums_in(s, p, acc, i == 0 && s->channel == 0);
+        const char *start = fc_zeros;
+        if (straight && i + count == length)
+            start = make_results(s, channel, &end);
+        call->kernels->plane[p->vectors][rows](src, offsets + i, count,
+                                               s->packed + (size_t)(first + i * rows) * call->element, start, &end);
+    }
+    return straight;
 }
 
 /* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
  * leave. */
-static void run_tiles(const unit *s, const panel *p, const char *src, const ptrdiff_t *offsets)
+static void run_tiles(const unit *s, const panel *p)
 {
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t oc = call->channels.oc, ic = call->channels.ic, taps = s->phase->taps;
-    const ptrdiff_t length = taps * s->channels;
-    const bool first_block = s->channel == 0, last_block = s->channel + s->channels == ic;
+    const ptrdiff_t oc = call->channels.oc, ic = call->channels.ic, length = s->phase->taps * s->channels;
+    const bool last_block = s->channel + s->channels == ic;
     const size_t tile_bytes = (size_t)plan->rows * (size_t)vector_elements(plan) * call->element;
     const int tiles = oc_tiles(call);
     const ptrdiff_t number = p->begin / vector_elements(plan);
@@ -449,25 +499,19 @@ static void run_tiles(const unit *s, const panel *p, const char *src, const ptrd
         ptrdiff_t first, last;
         fc_share(oc, tile, tiles, &first, &last);
         const ptrdiff_t rows = last - first, channel = s->group * oc + first;
-        const ptrdiff_t weights_at = (channel * ic + s->channel * rows) * taps;
         char *acc = s->at.acc;
+        bool done = false;
         if (plan->block < ic)
             acc += (size_t)(number * tiles + tile) * tile_bytes;
-        fc_plane_fn *const kernel = call->kernels->plane[p->vectors][rows];
         if (last_block)
             expect_results(s, p, channel, rows);
-        for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
-            const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
-            const bool accumulate = i > 0 || !first_block;
-            if (call->weights)
-                add_in_place(s, p, channel, rows, i, count, acc, accumulate);
-            else
-                kernel(src, offsets + i, count, s->packed + (size_t)(weights_at + i * rows) * call->element, acc,
-                       accumulate);
-        }
         if (length == 0)
             memset(acc, 0, tile_bytes);
-        if (last_block)
+        else if (call->weights)
+            add_in_place(s, p, channel, rows, length, acc);
+        else
+            done = add_packed(s, p, channel, rows, length, acc);
+        if (last_block && !done)
             store(s, p, acc, channel, rows);
     }
 }
@@ -475,20 +519,17 @@ static void run_tiles(const unit *s, const panel *p, const char *src, const ptrd
 static void run_panel(const unit *s, const panel *p)
 {
     const fc_conv_call *call = s->call;
-    if (!gathers(call->plan)) {
-        run_tiles(s, p, s->at.band + (size_t)p->begin * call->element, s->at.in_band);
-        return;
-    }
-    call->kernels->conv->copy_panel(&(fc_panel){
-        .src = call->plan->flat ? input_of(s) : s->at.band,
-        .offsets = s->at.in_band,
-        .count = s->phase->taps * s->channels,
-        .segments = s->at.sources,
-        .segment_count = p->sources,
-        .dst = s->at.panel,
-        .pitch = vector_elements(call->plan),
-    });
-    run_tiles(s, p, s->at.panel, s->at.in_panel);
+    if (gathers(call->plan))
+        call->kernels->conv->copy_panel(&(fc_panel){
+            .src = call->plan->flat ? input_of(s) : s->at.band,
+            .offsets = s->at.in_band,
+            .count = s->phase->taps * s->channels,
+            .segments = s->at.sources,
+            .segment_count = p->sources,
+            .dst = s->at.panel,
+            .pitch = vector_elements(call->plan),
+        });
+    run_tiles(s, p);
 }
 
 /* Panel after panel of a block of channels, block after block; between blocks the sums of all panels are kept. */
