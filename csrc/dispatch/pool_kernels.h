@@ -25,6 +25,7 @@ typedef struct {
     bool uniform;
     bool framed; /* the lines hold their padding already: a call with the same windows and lines went before */
     ptrdiff_t kernel, stride, pad;
+    ptrdiff_t repeat, row_step; /* without indices: rows of outputs, whose source rows lie so many elements apart */
     void *line;           /* uniform: (count - 1) * stride + (kernel - 1) * dilation + 1 elements and 256 bytes; else */
     void *line_positions; /* width elements and 256 bytes. line_positions: as large, for indices */
     /* Of channel kernels. */

@@ -60,18 +60,29 @@ static void max_one(const fc_pool_windows *w, const void *const *rows, const ptr
 
 /* ---- channels first: rows into a line ---------------------------------------------------------------------- */
 
+/* The source rows under a row of outputs. */
+typedef struct {
+    const void *const *first; /* those under the first of several rows of outputs */
+    ptrdiff_t count, ahead;   /* ahead: elements from those to these */
+} row_list;
+
+FC_INLINE const FC_REAL *row_at(const row_list *rows, ptrdiff_t r)
+{
+    return (const FC_REAL *)rows->first[r] + rows->ahead;
+}
+
 /* line[x] = rows folded at x, for `vectors` vectors of which the last has `lanes` lanes. */
-FC_INLINE void fold_vectors(const bool max, const int vectors, const void *const *rows, ptrdiff_t row_count,
-                            ptrdiff_t x, int lanes, FC_REAL *line)
+FC_INLINE void fold_vectors(const bool max, const int vectors, const row_list *rows, ptrdiff_t x, int lanes,
+                            FC_REAL *line)
 {
     fc_vec total[4], partial[4];
     for (int v = 0; v < vectors; v++) {
         total[v] = fc_zero();
-        partial[v] = fc_load_lanes((const FC_REAL *)rows[0] + x + v * FC_LANES, lanes);
+        partial[v] = fc_load_lanes(row_at(rows, 0) + x + v * FC_LANES, lanes);
     }
     int left = PARTIAL - 1;
-    for (ptrdiff_t r = 1; r < row_count; r++) {
-        const FC_REAL *row = (const FC_REAL *)rows[r] + x;
+    for (ptrdiff_t r = 1; r < rows->count; r++) {
+        const FC_REAL *row = row_at(rows, r) + x;
         for (int v = 0; v < vectors; v++)
             partial[v] = join(max, fc_load_lanes(row + v * FC_LANES, lanes), partial[v]);
         if (!max && --left == 0) {
@@ -93,16 +104,16 @@ FC_INLINE ptrdiff_t whole_vector(ptrdiff_t j, ptrdiff_t count)
 }
 
 /* line[x] = rows folded at x for x < width; `nothing` where there are no rows. */
-FC_INLINE void fold_rows(const bool max, const void *const *rows, ptrdiff_t row_count, ptrdiff_t width, FC_REAL *line)
+FC_INLINE void fold_rows(const bool max, const row_list *rows, ptrdiff_t width, FC_REAL *line)
 {
     ptrdiff_t x = 0;
-    for (; row_count == 0 && x < width; x++)
+    for (; rows->count == 0 && x < width; x++)
         line[x] = nothing(max);
     for (; x + 4 * FC_LANES <= width; x += 4 * FC_LANES)
-        fold_vectors(max, 4, rows, row_count, x, FC_LANES, line);
+        fold_vectors(max, 4, rows, x, FC_LANES, line);
     for (; x < width; x += FC_LANES) {
         x = whole_vector(x, width);
-        fold_vectors(max, 1, rows, row_count, x, fc_lanes_left(width, x), line);
+        fold_vectors(max, 1, rows, x, fc_lanes_left(width, x), line);
     }
 }
 
@@ -223,11 +234,11 @@ FC_INLINE void separate_windows(const bool max, const fc_pool_windows *w, const 
 }
 
 /* `lanes` columns from x on, folded over the rows. */
-FC_INLINE fc_vec fold_columns(const bool max, const void *const *rows, ptrdiff_t row_count, ptrdiff_t x, int lanes)
+FC_INLINE fc_vec fold_columns(const bool max, const row_list *rows, ptrdiff_t x, int lanes)
 {
-    fc_vec folded = fc_load_lanes((const FC_REAL *)rows[0] + x, lanes);
-    for (ptrdiff_t r = 1; r < row_count; r++)
-        folded = join(max, fc_load_lanes((const FC_REAL *)rows[r] + x, lanes), folded);
+    fc_vec folded = fc_load_lanes(row_at(rows, 0) + x, lanes);
+    for (ptrdiff_t r = 1; r < rows->count; r++)
+        folded = join(max, fc_load_lanes(row_at(rows, r) + x, lanes), folded);
     return folded;
 }
 
@@ -239,16 +250,14 @@ static bool are_pairs(const fc_pool_windows *w, ptrdiff_t row_count)
 }
 
 /* Pairs go from the rows to the results without a line between. */
-FC_INLINE void pool_pairs(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
-                          FC_REAL *dst)
+FC_INLINE void pool_pairs(const bool max, const fc_pool_windows *w, const row_list *rows, FC_REAL *dst)
 {
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
         j = whole_vector(j, w->count);
         const int lanes = fc_lanes_left(w->count, j), first = 2 * lanes < FC_LANES ? 2 * lanes : FC_LANES;
-        const fc_vec a = fold_columns(max, rows, row_count, 2 * j, first);
-        const fc_vec b = 2 * lanes > FC_LANES
-                             ? fold_columns(max, rows, row_count, 2 * j + FC_LANES, 2 * lanes - FC_LANES)
-                             : fc_zero();
+        const fc_vec a = fold_columns(max, rows, 2 * j, first);
+        const fc_vec b =
+            2 * lanes > FC_LANES ? fold_columns(max, rows, 2 * j + FC_LANES, 2 * lanes - FC_LANES) : fc_zero();
         fc_vec folded = join(max, fc_odd(a, b), fc_even(a, b));
         if (!max)
             folded /= (FC_REAL)w->row_divisor * fc_load_lanes((const FC_REAL *)w->column_counts + j, lanes);
@@ -256,34 +265,92 @@ FC_INLINE void pool_pairs(const bool max, const fc_pool_windows *w, const void *
     }
 }
 
-FC_INLINE void pool_plane(const bool max, const fc_pool_windows *w, const void *const *rows, ptrdiff_t row_count,
+/* The windows of stride 1 that lie inside the source: begin … end. */
+static fc_pool_span inner_windows(const fc_pool_windows *w, ptrdiff_t row_count)
+{
+    enum { SHORT = 8 }; /* longer windows had better share their columns' sums */
+    const ptrdiff_t last = w->width - w->kernel + w->pad + 1, end = last < w->count ? last : w->count;
+    const bool serves = w->stride == 1 && w->dilation == 1 && w->kernel <= SHORT && row_count > 0 && row_count <= SHORT;
+    return serves && end - w->pad >= FC_LANES ? (fc_pool_span){w->pad, end} : (fc_pool_span){0, 0};
+}
+
+/* Windows at a side, element by element. */
+FC_INLINE void pool_side(const bool max, const fc_pool_windows *w, const row_list *rows, ptrdiff_t j, ptrdiff_t end,
+                         FC_REAL *dst)
+{
+    for (; j < end; j++) {
+        FC_REAL folded = nothing(max);
+        for (ptrdiff_t x = w->columns[j].begin; x < w->columns[j].end; x++) {
+            FC_REAL column = row_at(rows, 0)[x];
+            for (ptrdiff_t r = 1; r < rows->count; r++)
+                column = join_one(max, row_at(rows, r)[x], column);
+            folded = x == w->columns[j].begin ? column : join_one(max, column, folded);
+        }
+        dst[j] = max ? folded : folded / ((FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j]);
+    }
+}
+
+/* Short windows that overlap go from the rows to the results too: a line would be read before it has been stored. */
+FC_INLINE void pool_inner(const bool max, const fc_pool_windows *w, const row_list *rows, fc_pool_span inner,
                           FC_REAL *dst)
 {
+    pool_side(max, w, rows, 0, inner.begin, dst);
+    const ptrdiff_t count = inner.end - inner.begin;
+    for (ptrdiff_t i = 0; i < count; i += FC_LANES) {
+        i = whole_vector(i, count);
+        const ptrdiff_t j = inner.begin + i;
+        fc_vec folded = fold_columns(max, rows, i, FC_LANES);
+        for (ptrdiff_t k = 1; k < w->kernel; k++)
+            folded = join(max, fold_columns(max, rows, i + k, FC_LANES), folded);
+        if (!max)
+            folded /= (FC_REAL)w->row_divisor * fc_load((const FC_REAL *)w->column_counts + j);
+        fc_store(dst + j, folded);
+    }
+    pool_side(max, w, rows, inner.end, w->count, dst);
+}
+
+/* One row of outputs whose windows are all alike. */
+FC_INLINE void pool_uniform(const bool max, const fc_pool_windows *w, const row_list *rows, ptrdiff_t live,
+                            FC_REAL *dst)
+{
     FC_REAL *line = w->line;
-    if (!w->uniform) {
-        if (row_count == 1) {
-            separate_windows(max, w, rows[0], dst);
-            return;
-        }
-        fold_rows(max, rows, row_count, w->width, line);
-        separate_windows(max, w, line, dst);
-        return;
-    }
-    if (are_pairs(w, row_count)) {
-        if (row_count == 2)
-            pool_pairs(max, w, rows, 2, dst);
-        else
-            pool_pairs(max, w, rows, row_count, dst);
-        return;
-    }
-    const ptrdiff_t live = frame_line(w, nothing(max), line);
-    fold_rows(max, rows, row_count, live, line + w->pad);
+    fold_rows(max, rows, live, line + w->pad);
     if (w->stride == 1)
         uniform_windows(max, w, 1, line, dst);
     else if (w->stride == 2)
         uniform_windows(max, w, 2, line, dst);
     else
         uniform_windows(max, w, w->stride, line, dst);
+}
+
+FC_INLINE void pool_plane(const bool max, const fc_pool_windows *w, const void *const *first, ptrdiff_t row_count,
+                          FC_REAL *dst)
+{
+    const bool pairs = w->uniform && are_pairs(w, row_count);
+    const fc_pool_span inner = w->uniform ? inner_windows(w, row_count) : (fc_pool_span){0, 0};
+    const ptrdiff_t live = w->uniform && !pairs && inner.end == 0 ? frame_line(w, nothing(max), w->line) : 0;
+    for (ptrdiff_t i = 0; i < w->repeat; i++, dst += w->count) {
+        const row_list rows = {first, row_count, i * w->row_step}, two = {first, 2, i * w->row_step};
+        const row_list three = {first, 3, i * w->row_step};
+        if (pairs) {
+            if (row_count == 2)
+                pool_pairs(max, w, &two, dst);
+            else
+                pool_pairs(max, w, &rows, dst);
+        } else if (inner.end > 0) {
+            if (row_count == 3)
+                pool_inner(max, w, &three, inner, dst);
+            else
+                pool_inner(max, w, &rows, inner, dst);
+        } else if (w->uniform) {
+            pool_uniform(max, w, &rows, live, dst);
+        } else if (row_count == 1) {
+            separate_windows(max, w, row_at(&rows, 0), dst);
+        } else {
+            fold_rows(max, &rows, w->width, w->line);
+            separate_windows(max, w, w->line, dst);
+        }
+    }
 }
 
 /* ---- channels first: maxima and where they stood ----------------------------------------------------------- */

@@ -222,6 +222,7 @@ static pool_worker worker_make(const pool_job *job, int thread)
                     .kernel = desc->kernel[2],
                     .stride = desc->stride[2],
                     .pad = desc->pad_begin[2],
+                    .repeat = 1,
                     .line = own + room->line,
                     .line_positions = own + room->line_positions,
                     .channels = 1,
@@ -274,6 +275,21 @@ static ptrdiff_t forward_units(const pool_job *job)
     return job->n * blocks * desc->dst[0] * desc->dst[1];
 }
 
+/* Output rows from y on, at most `most`, that see as many source rows as y does, each the same distance further on. */
+static ptrdiff_t rows_alike(const pool_worker *worker, ptrdiff_t y, ptrdiff_t most)
+{
+    const fc_pool_span *span = worker->height + y;
+    const double *counted = worker->job->desc.kind == FC_POOL_AVERAGE ? worker->height_counts + y : NULL;
+    ptrdiff_t count = 1;
+    for (; count < most; count++) {
+        const ptrdiff_t ahead = span[count].begin - span[0].begin;
+        if (ahead != (span[1].begin - span[0].begin) * count || span[count].end - span[0].end != ahead ||
+            (counted && counted[count] != counted[0]))
+            break;
+    }
+    return count;
+}
+
 /* Output rows [begin, end), counted over all planes. */
 static void forward_planes(pool_worker *worker, ptrdiff_t begin, ptrdiff_t end)
 {
@@ -282,11 +298,16 @@ static void forward_planes(pool_worker *worker, ptrdiff_t begin, ptrdiff_t end)
     const ptrdiff_t real = worker->real, width = desc->dst[2], plane = volume(desc->src) * real;
     ptrdiff_t y = begin % desc->dst[1], z = begin / desc->dst[1] % desc->dst[0];
     const char *src = job->src + begin / (desc->dst[0] * desc->dst[1]) * plane;
-    for (ptrdiff_t unit = begin; unit < end; unit++) {
+    for (ptrdiff_t unit = begin; unit < end; unit += worker->windows.repeat) {
         list_rows(worker, src, 1, z, y);
+        if (!job->indices)
+            worker->windows.repeat = rows_alike(worker, y, fc_min(desc->dst[1] - y, end - unit));
+        if (worker->windows.repeat > 1)
+            worker->windows.row_step = (worker->height[y + 1].begin - worker->height[y].begin) * desc->src[2];
         pool_rows(worker, job->dst + unit * width * real, job->indices ? job->indices + unit * width : NULL);
         worker->windows.framed = true;
-        if (++y < desc->dst[1])
+        y += worker->windows.repeat;
+        if (y < desc->dst[1])
             continue;
         y = 0;
         if (++z < desc->dst[0])
