@@ -10,6 +10,8 @@ import pytest
 import fastconv
 from fastconv import Sequential, layers, optimizers, utils
 from fastconv.cuda import capture
+from fastconv.cuda.kernel import Kernel
+from fastconv.cuda.operators import fused
 from fastconv.models.device import chain as chains
 
 
@@ -107,10 +109,60 @@ def test_a_frozen_layer_stays_and_other_losses_train() -> None:
     assert_same(*made)
 
 
-def test_lenet5_predicts() -> None:
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which the name of every kernel is added that runs from here on."""
+    names: list[str] = []
+    launch = Kernel.launch
+
+    def noting(self: Kernel, *arguments: Any) -> None:
+        names.append(self.name)
+        launch(self, *arguments)
+
+    monkeypatch.setattr(Kernel, "launch", noting)
+    return names
+
+
+def test_lenet5_predicts_in_a_launch_for_each_convolution_and_its_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     model = fastconv.models.LeNet5()
     x = np.float32(np.random.default_rng(0).random((1, 32, 32, 1)))
+    names = launched(monkeypatch)
     np.testing.assert_allclose(model.predict(x, device="cuda"), model.predict(x), atol=1e-6)
+    assert names[:2] == ["conv_pool f4 avg tanh"] * 2
+    assert not any(name.startswith("pool") for name in names)
+
+
+def pair(conv: dict[str, Any], pool: Any) -> Any:
+    """A network in which a pool follows a convolution."""
+    utils.set_random_seed(1)
+    return Sequential([layers.Input((5, 6, 2)), layers.Conv2D(3, **conv), pool, layers.Flatten(), layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("conv", "pool", "together"),
+    [
+        ({"kernel_size": 2, "activation": "relu", "dilation_rate": 2}, layers.MaxPooling2D(), True),
+        ({"kernel_size": 3, "padding": "same", "use_bias": False}, layers.AveragePooling2D(2), True),
+        ({"kernel_size": 2, "activation": "leaky_relu"}, layers.MaxPooling2D(), False),
+        ({"kernel_size": 2, "activation": "relu"}, layers.MaxPooling2D(2, strides=1), False),
+        ({"kernel_size": 2, "activation": "relu"}, layers.MaxPooling2D(2, padding="same"), False),
+        ({"kernel_size": 2, "activation": "relu"}, layers.MaxPooling2D(3, strides=2), False),
+    ],
+)
+def test_a_pool_joins_the_convolution_before_it(
+    monkeypatch: pytest.MonkeyPatch, conv: dict[str, Any], pool: Any, together: bool
+) -> None:
+    model, x = pair(conv, pool), np.float32(np.random.default_rng(0).standard_normal((2, 5, 6, 2)))
+    names = launched(monkeypatch)
+    np.testing.assert_allclose(model.predict(x, device="cuda"), model.predict(x), atol=1e-6)
+    assert any(name.startswith("conv_pool") for name in names) is together
+
+
+def test_sums_of_many_products_stay_with_the_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "PAYS", 7)
+    model, x = pair({"kernel_size": 2}, layers.MaxPooling2D()), np.ones((1, 5, 6, 2), np.float32)
+    names = launched(monkeypatch)
+    np.testing.assert_allclose(model.predict(x, device="cuda"), model.predict(x), atol=1e-6)
+    assert not any(name.startswith("conv_pool") for name in names)
 
 
 def test_what_does_not_run_there_is_named() -> None:

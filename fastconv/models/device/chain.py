@@ -13,7 +13,7 @@ from fastconv.cuda.kernels import training as kernels
 from fastconv.layers.arguments import Array
 from fastconv.layers.layer import Layer
 from fastconv.models.chain import Chain
-from fastconv.models.device.layers import on_device
+from fastconv.models.device.layers import on_device, predicting
 from fastconv.models.device.optimizers import DeviceOptimizer
 from fastconv.models.device.weights import Weights, to_host
 from fastconv.models.objective import Objective
@@ -49,6 +49,7 @@ class DeviceChain:
         self.stream: Any = 0 if SIMULATED else cuda.stream()
         self.weights = Weights(model.trainable_variables, model.non_trainable_variables, self.stream)
         self.layers = [on_device(layer, self.weights) for layer in layers]
+        self._predicting = predicting(self.layers)
         self._facts = [(layer, dict(vars(layer))) for layer in layers]
         self._graphs: dict[tuple[int, ...], Replay | None] = {}
 
@@ -109,8 +110,12 @@ class DeviceChain:
         return outputs
 
     def _call(self, inputs: Any, training: bool) -> Any:
+        if not training:
+            for call in self._predicting:
+                inputs = call(inputs)
+            return inputs
         for layer in self.layers:
-            inputs = layer.call(inputs, training=True) if training and layer.call_takes_training else layer.call(inputs)
+            inputs = layer.call(inputs, training=True) if layer.call_takes_training else layer.call(inputs)
         return inputs
 
     def backward(self, gradient: Array, down_to: int | None = None, before_activation: bool = False) -> None:

@@ -7,10 +7,12 @@ that do more than that get methods of their own here.
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastconv.cuda import arrays
-from fastconv.cuda.operators import linear, norm
+from fastconv.cuda.operators import fused, linear, norm
 from fastconv.cuda.operators.dropout import dropped
 from fastconv.layers.layer import Layer
 from fastconv.layers.variable import Variable
@@ -54,6 +56,39 @@ def on_device(layer: Layer, weights: Weights) -> Any:
 
 def _names() -> str:
     return "one of " + ", ".join(sorted(KNOWN))
+
+
+# ---- a convolution and the pool after it ---------------------------------------------------------------------------
+
+
+def predicting(layers: Sequence[Any]) -> list[Callable[[Any], Any]]:
+    """Return what predicts, twin after twin: their calls, and one for a convolution and a pool that it can end in.
+
+    Training runs the layers one by one: the way back needs the activation's result at every position.
+    """
+    steps, rest = [], list(layers)
+    while rest:
+        both = _conv_pool(*rest[:2]) if len(rest) > 1 else None
+        steps.append(both or rest[0].call)
+        del rest[: 2 if both else 1]
+    return steps
+
+
+def _conv_pool(conv: Any, pool: Any) -> Callable[[Any], Any] | None:
+    kind = {"MaxPooling2D": "max", "AveragePooling2D": "avg"}.get(type(pool).__name__)
+    if kind is None or type(conv).__name__ != "Conv2D":
+        return None
+    plain = conv.activation.name == "linear" and conv.activation.backward is not None
+    name = "linear" if plain else conv.activation.fused
+    windows = pool.pool_size == pool.strides == (2, 2) and pool.padding == "valid"
+    if name is None or not windows or math.prod(conv.kernel.shape[:-1]) > fused.PAYS:
+        return None
+
+    def call(inputs: Any) -> Any:
+        made = fused.conv_pool(inputs, conv.kernel.value, conv._bias, (*conv._window(), "NHWC", name), kind)
+        return pool.call(conv.call(inputs)) if made is None else made
+
+    return call
 
 
 # ---- layers that do more than call functional and grad -------------------------------------------------------------
