@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from fastconv.cuda._numba import SIMULATED, device_function, int32, int64, types
 REALS: dict[str, Any] = {"f4": np.float32, "f8": np.float64}
 BLOCK = 64 if SIMULATED else 256  # threads of a block of kernels with no tiles; a simulated one is one of Python's
 LANES = {"f4": 4, "f8": 2}  # elements in 128 bits
+LOADS_128 = {"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}
 
 
 if SIMULATED:
@@ -86,6 +88,33 @@ else:
         return types.void(dst, types.int64, dst.dtype), code
 
     uint32 = types.uint32
+
+
+@functools.cache
+def stretch(lanes: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what reads, and what writes, a thread's stretch of an array: `lanes` elements in 128 bits.
+
+    (held, array, place, end, whole) for array[place:end], of which held takes at most `lanes` and at least one. In one
+    copy if `whole` (array[place] is aligned to 128 bits) and all are there, else one by one; what held has past the end
+    of the array is read of its last element, and never written.
+    """
+
+    def read(held: Any, array: Any, place: Any, end: Any, whole: Any) -> None:
+        if (whole != 0) & (place + lanes <= end):
+            copy_vector(held, 0, array, place)
+        else:
+            for lane in range(lanes):
+                held[lane] = fetch(array, min(place + lane, end - 1))
+
+    def write(held: Any, array: Any, place: Any, end: Any, whole: Any) -> None:
+        if (whole != 0) & (place + lanes <= end):
+            copy_vector(array, place, held, 0)
+        else:
+            for lane in range(lanes):
+                if place + lane < end:
+                    put(array, place + lane, held[lane])
+
+    return device_function(read), device_function(write)
 
 
 def divisor(d: int) -> tuple[int, int]:

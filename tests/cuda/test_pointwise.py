@@ -35,6 +35,19 @@ def test_in_place_and_out() -> None:
     assert_near(out[:3], np.tanh([0, 0, 2]))
 
 
+@pytest.mark.parametrize("count", [2, 4, 7])
+@pytest.mark.parametrize("start", [1, 4])
+def test_what_is_not_aligned_and_what_lies_beside_it(start: int, count: int) -> None:
+    x, held = np.arange(16, dtype=np.float32) - 6, to_device(np.full(16, 5, np.float32))
+    functional.relu(to_device(x)[start : start + count], out=held[start : start + count])
+    expected, here = np.full(16, 5.0), slice(start, start + count)
+    expected[here] = np.maximum(x[here], 0)
+    np.testing.assert_array_equal(to_host(held), expected)
+    g = np.arange(1, 17, dtype=np.float32)
+    got = grad.relu(to_device(g)[:count], to_device(x)[here])
+    np.testing.assert_array_equal(to_host(got), np.where(x[here] > 0, g[:count], 0))
+
+
 def test_extremes_saturate() -> None:
     x = np.float32([-np.inf, -1000, 1000, np.inf])
     np.testing.assert_array_equal(to_host(functional.sigmoid(to_device(x))), [0, 0, 1, 1])

@@ -13,7 +13,7 @@ from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.kernels import activations
 from fastconv.cuda.kernels.gemm_operands import DX, DY, ENTRY, SRC, WEIGHT
 from fastconv.cuda.kernels.geometry import FIELD, FIELDS, along, digits
-from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector, fetch, put, uint32
+from fastconv.cuda.primitives import BLOCK, LANES, LOADS_128, REALS, copy_vector, fetch, put, uint32
 
 THREADS = BLOCK
 UNROLLED = (9, 25)  # taps of filters whose loop has no end to test
@@ -83,7 +83,7 @@ def depthwise(dtype: str, vectors: bool, taps: int, activation: str) -> Kernel:
                 else:
                     put(dst, to + image * fetch(geometry, at + DST_IMAGE), sums[0])
 
-    vector = ({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else ()
+    vector = (LOADS_128[dtype],) if vectors else ()
     return Kernel(
         f"depthwise {dtype}{' vectors' if vectors else ''}{f', {taps} taps' if taps else ''}"
         f"{'' if activation == 'linear' else ', ' + activation}",

@@ -279,7 +279,7 @@ FORMS = (
 )  # fmt: skip
 PLAIN = (("", "", "row"), ("", "", "column"))
 SOME = (*PLAIN, ("", "product", "row"), ("line", "product", "row"), ("product", "line", "column"))
-FORMS_OF = {Tile(128, 128, 8, 8, 8): FORMS, Tile(64, 64, 8, 8, 8): SOME, Tile(64, 64, 8, 4, 4): SOME}
+FORMS_OF = {Tile(128, 128, 8, 8, 8): FORMS, Tile(64, 64, 8, 8, 8): SOME}
 
 
 def form(tile: Tile, left: str, right: str, fast: str) -> tuple[str, str, str]:

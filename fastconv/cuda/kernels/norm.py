@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv.cuda._numba import ALIGNED, cuda, int32, int64
 from fastconv.cuda.kernel import Kernel
-from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector, quotient, sqrt
+from fastconv.cuda.primitives import BLOCK, LANES, LOADS_128, REALS, quotient, sqrt, stretch
 
 THREADS = BLOCK
 STRANDS = {False: THREADS, True: 8}  # threads per channel, by channels_last; the others of a block are other channels
@@ -176,16 +176,17 @@ def factors(dtype: str, backward: bool) -> Kernel:
 
 
 @functools.cache
-def apply(dtype: str, vectors: bool, backward: bool) -> Kernel:
+def apply(dtype: str, backward: bool) -> Kernel:
     """Return dst[i] = (src[i] - table[0]) * table[1] + table[2], backward plus grad[i] * table[3], by i's channel.
 
-    Element i is of channel i // inner % channels; `inner` comes as its divisor, `channels` also as its own.
+    Element i is of channel i // inner % channels; `inner` comes as its divisor, `channels` also as its own. A thread
+    takes 128 bits, in one copy if `whole`: element `at`, where i is 0, is aligned to them in all arrays.
     """
-    real = REALS[dtype]
-    lanes = LANES[dtype] if vectors else 1
+    real, lanes = REALS[dtype], LANES[dtype]
+    read, write = stretch(lanes)
 
     def kernel(
-        src: Any, grad: Any, table: Any, dst: Any, count: Any, at: Any, channels: Any,
+        src: Any, grad: Any, table: Any, dst: Any, count: Any, at: Any, whole: Any, channels: Any,
         inner_multiplier: Any, inner_shift: Any, multiplier: Any, shift: Any,
     ) -> None:  # fmt: skip
         held = cuda.local.array(lanes, real, ALIGNED)
@@ -193,15 +194,10 @@ def apply(dtype: str, vectors: bool, backward: bool) -> Kernel:
         number = (int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x) * lanes
         if number >= count:
             return
-        place = at + number
-        if vectors:
-            copy_vector(held, 0, src, place)
-            if backward:
-                copy_vector(more, 0, grad, place)
-        else:
-            held[0] = src[place]
-            if backward:
-                more[0] = grad[place]
+        place, end = at + number, at + count
+        read(held, src, place, end, whole)
+        if backward:
+            read(more, grad, place, end, whole)
         for lane in range(lanes):
             plane = quotient(number + lane, inner_multiplier, inner_shift)
             c = int64(plane) - int64(quotient(plane, multiplier, shift)) * channels
@@ -209,18 +205,15 @@ def apply(dtype: str, vectors: bool, backward: bool) -> Kernel:
             if backward:
                 value += more[lane] * real(table[c * 4 + 3])
             held[lane] = value
-        if vectors:
-            copy_vector(dst, place, held, 0)
-        else:
-            dst[place] = held[0]
+        write(held, dst, place, end, whole)
 
     return Kernel(
-        f"norm apply {'backward ' if backward else ''}{dtype}{' vectors' if vectors else ''}",
+        f"norm apply {'backward ' if backward else ''}{dtype}",
         kernel,
-        (f"{dtype}[]", f"{dtype}[]", "f8[]", f"{dtype}[]", *("i8",) * 7),
+        (f"{dtype}[]", f"{dtype}[]", "f8[]", f"{dtype}[]", *("i8",) * 8),
         THREADS,
         registers=64,
-        instructions=({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else (),
+        instructions=(LOADS_128[dtype],),
     )
 
 
@@ -231,6 +224,6 @@ def specialisations() -> Iterator[Kernel]:
         yield given(dtype)
         for backward in (False, True):
             yield factors(dtype, backward)
-            for flag in (False, True):
-                yield sums(dtype, flag, backward)
-                yield apply(dtype, flag, backward)
+            yield apply(dtype, backward)
+            for channels_last in (False, True):
+                yield sums(dtype, channels_last, backward)

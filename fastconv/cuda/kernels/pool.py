@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv.cuda._numba import ALIGNED, cuda, device_function, int32, int64
 from fastconv.cuda.kernel import Kernel
-from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector, quotient
+from fastconv.cuda.primitives import BLOCK, LANES, LOADS_128, REALS, copy_vector, quotient
 
 THREADS = BLOCK
 NAMES = (
@@ -166,7 +166,7 @@ def windows(
         (f"{dtype}[]", f"{dtype}[]", "i8[]", "i8[]"),
         THREADS,
         registers=128,
-        instructions=({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else (),
+        instructions=(LOADS_128[dtype],) if vectors else (),
     )
 
 
@@ -244,7 +244,7 @@ def gradient(maximum: bool, dtype: str, channels_last: bool, vectors: bool, adap
         (f"{dtype}[]", f"{dtype}[]", "i8[]", "i8[]"),
         THREADS,
         registers=128,
-        instructions=({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else (),
+        instructions=(LOADS_128[dtype],) if vectors else (),
     )
 
 

@@ -9,25 +9,25 @@ from typing import Any
 from fastconv.cuda._numba import ALIGNED, cuda, int32, int64
 from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.kernels import activations
-from fastconv.cuda.primitives import BLOCK, LANES, REALS, copy_vector, fetch, put, quotient
+from fastconv.cuda.primitives import BLOCK, LANES, LOADS_128, REALS, fetch, put, quotient, stretch
 
 THREADS = BLOCK
 LEVELS = THREADS.bit_length() - 1  # THREADS is a power of two
 
 
 @functools.cache
-def splits(dtype: str, vectors: bool, activation: str) -> Kernel:
+def splits(dtype: str, activation: str) -> Kernel:
     """Return dst[i] = activation(sum of partial[s * count + i] in the order of s + bias[i // inner % channels]).
 
-    `inner` comes as its divisor; with `vectors` a thread takes 128 bits, which do not straddle channels if inner > 1.
+    `inner` comes as its divisor; a thread takes 128 bits, in one copy if `whole`: all rows and dst are aligned.
     """
-    real, apply = REALS[dtype], activations.forward(activation, dtype)
-    lanes = LANES[dtype] if vectors else 1
+    real, apply, lanes = REALS[dtype], activations.forward(activation, dtype), LANES[dtype]
     zero = real(0)
+    read, write = stretch(lanes)
 
     def kernel(
-        partial: Any, bias: Any, dst: Any, count: Any, parts: Any, multiplier: Any, shift: Any, channels: Any,
-        alpha: Any, beta: Any,
+        partial: Any, bias: Any, dst: Any, count: Any, parts: Any, whole: Any, multiplier: Any, shift: Any,
+        channels: Any, alpha: Any, beta: Any,
     ) -> None:  # fmt: skip
         sums = cuda.local.array(lanes, real, ALIGNED)
         part = cuda.local.array(lanes, real, ALIGNED)
@@ -36,28 +36,22 @@ def splits(dtype: str, vectors: bool, activation: str) -> Kernel:
             for lane in range(lanes):
                 sums[lane] = zero
             for s in range(parts):
-                if vectors:
-                    copy_vector(part, 0, partial, s * count + place)
-                else:
-                    part[0] = fetch(partial, s * count + place)
+                read(part, partial, s * count + place, s * count + count, whole)
                 for lane in range(lanes):
                     sums[lane] += part[lane]
             for lane in range(lanes):
                 if channels > 0:
                     sums[lane] += fetch(bias, quotient(place + lane, multiplier, shift) % channels)
                 sums[lane] = apply(sums[lane], alpha, beta)
-            if vectors:
-                copy_vector(dst, place, sums, 0)
-            else:
-                put(dst, place, sums[0])
+            write(sums, dst, place, count, whole)
 
     return Kernel(
-        f"splits {dtype}{' vectors' if vectors else ''} {activation}",
+        f"splits {dtype} {activation}",
         kernel,
-        (*(f"{dtype}[]",) * 3, "i8", "i4", "i8", "i8", "i4", dtype, dtype),
+        (*(f"{dtype}[]",) * 3, "i8", "i4", "i4", "i8", "i8", "i4", dtype, dtype),
         THREADS,
         registers=64,
-        instructions=({"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}[dtype],) if vectors else (),
+        instructions=(LOADS_128[dtype],),
     )
 
 
@@ -105,6 +99,5 @@ def specialisations() -> Iterator[Kernel]:
     """Every kernel that can be asked for, with one activation besides none."""
     for dtype in REALS:
         yield channels(dtype)
-        for vectors in (False, True):
-            for activation in ("linear", "tanh"):
-                yield splits(dtype, vectors, activation)
+        for activation in ("linear", "tanh"):
+            yield splits(dtype, activation)

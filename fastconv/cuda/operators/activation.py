@@ -6,6 +6,7 @@ from typing import Any
 
 from fastconv import _arguments
 from fastconv.cuda import arrays
+from fastconv.cuda.arrays import Operand
 from fastconv.cuda.kernels import pointwise
 from fastconv.cuda.primitives import LANES
 
@@ -22,11 +23,15 @@ def unary(name: str, alpha: float, beta: float, input: Any, inplace: object, out
     arrays.join(stream, x, y)
     arrays.dense(x)
     arrays.dense(y)
-    vectors = x.aligned(x.size) and y.aligned(y.size)
-    kernel = pointwise.activation(name, x.dtype, vectors)
-    work = x.size // (LANES[x.dtype] if vectors else 1)
-    kernel.launch(-(-work // kernel.threads), stream, x.flat, y.flat, x.size, alpha, beta)
+    apply(name, alpha, beta, x, y, stream)
     return y.array
+
+
+def apply(name: str, alpha: float, beta: float, x: Operand, y: Operand, stream: Any) -> None:
+    """Launch y = f(x); both are dense, and may be the same."""
+    kernel = pointwise.activation(name, x.dtype)
+    blocks = -(-x.size // (LANES[x.dtype] * kernel.threads))
+    kernel.launch(blocks, stream, x.flat, y.flat, x.size, int(x.aligned() and y.aligned()), alpha, beta)
 
 
 def activation_grad(
@@ -43,8 +48,8 @@ def activation_grad(
     arrays.join(stream, g, state, dx)
     for each in (g, state, dx):
         arrays.dense(each)
-    vectors = all(each.aligned(g.size) for each in (g, state, dx))
-    kernel = pointwise.gradient(name, g.dtype, vectors)
-    work = g.size // (LANES[g.dtype] if vectors else 1)
-    kernel.launch(-(-work // kernel.threads), stream, g.flat, state.flat, dx.flat, g.size, alpha, beta)
+    aligned = all(each.aligned() for each in (g, state, dx))
+    kernel = pointwise.gradient(name, g.dtype)
+    blocks = -(-g.size // (LANES[g.dtype] * kernel.threads))
+    kernel.launch(blocks, stream, g.flat, state.flat, dx.flat, g.size, int(aligned), alpha, beta)
     return dx.array

@@ -269,9 +269,7 @@ def conv_bias(axes: int, grad_output: Any, layout: Any, out: Any) -> Any:
     length = -(-count // parts)
     kernel.launch((channels, parts), stream, g.flat, partial, count, length, *divisor(inner), inner, *steps)
     if parts > 1:
-        add = reduction.splits(g.dtype, False, "linear")
-        blocks = -(-channels // add.threads)
-        add.launch(blocks, stream, partial, g.flat, db.flat, channels, parts, *divisor(1), 0, 0.0, 0.0)
+        product.add_splits(partial, parts, None, db, stream)
     return db.array
 
 

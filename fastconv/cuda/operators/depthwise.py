@@ -11,8 +11,8 @@ import numpy as np
 from fastconv.cuda import arrays
 from fastconv.cuda._numba import cuda
 from fastconv.cuda.arrays import Operand
-from fastconv.cuda.kernels import depthwise, geometry, reduction
-from fastconv.cuda.operators.product import Digit, Phase, Product, table_of, whole
+from fastconv.cuda.kernels import depthwise, geometry
+from fastconv.cuda.operators.product import Digit, Phase, Product, add_splits, table_of, whole
 from fastconv.cuda.primitives import LANES, divisor
 
 MOST_IMAGES = 65535  # of blocks along y
@@ -115,9 +115,7 @@ def run_weight(forward: Product, src: Operand, grad: Operand, dst: Operand, stre
         -(-rows // parts), forward.groups, forward.src_group, forward.dst_group, forward.weight_group, dst.size,
     )  # fmt: skip
     if parts > 1:
-        add = reduction.splits(src.dtype, False, "linear")
-        blocks = -(-dst.size // add.threads)
-        add.launch(blocks, stream, partial, src.flat, dst.flat, dst.size, parts, *divisor(1), 0, 0.0, 0.0)
+        add_splits(partial, parts, None, dst, stream)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -169,14 +169,15 @@ def apply(form: Channels, x: Operand, g: Operand | None, table: Any, y: Operand,
     """Compute all elements, some images at a time."""
     each = form.channels * form.pixels
     lanes = LANES[x.dtype]
-    fits = each % lanes == 0 and all(one.aligned() for one in (x, y, g) if one is not None)
-    kernel = kernels.apply(x.dtype, fits, g is not None)
+    kernel = kernels.apply(x.dtype, g is not None)
     together = max(MOST // max(each, 1), 1)
+    between = each if together < form.images else 0
+    whole = all(one.aligned(between) for one in (x, y, g) if one is not None)
     inner = 1 if form.last else form.pixels
     for first in range(0, form.images, together):
         count = min(together, form.images - first) * each
-        blocks = -(-count // (kernel.threads * (lanes if fits else 1)))
+        blocks = -(-count // (kernel.threads * lanes))
         kernel.launch(
-            blocks, stream, x.flat, _flat(g, x), table, y.flat, count, first * each, form.channels,
+            blocks, stream, x.flat, _flat(g, x), table, y.flat, count, first * each, int(whole), form.channels,
             *divisor(max(inner, 1)), *divisor(form.channels),
         )  # fmt: skip

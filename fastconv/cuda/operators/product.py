@@ -12,9 +12,10 @@ from fastconv.cuda import arrays
 from fastconv.cuda._numba import SIMULATED, cuda
 from fastconv.cuda.arrays import Operand
 from fastconv.cuda.kernel import Kernel
-from fastconv.cuda.kernels import gemm, geometry, pointwise, reduction
+from fastconv.cuda.kernels import gemm, geometry, reduction
 from fastconv.cuda.kernels.gemm_operands import NOWHERE
 from fastconv.cuda.kernels.tiles import TILES, Tile
+from fastconv.cuda.operators.activation import apply as pass_activation
 from fastconv.cuda.primitives import LANES, divisor
 
 Three = tuple[int, int, int]
@@ -99,7 +100,6 @@ class Plan(NamedTuple):
     depths: Any
     geometry: Any
     splits: int
-    reduce: Kernel | None
     divide: tuple[int, int]
     after: bool  # whether the activation takes a pass of its own
 
@@ -137,20 +137,25 @@ def run(
         made.kernel.launch(made.grid, stream, src.flat, weights.flat, offset, dst.flat, made.table, made.depths,
                            made.geometry, alpha, beta)  # fmt: skip
         if made.after:
-            vectors = dst.aligned(dst.size)
-            last = pointwise.activation(name, dst.dtype, vectors)
-            work = -(-dst.size // (lanes if vectors else 1))
-            last.launch(-(-work // last.threads), stream, dst.flat, dst.flat, dst.size, alpha, beta)
+            pass_activation(name, alpha, beta, dst, dst, stream)
         return
     partial = arrays.pooled((made.splits * dst.size,), dst.dtype, stream)
     made.kernel.launch(made.grid, stream, src.flat, weights.flat, offset, partial, made.table, made.depths,
                        made.geometry, 0.0, 0.0)  # fmt: skip
-    reduce = made.reduce
-    assert reduce is not None
-    each = lanes if "vectors" in reduce.name else 1
-    blocks = -(-dst.size // (each * reduce.threads))
-    channels = bias.size if bias is not None else 0
-    reduce.launch(blocks, stream, partial, offset, dst.flat, dst.size, made.splits, *made.divide, channels, alpha, beta)
+    add_splits(partial, made.splits, bias, dst, stream, made.divide, activation)
+
+
+def add_splits(
+    partial: Any, parts: int, bias: Operand | None, dst: Operand, stream: Any,
+    divide: tuple[int, int] | None = None, activation: tuple[str, float, float] = ("linear", 0.0, 0.0),
+) -> None:  # fmt: skip
+    """Launch dst = activation(sum of the parts + bias); `divide` is the divisor of what lies between two channels."""
+    name, alpha, beta = activation
+    kernel, lanes = reduction.splits(dst.dtype, name), LANES[dst.dtype]
+    blocks = -(-dst.size // (lanes * kernel.threads))
+    offset, channels = (dst.flat, 0) if bias is None else (bias.flat, bias.size)
+    kernel.launch(blocks, stream, partial, offset, dst.flat, dst.size, parts, int(dst.aligned(dst.size)),
+                  *(divide or divisor(1)), channels, alpha, beta)  # fmt: skip
 
 
 @functools.cache
@@ -162,7 +167,7 @@ def processors() -> int:
 @functools.lru_cache(maxsize=1024)
 def plan(product: Product, request: Request) -> Plan:
     """Choose a tile, vectors and a split, and upload the tables."""
-    dtype, lanes = request.dtype, LANES[request.dtype]
+    dtype = request.dtype
     if max((phase.rows for phase in product.phases), default=0) >= 2**31 - 128:
         raise ValueError("input: expected fewer than 2**31 output positions in a call on a GPU; split the batch")
     tile, splits = choose(product, request)
@@ -183,10 +188,6 @@ def plan(product: Product, request: Request) -> Plan:
     depths = np.concatenate([depth for _, depth in tables])
     row_tiles = max(-(-phase.rows // tile.rows) for phase in product.phases)
     tiles = row_tiles * -(-product.columns // tile.columns) * product.groups
-    reduce = None
-    if splits > 1:
-        whole = request.dense % lanes == 0 and request.aligned[2]
-        reduce = reduction.splits(dtype, whole, request.activation)
     return Plan(
         kernel,
         (tiles, splits, len(product.phases)),
@@ -194,7 +195,6 @@ def plan(product: Product, request: Request) -> Plan:
         cuda.to_device(depths),
         cuda.to_device(np.array(rows, np.int64).ravel()),
         splits,
-        reduce,
         divisor(request.bias_inner),
         after,
     )
