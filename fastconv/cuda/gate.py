@@ -1,5 +1,11 @@
 """The compile gate: every kernel, compiled for two generations of GPUs, must keep what it promises.
 
+What operators can choose is compiled: every tile with every way of loading its operands, both dtypes, all windows,
+activations, losses and optimizers, each once. Kernels that end in an activation are compiled with a light one or none,
+and again with a heavy one (tanh, gelu) where that can cost registers, not with all fifteen: the activations themselves
+are all among the elementwise kernels. Tails, padding, strides and groups are arguments of a kernel and no reason to
+compile it again; the simulator's tests are for them.
+
 ``python -m fastconv.cuda.gate [PATTERN]`` prints a line for each kernel and fails when one uses local memory, spills
 registers, takes more of them than it declares, or lacks an instruction that it declares. It needs the extra ``cuda``
 and no GPU.

@@ -154,10 +154,11 @@ def depthwise_weight(dtype: str, side: int) -> Kernel:
 
 
 def specialisations() -> Iterator[Kernel]:
-    """Every kernel without an activation."""
+    """Every kernel without an activation, and the one of most registers with a heavy one."""
     for dtype in REALS:
         for vectors in (False, True):
             for taps in (0, *UNROLLED):
                 yield depthwise(dtype, vectors, taps, "linear")
+        yield depthwise(dtype, True, UNROLLED[-1], "gelu")
         for side in (1, 32):
             yield depthwise_weight(dtype, side)

@@ -117,7 +117,7 @@ def conv_pool(dtype: str, pool: str, activation: str) -> Kernel:
 
 
 def specialisations() -> Iterator[Kernel]:
-    """Both poolings with the activations of small networks."""
+    """Both poolings with activations that take registers."""
     for dtype in REALS:
-        yield conv_pool(dtype, "max", "relu")
+        yield conv_pool(dtype, "max", "gelu")
         yield conv_pool(dtype, "avg", "tanh")

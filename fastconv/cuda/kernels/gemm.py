@@ -32,7 +32,7 @@ from fastconv.cuda.kernels.gemm_operands import (
     store,
 )
 from fastconv.cuda.kernels.geometry import FIELD, FIELDS, along, digits
-from fastconv.cuda.kernels.tiles import TILES, Tile, share
+from fastconv.cuda.kernels.tiles import TILES, Strip, Tile, share
 from fastconv.cuda.primitives import LANES, REALS, copy_vector, fetch, put
 
 RESIDENT = {256: 2, 128: 3, 64: 6}  # blocks per multiprocessor: threads of at most 128 or 168 registers
@@ -70,11 +70,9 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
     held_left, held_right = left_part.held, right_part.held
     lines_each, line_step = left_part.lines_each, left_part.line_step
     column_lines_each, column_line_step = right_part.lines_each, right_part.line_step
-    row_step, column_step = threads_rows * lanes, threads_columns * lanes
-    step = multiply(
-        depth_tile, (rows_each, lanes, row_step), (columns_each, lanes, column_step), (pitch_left, pitch_right)
-    )
-    finish = _finish(tile, dtype, fast, activation)
+    rows_of, columns_of = tile.strips(lanes)
+    step = multiply(depth_tile, rows_of, columns_of, (pitch_left, pitch_right))
+    finish = _finish(dtype, rows_of, columns_of, fast, activation)
     buffer_left, buffer_right = depth_tile * pitch_left, depth_tile * pitch_right
     buffers_left, buffers_right, each = 2 * buffer_left, 2 * buffer_right, rows_each * columns_each
     row_fast = fast == "row"
@@ -195,38 +193,41 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
     )
 
 
-def _finish(tile: Tile, dtype: str, fast: str, activation: str) -> Callable[..., Any]:
+def _finish(dtype: str, rows_of: Strip, columns_of: Strip, fast: str, activation: str) -> Callable[..., Any]:
     """Return what ends a tile: bias, activation, and the stores, in vectors along the fast axis where they fit."""
-    real, lanes = REALS[dtype], LANES[dtype]
-    zero = real(0)
+    lanes, zero = LANES[dtype], REALS[dtype](0)
     apply = activations.forward(activation, dtype)
-    rows_each, columns_each = tile.rows_each, tile.columns_each
-    row_step = tile.rows // rows_each * lanes
-    column_step = tile.columns // columns_each * lanes
+    rows_each, row_run, row_step = rows_of
+    columns_each, column_run, column_step = columns_of
+    vectors = (row_run if fast == "row" else column_run) == lanes
+
+    def _begin(b: Any, bias: Any, geometry: Any, at: Any, column: Any, columns: Any, group: Any, split: Any) -> Any:
+        for j in range(columns_each):
+            k = column + j // column_run * column_step + j % column_run
+            b[j] = zero
+            if (k < columns) & (fetch(geometry, at + BIAS) != 0):
+                b[j] = fetch(bias, int64(group) * columns + k)
+        return (
+            fetch(geometry, at + DST_ORIGIN)
+            + group * fetch(geometry, at + DST_GROUP)
+            + split * fetch(geometry, at + DST_SPLIT)
+        )
+
+    begin = device_function(_begin)
 
     def by_columns(
         sums: Any, a: Any, b: Any, bias: Any, dst: Any, geometry: Any, at: Any, row: Any, column: Any,
         rows: Any, columns: Any, group: Any, split: Any, alpha: Any, beta: Any,
     ) -> None:  # fmt: skip
-        start = (
-            fetch(geometry, at + DST_ORIGIN)
-            + group * fetch(geometry, at + DST_GROUP)
-            + split * fetch(geometry, at + DST_SPLIT)
-        )
-        stride = fetch(geometry, at + DST_COLUMN)
-        for j in range(columns_each):
-            k = column + j // lanes * column_step + j % lanes
-            b[j] = zero
-            if (k < columns) & (fetch(geometry, at + BIAS) != 0):
-                b[j] = fetch(bias, int64(group) * columns + k)
+        start, stride = begin(b, bias, geometry, at, column, columns, group, split), fetch(geometry, at + DST_COLUMN)
         for i in range(rows_each):
-            r = row + i // lanes * row_step + i % lanes
+            r = row + i // row_run * row_step + i % row_run
             if r < rows:
                 to = start + along(digits(r, geometry, at), geometry, at + DST_0)
                 for j in range(columns_each):
                     a[j % lanes] = apply(sums[i * columns_each + j] + b[j], alpha, beta)
-                    k = column + j // lanes * column_step + j % lanes
-                    if fetch(geometry, at + VECTORS) != 0:
+                    k = column + j // column_run * column_step + j % column_run
+                    if vectors & (fetch(geometry, at + VECTORS) != 0):
                         if (j % lanes == lanes - 1) & (k < columns):
                             copy_vector(dst, to + k - (lanes - 1), a, 0)
                     elif k < columns:
@@ -236,36 +237,26 @@ def _finish(tile: Tile, dtype: str, fast: str, activation: str) -> Callable[...,
         sums: Any, a: Any, b: Any, bias: Any, dst: Any, geometry: Any, at: Any, row: Any, column: Any,
         rows: Any, columns: Any, group: Any, split: Any, alpha: Any, beta: Any,
     ) -> None:  # fmt: skip
-        start = (
-            fetch(geometry, at + DST_ORIGIN)
-            + group * fetch(geometry, at + DST_GROUP)
-            + split * fetch(geometry, at + DST_SPLIT)
-        )
-        stride = fetch(geometry, at + DST_COLUMN)
-        for j in range(columns_each):
-            k = column + j // lanes * column_step + j % lanes
-            b[j] = zero
-            if (k < columns) & (fetch(geometry, at + BIAS) != 0):
-                b[j] = fetch(bias, int64(group) * columns + k)
-        for g in range(rows_each // lanes):
+        start, stride = begin(b, bias, geometry, at, column, columns, group, split), fetch(geometry, at + DST_COLUMN)
+        for g in range(rows_each // row_run):
             r = row + g * row_step
-            if fetch(geometry, at + VECTORS) != 0:
+            if vectors & (fetch(geometry, at + VECTORS) != 0):
                 if r < rows:
                     to = start + along(digits(r, geometry, at), geometry, at + DST_0)
                     for j in range(columns_each):
-                        k = column + j // lanes * column_step + j % lanes
+                        k = column + j // column_run * column_step + j % column_run
                         if k < columns:
-                            for lane in range(lanes):
-                                a[lane] = apply(sums[(g * lanes + lane) * columns_each + j] + b[j], alpha, beta)
+                            for lane in range(row_run):
+                                a[lane] = apply(sums[(g * row_run + lane) * columns_each + j] + b[j], alpha, beta)
                             copy_vector(dst, to + k * stride, a, 0)
             else:
-                for lane in range(lanes):
+                for lane in range(row_run):
                     if r + lane < rows:
                         to = start + along(digits(r + lane, geometry, at), geometry, at + DST_0)
                         for j in range(columns_each):
-                            k = column + j // lanes * column_step + j % lanes
+                            k = column + j // column_run * column_step + j % column_run
                             if k < columns:
-                                value = sums[(g * lanes + lane) * columns_each + j] + b[j]
+                                value = sums[(g * row_run + lane) * columns_each + j] + b[j]
                                 put(dst, to + k * stride, apply(value, alpha, beta))
 
     return device_function(by_rows if fast == "row" else by_columns)

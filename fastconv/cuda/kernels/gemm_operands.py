@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastconv.cuda._numba import device_function
-from fastconv.cuda.kernels.tiles import Share
+from fastconv.cuda.kernels.tiles import Share, Strip
 from fastconv.cuda.primitives import copy_vector, fetch, uint32
 
 NOWHERE = -(2**30)  # as a vertical position: outside of every image
@@ -120,13 +120,8 @@ def store(part: Share, pitch: int) -> Function:
     return device_function(function)
 
 
-def multiply(
-    depth: int, rows: tuple[int, int, int], columns: tuple[int, int, int], pitches: tuple[int, int]
-) -> Function:
-    """Return the outer products of one step: sums[i][j] += left[k][i] * right[k][j] for k < depth.
-
-    `rows` and `columns` are (elements each thread has, elements of a vector, distance of its vectors).
-    """
+def multiply(depth: int, rows: Strip, columns: Strip, pitches: tuple[int, int]) -> Function:
+    """Return the outer products of one step: sums[i][j] += left[k][i] * right[k][j] for k < depth."""
     (rows_each, vector, row_step), (columns_each, _, column_step) = rows, columns
     pitch_left, pitch_right = pitches
 

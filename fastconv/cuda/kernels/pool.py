@@ -55,6 +55,18 @@ def digits(number: Any, geometry: Any) -> Any:
     )
 
 
+def _locator(channels_last: bool, lanes: int) -> Callable[..., Any]:
+    """Return the device function (x, y, z of an element's number, where its image's channel begins in what is read)."""
+
+    def locate(number: Any, geometry: Any) -> Any:
+        d0, d1, d2, d3, n = digits(number, geometry)
+        c = d0 * lanes if channels_last else d3
+        start = geometry[SRC_AT] + n * geometry[STEP] + c * geometry[STEP + 1]
+        return d1 if channels_last else d0, d2 if channels_last else d1, d3 if channels_last else d2, start
+
+    return device_function(locate)
+
+
 def _spans(adaptive: bool, fixed: tuple[int, int] | None) -> Callable[..., Any]:
     """Return the device function (first position, positions) of a window along an axis: 0 for z, 1 for y, 2 for x."""
     unrolled = fixed is not None
@@ -102,7 +114,7 @@ def windows(
     real = REALS[dtype]
     lanes = LANES[dtype] if vectors else 1
     lowest, zero = real(-np.inf), real(0)
-    span = _spans(adaptive, fixed)
+    span, locate = _spans(adaptive, fixed), _locator(channels_last, lanes)
 
     def kernel(src: Any, dst: Any, indices: Any, geometry: Any) -> None:
         best = cuda.local.array(lanes, real, ALIGNED)
@@ -111,14 +123,11 @@ def windows(
         number = int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x
         if number >= geometry[COUNT]:
             return
-        d0, d1, d2, d3, n = digits(int32(number), geometry)
-        c = d0 * lanes if channels_last else d3
-        x, y, z = (d1, d2, d3) if channels_last else (d0, d1, d2)
+        x, y, z, start = locate(int32(number), geometry)
         first_z, depth = span(z, 0, geometry)
         first_y, height = span(y, 1, geometry)
         first_x, width = span(x, 2, geometry)
         step_z, step_y, step_x = geometry[DILATION], geometry[DILATION + 1], geometry[DILATION + 2]
-        start = geometry[SRC_AT] + n * geometry[STEP] + c * geometry[STEP + 1]
         for lane in range(lanes):
             best[lane] = lowest if maximum else zero
             where[lane] = -1
@@ -180,7 +189,7 @@ def gradient(maximum: bool, dtype: str, channels_last: bool, vectors: bool, adap
     real = REALS[dtype]
     lanes = LANES[dtype] if vectors else 1
     zero = real(0)
-    span = _spans(adaptive, None)
+    span, locate = _spans(adaptive, None), _locator(channels_last, lanes)
 
     def window_range(p: Any, axis: Any, geometry: Any) -> Any:
         """Return the first window that may hold a position, and the one past the last."""
@@ -201,14 +210,11 @@ def gradient(maximum: bool, dtype: str, channels_last: bool, vectors: bool, adap
         number = int64(cuda.blockIdx.x) * THREADS + cuda.threadIdx.x
         if number >= geometry[COUNT]:
             return
-        d0, d1, d2, d3, n = digits(int32(number), geometry)
-        c = d0 * lanes if channels_last else d3
-        x, y, z = (d1, d2, d3) if channels_last else (d0, d1, d2)
+        x, y, z, start = locate(int32(number), geometry)
         first_z, past_z = range_of(z, 0, geometry)
         first_y, past_y = range_of(y, 1, geometry)
         first_x, past_x = range_of(x, 2, geometry)
         here = (z * geometry[SIZE + 1] + y) * geometry[SIZE + 2] + x
-        start = geometry[SRC_AT] + n * geometry[STEP] + c * geometry[STEP + 1]
         for lane in range(lanes):
             total[lane] = zero
         for oz in range(first_z, past_z):

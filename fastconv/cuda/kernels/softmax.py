@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.cuda._numba import ALIGNED, cuda, int32, int64
+from fastconv.cuda._numba import ALIGNED, cuda, device_function, int32, int64
 from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.primitives import REALS, exp, log, quotient
 
 THREADS = 128
 STRANDS = (1, 32, 128)  # threads of a row
+
+
+@device_function
+def start_of(row: Any, extent: Any, inner: Any, multiplier: Any, shift: Any) -> Any:
+    """Return where a row's first element lies."""
+    outer = int64(quotient(row, multiplier, shift))
+    return outer * extent * inner + (row - outer * inner)
 
 
 @functools.cache
@@ -31,8 +38,7 @@ def forward(logarithm: bool, dtype: str, strands: int) -> Kernel:
         t = int32(cuda.threadIdx.x)
         strand = t % strands
         row = int64(cuda.blockIdx.x) * each + t // strands
-        outer = quotient(row, multiplier, shift)
-        start = int64(outer) * extent * inner + (row - int64(outer) * inner)
+        start = start_of(row, extent, inner, multiplier, shift)
         first = strand if row < rows else extent
         most = lowest
         for k in range(first, extent, strands):
@@ -90,8 +96,7 @@ def gradient(logarithm: bool, dtype: str, strands: int) -> Kernel:
         t = int32(cuda.threadIdx.x)
         strand = t % strands
         row = int64(cuda.blockIdx.x) * each + t // strands
-        outer = quotient(row, multiplier, shift)
-        start = int64(outer) * extent * inner + (row - int64(outer) * inner)
+        start = start_of(row, extent, inner, multiplier, shift)
         first = strand if row < rows else extent
         total = zero
         for k in range(first, extent, strands):

@@ -7,6 +7,14 @@ from typing import NamedTuple
 from fastconv.cuda.primitives import LANES
 
 
+class Strip(NamedTuple):
+    """The lines of a tile that are one thread's: line i is i // run * step + i % run after the first."""
+
+    each: int
+    run: int
+    step: int
+
+
 class Tile(NamedTuple):
     """rows × columns of results per block, in steps of `depth` products, rows_each × columns_each per thread."""
 
@@ -20,6 +28,13 @@ class Tile(NamedTuple):
     def threads(self) -> int:
         """Threads of a block."""
         return (self.rows // self.rows_each) * (self.columns // self.columns_each)
+
+    def strips(self, lanes: int) -> tuple[Strip, Strip]:
+        """Return each thread's rows and columns, in vectors of so many."""
+        return (
+            Strip(self.rows_each, lanes, self.rows // self.rows_each * lanes),
+            Strip(self.columns_each, lanes, self.columns // self.columns_each * lanes),
+        )
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns}x{self.depth} by {self.rows_each}x{self.columns_each}"
