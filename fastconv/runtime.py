@@ -171,8 +171,8 @@ def set_precision(precision: Literal["highest", "high", "medium"]) -> None:
     ----------
     precision : {"highest", "high", "medium"}
         "highest": every output is the sum of its own products, exact on integer-valued data. "high", the default:
-        algorithms that transform their input are allowed too. "medium": inputs may be rounded as well. An
-        ``algorithm=`` that is asked for by name wins over it.
+        algorithms that transform their input are allowed too. "medium": inputs may be rounded as well,
+        which large float32 convolutions on a GPU do, to TF32. An ``algorithm=`` that is asked for by name wins over it.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from fastconv.cuda._numba import SIMULATED, device_function, int32, int64, types
 REALS: dict[str, Any] = {"f4": np.float32, "f8": np.float64}
 BLOCK = 64 if SIMULATED else 256  # threads of a block of kernels with no tiles; a simulated one is one of Python's
 LANES = {"f4": 4, "f8": 2}  # elements in 128 bits
+MMA_TF32 = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
 LOADS_128 = {"f4": "ld.global.v4.f32", "f8": "ld.global.v2.f64"}
 
 
@@ -42,6 +43,11 @@ if SIMULATED:
     def uint32(value: Any) -> Any:
         """Return a number modulo 2**32: what is below zero is large."""
         return int(value) & 0xFFFFFFFF
+
+    def to_tf32(x: Any) -> Any:
+        """Round a float32 to the 10 bits of TF32's significand, ties away from zero; the plain twin."""
+        bits = np.float32(x).view(np.uint32)
+        return np.uint32((int(bits) + 0x1000) & 0xFFFFE000).view(np.float32) if np.isfinite(x) else x
 
 else:
     from llvmlite import ir
@@ -88,6 +94,44 @@ else:
         return types.void(dst, types.int64, dst.dtype), code
 
     uint32 = types.uint32
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def to_tf32(typing_context: Any, x: Any) -> Any:
+        """Round a float32 to the 10 bits of TF32's significand, ties away from zero."""
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = ir.FunctionType(ir.IntType(32), [ir.FloatType()])
+            convert = ir.InlineAsm(kind, "cvt.rna.tf32.f32 $0, $1;", "=r,f")
+            return builder.bitcast(builder.call(convert, arguments), ir.FloatType())
+
+        return types.float32(types.float32), code
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def multiply_tf32(typing_context: Any, sums: Any, i: Any, j: Any, a: Any, k: Any, b: Any, m: Any) -> Any:
+        """Add a warp's 16 × 8 by 8 × 8 product: sums[i:i+2] and sums[j:j+2] += a[k:k+4] · b[m:m+2].
+
+        Each thread holds what `fragment` in kernels/tensor.py says. There is no twin: the simulator has no warps.
+        """
+
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            real, bits = ir.FloatType(), ir.IntType(32)
+            kind = ir.FunctionType(ir.LiteralStructType([real] * 4), [bits] * 6 + [real] * 4)
+            product = ir.InlineAsm(kind, MMA_TF32 + " {$0,$1,$2,$3}, {$4,$5,$6,$7}, {$8,$9}, {$10,$11,$12,$13};",
+                                   "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", side_effect=True)  # fmt: skip
+
+            def places(which: int, first: int, count: int) -> list[Any]:
+                data = context.make_array(signature.args[which])(context, builder, arguments[which]).data
+                at = arguments[first]
+                return [builder.gep(data, [builder.add(at, ir.Constant(at.type, lane))]) for lane in range(count)]
+
+            to = places(0, 1, 2) + places(0, 2, 2)
+            factors = [builder.bitcast(builder.load(p), bits) for p in places(3, 4, 4) + places(5, 6, 2)]
+            made = builder.call(product, factors + [builder.load(place) for place in to])
+            for lane, place in enumerate(to):
+                builder.store(builder.extract_value(made, lane), place)
+            return context.get_dummy_value()
+
+        return types.void(sums, types.int64, types.int64, a, types.int64, b, types.int64), code
 
 
 @functools.cache

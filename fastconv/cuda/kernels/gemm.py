@@ -21,6 +21,7 @@ import numpy as np
 from fastconv.cuda._numba import ALIGNED, cuda, device_function, int32, int64
 from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.kernels import activations
+from fastconv.cuda.kernels import tensor as matrix_units
 from fastconv.cuda.kernels.gemm_operands import (
     ENTRY,
     NOWHERE,
@@ -32,8 +33,8 @@ from fastconv.cuda.kernels.gemm_operands import (
     store,
 )
 from fastconv.cuda.kernels.geometry import FIELD, FIELDS, along, digits
-from fastconv.cuda.kernels.tiles import TILES, Strip, Tile, share
-from fastconv.cuda.primitives import LANES, REALS, copy_vector, fetch, put
+from fastconv.cuda.kernels.tiles import TENSOR, TILES, Strip, Tile, share
+from fastconv.cuda.primitives import LANES, MMA_TF32, REALS, copy_vector, fetch, put
 
 RESIDENT = {256: 2, 128: 3, 64: 6}  # blocks per multiprocessor: threads of at most 128 or 168 registers
 PAD = 4  # elements between rows of shared memory beyond a tile: transposed stores then meet no bank twice
@@ -46,7 +47,9 @@ SRC_0, DST_0, Z_0, Y_0, X_0 = (FIELD[f"{what}_0"] for what in ("src", "dst", "z"
 
 
 @functools.cache
-def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool, activation: str) -> Kernel:
+def gemm(
+    tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool, activation: str, tensor: bool = False
+) -> Kernel:  # fmt: skip
     """Return the kernel of dst = activation(rows · columns + bias).
 
     left, right : {"", "line", "product"}
@@ -56,26 +59,33 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
         What threads of a warp, and vectors of results, run along.
     volumes : bool
         Whether positions have a depth.
+    tensor : bool
+        Multiply on tensor cores, what is loaded rounded to TF32; the tile is one of tiles.TENSOR.
     """
     real, lanes = REALS[dtype], LANES[dtype]
     zero = real(0)
     rows_tile, columns_tile, depth_tile, rows_each, columns_each = tile
-    threads, pitch_left, pitch_right = tile.threads, tile.rows + PAD, tile.columns + PAD
-    threads_rows, threads_columns = tile.rows // rows_each, tile.columns // columns_each
+    pad = matrix_units.PAD if tensor else PAD
+    threads, pitch_left, pitch_right = tile.threads, tile.rows + pad, tile.columns + pad
     left_part, right_part = share(tile, tile.rows, left, dtype), share(tile, tile.columns, right, dtype)
     left_line, left_product = first_line(left_part), first_product(left_part)
     right_line, right_product = first_line(right_part), first_product(right_part)
     load_left, load_right = load_rows(left_part, zero, volumes), load_columns(right_part, zero)
-    store_left, store_right = store(left_part, pitch_left), store(right_part, pitch_right)
+    store_left, store_right = store(left_part, pitch_left, tensor), store(right_part, pitch_right, tensor)
     held_left, held_right = left_part.held, right_part.held
     lines_each, line_step = left_part.lines_each, left_part.line_step
     column_lines_each, column_line_step = right_part.lines_each, right_part.line_step
-    rows_of, columns_of = tile.strips(lanes)
-    step = multiply(depth_tile, rows_of, columns_of, (pitch_left, pitch_right))
+    if tensor:
+        rows_of, columns_of = matrix_units.strips(tile)
+        place_of, step = matrix_units.places(tile), matrix_units.multiply(tile, (pitch_left, pitch_right))
+    else:
+        rows_of, columns_of = tile.strips(lanes)
+        place_of = _places(tile, lanes, fast)
+        step = multiply(depth_tile, rows_of, columns_of, (pitch_left, pitch_right))
+    held_rows, held_columns = rows_each * (2 if tensor else 1), columns_each
     finish = _finish(dtype, rows_of, columns_of, fast, activation)
     buffer_left, buffer_right = depth_tile * pitch_left, depth_tile * pitch_right
     buffers_left, buffers_right, each = 2 * buffer_left, 2 * buffer_right, rows_each * columns_each
-    row_fast = fast == "row"
 
     def kernel(
         src: Any, weights: Any, bias: Any, dst: Any, table: Any, depths: Any, geometry: Any, alpha: Any, beta: Any
@@ -83,8 +93,8 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
         shared_left = cuda.shared.array(buffers_left, real, ALIGNED)
         shared_right = cuda.shared.array(buffers_right, real, ALIGNED)
         sums = cuda.local.array(each, real, ALIGNED)
-        a = cuda.local.array(rows_each, real, ALIGNED)
-        b = cuda.local.array(columns_each, real, ALIGNED)
+        a = cuda.local.array(held_rows, real, ALIGNED)
+        b = cuda.local.array(held_columns, real, ALIGNED)
         held_a = cuda.local.array(held_left, real, ALIGNED)
         held_b = cuda.local.array(held_right, real, ALIGNED)
         entry = cuda.local.array(ENTRY, np.int32, ALIGNED)
@@ -145,8 +155,7 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
             sums[i] = zero
 
         # the sum: load a step while the one before is multiplied
-        thread_row = t % threads_rows if row_fast else t // threads_columns
-        thread_column = t // threads_rows if row_fast else t % threads_columns
+        row_in_tile, column_in_tile = place_of(t)
         table_start = int32(fetch(geometry, at + TABLE))
         buffer = int32(0)
         if first_step < last_step:
@@ -169,28 +178,44 @@ def gemm(tile: Tile, dtype: str, left: str, right: str, fast: str, volumes: bool
                 place = table_start + within * depth_tile
                 load_left(held_a, src, table, depths, entry, place + product, base, y, x, z, height, width, depth)
                 load_right(held_b, weights, table, entry, place + column_product, start)
-            step(sums, shared_left, shared_right, a, b,
-                 buffer * buffer_left + thread_row * lanes, buffer * buffer_right + thread_column * lanes)  # fmt: skip
+            step(sums, shared_left, shared_right, a, b, buffer * buffer_left, buffer * buffer_right,
+                 row_in_tile, column_in_tile)  # fmt: skip
             buffer = int32(1) - buffer
             if more:
                 store_left(shared_left, buffer * buffer_left, held_a, line, product)
                 store_right(shared_right, buffer * buffer_right, held_b, column_line, column_product)
             cuda.syncthreads()
 
-        row, column = first_row + thread_row * lanes, first_column + thread_column * lanes
+        row, column = first_row + row_in_tile, first_column + column_in_tile
         finish(sums, a, b, bias, dst, geometry, at, row, column, rows, columns, group, int32(cuda.blockIdx.y),
                alpha, beta)  # fmt: skip
 
     return Kernel(
         f"gemm {dtype} {tile}, left {left or 'single'}, right {right or 'single'}, {fast} fast"
-        f"{', volumes' if volumes else ''}{'' if activation == 'linear' else ', ' + activation}",
+        f"{', volumes' if volumes else ''}{', tf32' if tensor else ''}"
+        f"{'' if activation == 'linear' else ', ' + activation}",
         kernel,
         (*(f"{dtype}[]",) * 4, "i4[]", "i4[]", "i8[]", dtype, dtype),
         threads,
         registers=min(65536 // (threads * RESIDENT.get(threads, 1)) // 8 * 8, 255),
         resident=RESIDENT.get(threads, 1),
-        instructions={"f4": ("ld.shared.v4.f32", "fma.rn.f32"), "f8": ("ld.shared.v2.f64", "fma.rn.f64")}[dtype],
+        instructions=("cvt.rna.tf32.f32", MMA_TF32)
+        if tensor
+        else ({"f4": ("ld.shared.v4.f32", "fma.rn.f32"), "f8": ("ld.shared.v2.f64", "fma.rn.f64")}[dtype]),
     )
+
+
+def _places(tile: Tile, lanes: int, fast: str) -> Callable[..., Any]:
+    """Return t -> the first row and the first column of thread t's sums."""
+    across, row_fast = (tile.rows // tile.rows_each, tile.columns // tile.columns_each), fast == "row"
+    threads_rows, threads_columns = across
+
+    def function(t: Any) -> Any:
+        row = t % threads_rows if row_fast else t // threads_columns
+        column = t // threads_rows if row_fast else t % threads_columns
+        return row * lanes, column * lanes
+
+    return device_function(function)
 
 
 def _finish(dtype: str, rows_of: Strip, columns_of: Strip, fast: str, activation: str) -> Callable[..., Any]:
@@ -270,7 +295,8 @@ FORMS = (
 )  # fmt: skip
 PLAIN = (("", "", "row"), ("", "", "column"))
 SOME = (*PLAIN, ("", "product", "row"), ("line", "product", "row"), ("product", "line", "column"))
-FORMS_OF = {Tile(128, 128, 8, 8, 8): FORMS, Tile(64, 64, 8, 8, 8): SOME}
+FORWARD = (*PLAIN, ("", "product", "row"), ("product", "line", "column"))
+FORMS_OF = {Tile(128, 128, 8, 8, 8): FORMS, Tile(64, 64, 8, 8, 8): SOME, **dict.fromkeys(TENSOR.values(), FORWARD)}
 
 
 def form(tile: Tile, left: str, right: str, fast: str) -> tuple[str, str, str]:
@@ -292,3 +318,6 @@ def specialisations() -> Iterator[Kernel]:
         heavy = ("tanh", "gelu") if dtype == "f4" else ("linear",)
         for fast, activation in (*(("row", name) for name in heavy), ("column", "linear")):
             yield gemm(tiles[-1], dtype, "", "", fast, True, activation)
+    for tile in TENSOR.values():
+        for left, right, fast in FORMS_OF[tile]:
+            yield gemm(tile, "f4", left, right, fast, False, "linear", tensor=True)

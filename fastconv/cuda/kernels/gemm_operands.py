@@ -11,7 +11,7 @@ from typing import Any
 
 from fastconv.cuda._numba import device_function
 from fastconv.cuda.kernels.tiles import Share, Strip
-from fastconv.cuda.primitives import copy_vector, fetch, uint32
+from fastconv.cuda.primitives import copy_vector, fetch, to_tf32, uint32
 
 NOWHERE = -(2**30)  # as a vertical position: outside of every image
 
@@ -96,15 +96,19 @@ def load_columns(part: Share, zero: Any) -> Function:
     return device_function(function)
 
 
-def store(part: Share, pitch: int) -> Function:
+def store(part: Share, pitch: int, rounded: bool = False) -> Function:
     """Return what puts held elements into shared memory, [product][line] with `pitch` between products.
 
-    (shared, start, held, line, product): where the buffer begins, the thread's first line and product.
+    (shared, start, held, line, product): where the buffer begins, the thread's first line and product. `rounded` to
+    TF32 on the way.
     """
     lines_each, products_each, step, vector = part.lines_each, part.products_each, part.product_step, part.width
     line_step, along_product = part.line_step, part.along == "product"
 
     def function(shared: Any, start: Any, held: Any, line: Any, product: Any) -> None:
+        if rounded:
+            for i in range(lines_each * products_each * vector):
+                held[i] = to_tf32(held[i])
         for j in range(products_each):
             for i in range(lines_each):
                 at = (i * products_each + j) * vector
@@ -121,11 +125,18 @@ def store(part: Share, pitch: int) -> Function:
 
 
 def multiply(depth: int, rows: Strip, columns: Strip, pitches: tuple[int, int]) -> Function:
-    """Return the outer products of one step: sums[i][j] += left[k][i] * right[k][j] for k < depth."""
+    """Return the outer products of one step: sums[i][j] += left[k][i] * right[k][j] for k < depth.
+
+    (sums, left, right, a, b, start_left, start_right, row, column): where the buffers begin, and the thread's first
+    line of each.
+    """
     (rows_each, vector, row_step), (columns_each, _, column_step) = rows, columns
     pitch_left, pitch_right = pitches
 
-    def function(sums: Any, left: Any, right: Any, a: Any, b: Any, from_left: Any, from_right: Any) -> None:
+    def function(
+        sums: Any, left: Any, right: Any, a: Any, b: Any, start_left: Any, start_right: Any, row: Any, column: Any
+    ) -> None:
+        from_left, from_right = start_left + row, start_right + column
         for k in range(depth):
             for i in range(rows_each // vector):
                 copy_vector(a, i * vector, left, from_left + k * pitch_left + i * row_step)

@@ -46,6 +46,9 @@ TILES = {
     "f8": (Tile(64, 64, 8, 4, 4), Tile(32, 32, 8, 4, 4)),
 }
 
+# The same on tensor cores: a warp has 32 × 64 sums, 4 × 16 of them each thread (kernels/tensor.py).
+TENSOR = {TILES["f4"][0]: Tile(128, 128, 8, 4, 16)}
+
 
 class Share(NamedTuple):
     """What one thread loads of a step's operand, a matrix of `lines` × depth: vectors or single elements.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _core, runtime
 from fastconv.cuda import arrays
 from fastconv.cuda.arrays import DTYPES, Operand
 from fastconv.cuda.kernels import reduction
@@ -211,7 +211,7 @@ def conv(axes: int, input: Any, weight: Any, bias: Any, options: tuple[Any, ...]
     described = forward_product(
         made, images(x, axes, made.layout), images(w, axes, made.layout, filters=True), images(y, axes, made.layout)
     )
-    launch(made, described, x, w, b, y, stream, end, inner(y, axes, made.layout))
+    launch(made, described, x, w, b, y, stream, end, inner(y, axes, made.layout), runtime.get_precision() == "medium")
     return y.array
 
 
@@ -281,13 +281,14 @@ def is_depthwise(made: _arguments.Conv) -> bool:
 def launch(
     made: _arguments.Conv, described: Product, src: Operand, weights: Operand, bias: Operand | None, dst: Operand,
     stream: Any, end: tuple[str, float, float] = ("linear", 0.0, 0.0), bias_inner: int = 1,
+    tensor: bool = False,
 ) -> None:  # fmt: skip
-    """Run a product by the kernels that suit it."""
+    """Run a product by the kernels that suit it; `tensor` allows tensor cores, which round the operands to TF32."""
     if is_depthwise(made):
         taps = math.prod(made.kernel)
         depthwise.run(described, taps, src, weights, bias, dst, stream, activation=end)
     else:
-        product.run(described, src, weights, bias, dst, stream, activation=end, bias_inner=bias_inner)
+        product.run(described, src, weights, bias, dst, stream, activation=end, bias_inner=bias_inner, tensor=tensor)
 
 
 def launch_weight(made: _arguments.Conv, axes: int, x: Operand, g: Operand, dw: Operand, stream: Any) -> None:

@@ -14,7 +14,7 @@ from fastconv.cuda.arrays import Operand
 from fastconv.cuda.kernel import Kernel
 from fastconv.cuda.kernels import gemm, geometry, reduction
 from fastconv.cuda.kernels.gemm_operands import NOWHERE
-from fastconv.cuda.kernels.tiles import TILES, Tile
+from fastconv.cuda.kernels.tiles import TENSOR, TILES, Tile
 from fastconv.cuda.operators.activation import apply as pass_activation
 from fastconv.cuda.primitives import LANES, divisor
 
@@ -89,6 +89,7 @@ class Request(NamedTuple):
     device: int
     tile: Tile | None = None
     splits: int = 0
+    tensor: bool = False  # whether the largest tiles may round to TF32
 
 
 class Plan(NamedTuple):
@@ -118,9 +119,12 @@ MOST_SPLITS = 64
 def run(
     product: Product, src: Operand, weights: Operand, bias: Operand | None, dst: Operand, stream: Any,
     *, activation: tuple[str, float, float] = ("linear", 0.0, 0.0), bias_inner: int = 1,
-    tile: Tile | None = None, splits: int = 0,
+    tile: Tile | None = None, splits: int = 0, tensor: bool = False,
 ) -> None:  # fmt: skip
-    """Launch a product on a stream. `tile` and `splits` choose what is otherwise chosen by size."""
+    """Launch a product on a stream. `tile` and `splits` choose what is otherwise chosen by size.
+
+    `tensor` allows tensor cores, which round the operands to TF32.
+    """
     if product.groups == 1:
         product = product._replace(src_group=0, weight_group=0, dst_group=0)
     name, alpha, beta = activation
@@ -130,7 +134,7 @@ def run(
     made = plan(
         product,
         Request(src.dtype, aligned, dense, bias_inner, bias is not None, name, processors(), arrays.device_id(),
-                tile, splits),
+                tile, splits, tensor and src.dtype == "f4"),
     )  # fmt: skip
     offset = bias.flat if bias is not None else src.flat
     if made.splits == 1:
@@ -173,16 +177,21 @@ def plan(product: Product, request: Request) -> Plan:
     tile, splits = choose(product, request)
     fast = "column" if product.dst_column == 1 else "row"
     volumes = is_deep(product)
+    tensor = request.tensor and not volumes and tile in TENSOR
+    if tensor:
+        tile = TENSOR[tile]
     tables = [table_of(phase, tile.depth) for phase in product.phases]
     wish = ("", "") if volumes else (left_vectors(product, tables, request), right_vectors(product, tables, request))
     left, right, fast = gemm.form(tile, *wish, fast)
     heavy = request.activation not in LIGHT and tile.rows_each * tile.columns_each > MOST_SUMS[dtype]
     after = splits == 1 and heavy and bool(request.dense)
     activation = request.activation if splits == 1 and not after else "linear"
-    kernel = gemm.gemm(tile, dtype, left, right, fast, volumes, activation)
+    kernel = gemm.gemm(tile, dtype, left, right, fast, volumes, activation, tensor)
     rows, start = [], 0
     for phase, (table, _) in zip(product.phases, tables, strict=True):
-        rows.append(geometry.row(fields(product, phase, tile, start, len(table) // tile.depth, splits, request)))
+        rows.append(
+            geometry.row(fields(product, phase, tile, start, len(table) // tile.depth, splits, request, tensor))
+        )
         start += len(table)
     entries = np.concatenate([table for table, _ in tables])
     depths = np.concatenate([depth for _, depth in tables])
@@ -250,7 +259,7 @@ def table_of(phase: Phase, depth: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fields(
-    product: Product, phase: Phase, tile: Tile, start: int, steps: int, splits: int, request: Request
+    product: Product, phase: Phase, tile: Tile, start: int, steps: int, splits: int, request: Request, tensor: bool
 ) -> dict[str, int]:
     """Return the geometry of one phase."""
     digits = [*phase.digits, *[Digit(1, 0, 0)] * (geometry.DIGITS - len(phase.digits))]
@@ -266,7 +275,7 @@ def fields(
         "depth": product.extents[0], "height": product.extents[1], "width": product.extents[2],
         "origin_z": phase.origin[0], "origin_y": phase.origin[1], "origin_x": phase.origin[2],
         "dst_origin": phase.dst_origin, "dst_split": request.dense if splits > 1 else 0,
-        "bias": int(request.has_bias and splits == 1), "vectors": int(stores_vectors(product, request)),
+        "bias": int(request.has_bias and splits == 1), "vectors": int(not tensor and stores_vectors(product, request)),
     }  # fmt: skip
     for place, digit in enumerate(digits):
         if place < geometry.DIGITS - 1:

@@ -18,6 +18,7 @@ from fastconv.models.device.optimizers import DeviceOptimizer
 from fastconv.models.device.weights import Weights, to_host
 from fastconv.models.objective import Objective
 from fastconv.models.steps import Training
+from fastconv.runtime import get_precision
 
 # Shapes of batches for which a chain keeps a captured graph.
 KEPT_SHAPES = 8
@@ -51,7 +52,7 @@ class DeviceChain:
         self.layers = [on_device(layer, self.weights) for layer in layers]
         self._predicting = predicting(self.layers)
         self._facts = [(layer, dict(vars(layer))) for layer in layers]
-        self._graphs: dict[tuple[int, ...], Replay | None] = {}
+        self._graphs: dict[tuple[tuple[int, ...], str], Replay | None] = {}
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -97,16 +98,17 @@ class DeviceChain:
         """
         if training:
             return self._call(inputs, True)
-        replay = self._graphs.get(inputs.shape)
+        key = inputs.shape, get_precision()
+        replay = self._graphs.get(key)
         if replay is not None:
             return replay(inputs)
         with arrays.stream(self.stream):
             outputs = self._call(inputs, False)
             speaker = capture.driver()
-            if speaker is not None and inputs.shape in self._graphs and inputs.size:
-                self._graphs[inputs.shape] = Replay(self, inputs, speaker)
-        if inputs.shape not in self._graphs and len(self._graphs) < KEPT_SHAPES:
-            self._graphs[inputs.shape] = None  # the next time is worth a graph
+            if speaker is not None and key in self._graphs and inputs.size:
+                self._graphs[key] = Replay(self, inputs, speaker)
+        if key not in self._graphs and len(self._graphs) < KEPT_SHAPES:
+            self._graphs[key] = None  # the next time is worth a graph
         return outputs
 
     def _call(self, inputs: Any, training: bool) -> Any:
