@@ -135,6 +135,7 @@ def page() -> str:
         "|---|---|---|",
         '| `"highest"` | direct, im2col | at most 3·10⁻⁶ in float32, 10⁻¹⁴ in float64 |',
         '| `"high"`, the default | these, Winograd, separable passes | at most 10⁻⁵ in float32, 10⁻¹⁴ in float64 |',
+        '| `"medium"` | these; on a GPU TF32 in large float32 convolutions | there at most 10⁻³, else as above |',
         "",
         "Where results cancel, as those of an image with a large offset may, no algorithm can keep digits that the",
         "sums do not have; what is bounded then is ‖got − exact‖ against ‖|x| ∗ |w|‖, the size of what was added.",
