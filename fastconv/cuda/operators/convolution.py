@@ -198,7 +198,7 @@ def conv(axes: int, input: Any, weight: Any, bias: Any, options: tuple[Any, ...]
     made = _arguments.conv(axes, x.shape, w.shape, stride, padding, dilation, groups, layout)
     b = arrays.vector("bias", bias, made.oc)
     arrays.same_dtype(x, w, b)
-    serves(algorithm)
+    rounds = serves(algorithm) == "auto" and runtime.get_precision() == "medium"
     mode = _arguments.choice("padding_mode", padding_mode, ("zeros", *_arguments.PAD_MODES))
     if mode != "zeros":
         _arguments.wrong("padding_mode", "'zeros' for an array on a GPU", mode)
@@ -211,7 +211,7 @@ def conv(axes: int, input: Any, weight: Any, bias: Any, options: tuple[Any, ...]
     described = forward_product(
         made, images(x, axes, made.layout), images(w, axes, made.layout, filters=True), images(y, axes, made.layout)
     )
-    launch(made, described, x, w, b, y, stream, end, inner(y, axes, made.layout), runtime.get_precision() == "medium")
+    launch(made, described, x, w, b, y, stream, end, inner(y, axes, made.layout), rounds)
     return y.array
 
 
@@ -301,10 +301,12 @@ def launch_weight(made: _arguments.Conv, axes: int, x: Operand, g: Operand, dw: 
         product.run(weight_product(made, source, results, filters), x, g, None, dw, stream)
 
 
-def serves(algorithm: object) -> None:
-    """Refuse algorithms that there are no kernels for here."""
-    if _arguments.choice("algorithm", algorithm, _core.ALGORITHMS) == "winograd":
+def serves(algorithm: object) -> str:
+    """Return the algorithm's name, and refuse those that there are no kernels for here."""
+    name = _arguments.choice("algorithm", algorithm, _core.ALGORITHMS)
+    if name == "winograd":
         _arguments.wrong("algorithm", "one that serves an array on a GPU ('auto', 'direct', 'im2col')", "winograd")
+    return name
 
 
 def ending(activation: object) -> tuple[str, float, float]:
