@@ -51,19 +51,25 @@ def test_predictions_follow_the_weights() -> None:
     assert model.predict(x[:0], device="cuda").shape == (0, 3)
 
 
+def dense() -> Any:
+    """A network in which there is little beside the optimizer."""
+    utils.set_random_seed(1)
+    return Sequential([layers.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+
+
 @pytest.mark.parametrize(
-    "optimizer",
+    ("network", "optimizer"),
     [
-        lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=0.5),
-        lambda: optimizers.AdamW(0.01, weight_decay=0.1, amsgrad=True),
-        lambda: optimizers.RMSprop(0.01, momentum=0.5, centered=True, global_clipnorm=1.0),
+        (small, lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=0.5)),
+        (dense, lambda: optimizers.AdamW(0.01, weight_decay=0.1, amsgrad=True)),
+        (dense, lambda: optimizers.RMSprop(0.01, momentum=0.5, centered=True, global_clipnorm=1.0)),
     ],
 )
-def test_training_is_that_of_the_processor(optimizer: Any) -> None:
+def test_training_is_that_of_the_processor(network: Any, optimizer: Any) -> None:
     x, y = data()
     made = []
     for device in ("cpu", "cuda"):
-        model = small()
+        model = network()
         model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
         fastconv.set_seed(3)
         history = model.fit(x, y, batch_size=3, epochs=1, verbose=0, shuffle=False, device=device)

@@ -289,7 +289,7 @@ def _finish(dtype: str, rows_of: Strip, columns_of: Strip, fast: str, activation
 
 # (left, right, fast) that operators ask for. Channels first: any; 1 × 1. Channels last: any; dense; gradients.
 FORMS = (
-    ("", "", "row"), ("", "product", "row"), ("line", "product", "row"), ("line", "", "row"), ("line", "line", "row"),
+    ("", "", "row"), ("", "product", "row"), ("line", "product", "row"), ("line", "line", "row"),
     ("product", "product", "row"), ("", "", "column"), ("", "line", "column"), ("product", "line", "column"),
     ("product", "product", "column"), ("line", "line", "column"),
 )  # fmt: skip
@@ -306,7 +306,7 @@ def form(tile: Tile, left: str, right: str, fast: str) -> tuple[str, str, str]:
 
 
 def specialisations() -> Iterator[Kernel]:
-    """Every tile and form with no activation; light ones on the largest tile, volumes and others on the smallest.
+    """Every tile and form with no activation; a light one on the largest tile, volumes and others on the smallest.
 
     Results of float64 that are not dense end in heavy activations too, at 128 bytes of local memory a thread.
     """
@@ -314,10 +314,10 @@ def specialisations() -> Iterator[Kernel]:
         for tile in tiles:
             for left, right, fast in FORMS_OF.get(tile, PLAIN):
                 yield gemm(tile, dtype, left, right, fast, False, "linear")
-        yield gemm(tiles[0], dtype, "", "", "row", False, "relu")
         heavy = ("tanh", "gelu") if dtype == "f4" else ("linear",)
         for fast, activation in (*(("row", name) for name in heavy), ("column", "linear")):
             yield gemm(tiles[-1], dtype, "", "", fast, True, activation)
+    yield gemm(TILES["f4"][0], "f4", "", "", "row", False, "relu")
     for tile in TENSOR.values():
         for left, right, fast in FORMS_OF[tile]:
             yield gemm(tile, "f4", left, right, fast, False, "linear", tensor=True)
