@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastconv import _arguments, _core, functional, grad
+import fastconv
+from fastconv import _arguments, _core
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
@@ -52,7 +53,9 @@ def convolve(
             lambda: _plan(axes, inputs.shape, weight, window, layout, _core.FORWARD, activation),
         )
     if made is None:
-        made = getattr(functional, f"conv{axes}d")(inputs, weight, bias, *window, layout=layout, activation=activation)
+        made = getattr(fastconv.functional, f"conv{axes}d")(
+            inputs, weight, bias, *window, layout=layout, activation=activation
+        )
     return cast("Array", made)
 
 
@@ -68,7 +71,9 @@ def input_gradient(
     array([1., 1., 1., 1.], dtype=float32)
     """
     if _arguments.on_device(grad_output):
-        return cast("Array", getattr(grad, f"conv{axes}d_input")(size, weight, grad_output, *window, layout=layout))
+        return cast(
+            "Array", getattr(fastconv.grad, f"conv{axes}d_input")(size, weight, grad_output, *window, layout=layout)
+        )
     key = ("layer_input", axes, size[1:], weight.shape, weight.dtype.char, *window, layout)
     plan = _core.kept(key)
     if plan is None:
@@ -76,7 +81,7 @@ def input_gradient(
         _core.keep_plan(key, plan)
     made = cast("_core.ConvPlan", plan).once(grad_output, weight, None, None)
     if made is None:
-        made = getattr(grad, f"conv{axes}d_input")(size, weight, grad_output, *window, layout=layout)
+        made = getattr(fastconv.grad, f"conv{axes}d_input")(size, weight, grad_output, *window, layout=layout)
     return cast("Array", made)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from fastconv import _registry, functional, grad
+import fastconv
+from fastconv import _registry
 from fastconv.layers.arguments import Array
 
 # Keras' leaky_relu differs from torch's.
@@ -69,15 +70,14 @@ class ActivationFunction:
 
 def _plain(name: str, saves: Literal["output", "input"], fused: bool, engine: str | None = None) -> ActivationFunction:
     """Wrap an activation that has no parameters; `engine` is its name in `functional` where Keras has another."""
-    forward: Callable[..., Array] = getattr(functional, engine or name)
-    backward: Callable[..., Array] = getattr(grad, engine or name)
+    own = engine or name
     return ActivationFunction(
         name,
-        lambda x, out: forward(x, out=out),
-        lambda g, saved: backward(g, saved, out=g),
+        lambda x, out: getattr(fastconv.functional, own)(x, out=out),
+        lambda g, saved: getattr(fastconv.grad, own)(g, saved, out=g),
         saves,
-        (engine or name) if fused else None,
-        engine=(engine or name, 20.0, 1.0) if name == "softplus" else (engine or name, 0.0, 0.0),
+        own if fused else None,
+        engine=(own, 20.0, 1.0) if name == "softplus" else (own, 0.0, 0.0),
     )
 
 
@@ -91,8 +91,8 @@ def leaky_relu(negative_slope: float = _LEAKY_SLOPE) -> ActivationFunction:
     """
     return ActivationFunction(
         "leaky_relu",
-        lambda x, out: functional.leaky_relu(x, negative_slope, out=out),
-        lambda g, saved: grad.leaky_relu(g, saved, negative_slope, out=g),
+        lambda x, out: fastconv.functional.leaky_relu(x, negative_slope, out=out),
+        lambda g, saved: fastconv.grad.leaky_relu(g, saved, negative_slope, out=g),
         parameters=None if negative_slope == _LEAKY_SLOPE else {"negative_slope": negative_slope},
         engine=("leaky_relu", negative_slope, 0.0),
     )
@@ -108,8 +108,8 @@ def elu(alpha: float = 1.0) -> ActivationFunction:
     """
     return ActivationFunction(
         "elu",
-        lambda x, out: functional.elu(x, alpha, out=out),
-        lambda g, saved: grad.elu(g, saved, alpha, out=g),
+        lambda x, out: fastconv.functional.elu(x, alpha, out=out),
+        lambda g, saved: fastconv.grad.elu(g, saved, alpha, out=g),
         fused="elu" if alpha == 1.0 else None,
         parameters=None if alpha == 1.0 else {"alpha": alpha},
         engine=("elu", alpha, 0.0),
@@ -126,8 +126,8 @@ def softmax(axis: int = -1) -> ActivationFunction:
     """
     return ActivationFunction(
         "softmax",
-        lambda x, out: functional.softmax(x, dim=axis, out=out),
-        lambda g, saved: grad.softmax(g, saved, dim=axis, out=g),
+        lambda x, out: fastconv.functional.softmax(x, dim=axis, out=out),
+        lambda g, saved: fastconv.grad.softmax(g, saved, dim=axis, out=g),
         parameters=None if axis == -1 else {"axis": axis},
         engine=("softmax", axis, 0.0),
     )
@@ -156,8 +156,8 @@ _TABLE: dict[str, ActivationFunction] = {
     "softmax": softmax(),
     "log_softmax": ActivationFunction(
         "log_softmax",
-        lambda x, out: functional.log_softmax(x, dim=-1, out=out),
-        lambda g, saved: grad.log_softmax(g, saved, dim=-1, out=g),
+        lambda x, out: fastconv.functional.log_softmax(x, dim=-1, out=out),
+        lambda g, saved: fastconv.grad.log_softmax(g, saved, dim=-1, out=g),
         engine=("log_softmax", -1, 0.0),
     ),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastconv import _planned, functional, grad, initializers, regularizers
+import fastconv
+from fastconv import _planned, initializers, regularizers
 from fastconv.layers.affine import AffineLayer, no_constraint
 from fastconv.layers.arguments import (
     Array,
@@ -114,7 +115,7 @@ class Convolution(AffineLayer):
         window, layout = self._window(), self._layout
         if self._engine_name == f"conv{self.rank}d":
             return _planned.convolve(self.rank, inputs, self._weight, self._bias, window, layout, activation)
-        convolve = getattr(functional, self._engine_name)
+        convolve = getattr(fastconv.functional, self._engine_name)
         made: Array = convolve(inputs, self._weight, self._bias, *window, layout=layout, activation=activation)
         return made
 
@@ -125,7 +126,7 @@ class Convolution(AffineLayer):
     def _apply_backward(self, inputs: Array, grad_products: Array, input_gradient: bool) -> Array | None:
         window = self._window()
         of_bias, of_weight, of_input = (
-            getattr(grad, f"{self._engine_name}_{of}") for of in ("bias", "weight", "input")
+            getattr(fastconv.grad, f"{self._engine_name}_{of}") for of in ("bias", "weight", "input")
         )
         if self.trainable:
             if self.bias is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastconv import functional, grad, initializers, regularizers
+import fastconv
+from fastconv import initializers, regularizers
 from fastconv.layers.affine import AffineLayer, no_constraint
 from fastconv.layers.arguments import Array, Shape, positive
 
@@ -99,7 +100,7 @@ class Dense(AffineLayer):
         return self.kernel.value.T
 
     def _apply(self, inputs: Array, activation: str | None) -> Array:
-        return functional.linear(inputs, self._weight, self._bias, activation=activation)
+        return fastconv.functional.linear(inputs, self._weight, self._bias, activation=activation)
 
     def _apply_backward(self, inputs: Array, grad_products: Array, input_gradient: bool) -> Array | None:
         # The engine's 1 × 1 convolution, over one image with one row, whose pixels are the samples.
@@ -109,10 +110,10 @@ class Dense(AffineLayer):
         shape = (1, 1, features, units)
         if self.trainable:
             if self.bias is not None:
-                grad.conv2d_bias(grad_pixels, layout="NHWC", out=self.bias.gradient)
+                fastconv.grad.conv2d_bias(grad_pixels, layout="NHWC", out=self.bias.gradient)
             gradient = self.kernel.gradient.reshape(shape)
-            grad.conv2d_weight(pixels, shape, grad_pixels, layout="NHWC", out=gradient)
+            fastconv.grad.conv2d_weight(pixels, shape, grad_pixels, layout="NHWC", out=gradient)
         if not input_gradient:
             return None
         weight = self.kernel.value.reshape(shape)
-        return grad.conv2d_input(pixels.shape, weight, grad_pixels, layout="NHWC").reshape(inputs.shape)
+        return fastconv.grad.conv2d_input(pixels.shape, weight, grad_pixels, layout="NHWC").reshape(inputs.shape)

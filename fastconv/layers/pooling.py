@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastconv import functional, grad
+import fastconv
 from fastconv.layers.arguments import (
     Array,
     Extents,
@@ -90,7 +90,7 @@ class MaxPooling(Pooling):
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the largest values; in training keep where they stood."""
-        pool = getattr(functional, f"max_pool{self.rank}d")
+        pool = getattr(fastconv.functional, f"max_pool{self.rank}d")
         outputs: Array
         if not training:
             outputs = pool(inputs, self.pool_size, self.strides, self.padding, layout=self._layout)
@@ -104,7 +104,7 @@ class MaxPooling(Pooling):
     def backward(self, grad_outputs: Array) -> Array:
         """Send each gradient to where the largest value stood."""
         (inputs, indices), self._saved = self._saved, None
-        gradient: Array = getattr(grad, f"max_pool{self.rank}d")(
+        gradient: Array = getattr(fastconv.grad, f"max_pool{self.rank}d")(
             inputs, grad_outputs, self.pool_size, self.strides, self.padding, layout=self._layout, indices=indices
         )
         return gradient
@@ -117,7 +117,7 @@ class AveragePooling(Pooling):
         """Return the means."""
         if training:
             self._saved = inputs.shape
-        outputs: Array = getattr(functional, f"avg_pool{self.rank}d")(
+        outputs: Array = getattr(fastconv.functional, f"avg_pool{self.rank}d")(
             inputs, self.pool_size, self.strides, self.padding, count_include_pad=False, layout=self._layout
         )
         return outputs
@@ -125,7 +125,7 @@ class AveragePooling(Pooling):
     def backward(self, grad_outputs: Array) -> Array:
         """Spread each gradient over its window."""
         shape, self._saved = self._saved, None
-        gradient: Array = getattr(grad, f"avg_pool{self.rank}d")(
+        gradient: Array = getattr(fastconv.grad, f"avg_pool{self.rank}d")(
             shape,
             grad_outputs,
             self.pool_size,
@@ -184,7 +184,7 @@ class GlobalMaxPooling(GlobalPooling):
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the largest values; in training keep where they stood."""
-        pool = getattr(functional, f"adaptive_max_pool{self.rank}d")
+        pool = getattr(fastconv.functional, f"adaptive_max_pool{self.rank}d")
         if not training:
             return self._squeeze(pool(inputs, 1, layout=self._layout))
         outputs, indices = pool(inputs, 1, return_indices=True, layout=self._layout)
@@ -194,7 +194,7 @@ class GlobalMaxPooling(GlobalPooling):
     def backward(self, grad_outputs: Array) -> Array:
         """Send each gradient to where the largest value stood."""
         (inputs, indices), self._saved = self._saved, None
-        gradient: Array = getattr(grad, f"adaptive_max_pool{self.rank}d")(
+        gradient: Array = getattr(fastconv.grad, f"adaptive_max_pool{self.rank}d")(
             inputs, self._expand(grad_outputs), layout=self._layout, indices=indices
         )
         return gradient
@@ -207,12 +207,14 @@ class GlobalAveragePooling(GlobalPooling):
         """Return the means."""
         if training:
             self._saved = inputs.shape
-        return self._squeeze(getattr(functional, f"adaptive_avg_pool{self.rank}d")(inputs, 1, layout=self._layout))
+        return self._squeeze(
+            getattr(fastconv.functional, f"adaptive_avg_pool{self.rank}d")(inputs, 1, layout=self._layout)
+        )
 
     def backward(self, grad_outputs: Array) -> Array:
         """Spread each gradient over its channel."""
         shape, self._saved = self._saved, None
-        gradient: Array = getattr(grad, f"adaptive_avg_pool{self.rank}d")(
+        gradient: Array = getattr(fastconv.grad, f"adaptive_avg_pool{self.rank}d")(
             shape, self._expand(grad_outputs), layout=self._layout
         )
         return gradient

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastconv.layers.arguments import Shape
@@ -498,13 +497,13 @@ class Model(Layer):
         """
         from fastconv.models import saving
 
-        saving.save_model(self, Path(filepath), overwrite)
+        saving.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Save the weights alone; see `save`."""
         from fastconv.models import saving
 
-        saving.save_weights(self, Path(filepath), overwrite)
+        saving.save_weights(self, filepath, overwrite)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Take the weights from a file that `save` or `save_weights` wrote.
@@ -518,7 +517,7 @@ class Model(Layer):
         """
         from fastconv.models import saving
 
-        saving.load_weights(self, Path(filepath))
+        saving.load_weights(self, filepath)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was told, as plain JSON types, or None."""

@@ -25,7 +25,7 @@ _FORMAT = "fastconv model"
 _VERSION = 1
 
 
-def save_model(model: Model, path: Path, overwrite: bool = True) -> None:
+def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write architecture, weights, what ``compile`` was told, and the optimizer's state.
 
     Raises
@@ -35,6 +35,7 @@ def save_model(model: Model, path: Path, overwrite: bool = True) -> None:
     TypeError
         If a part of the model cannot be described.
     """
+    path = Path(filepath)
     containers.check_suffix(path)
     named = _named(model.variables)
     arrays = {name: variable.value for name, variable in named.items()}
@@ -49,7 +50,7 @@ def save_model(model: Model, path: Path, overwrite: bool = True) -> None:
     containers.write(path, json.dumps(description), arrays, overwrite)
 
 
-def save_weights(model: Model, path: Path, overwrite: bool = True) -> None:
+def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write the weights alone.
 
     Raises
@@ -57,6 +58,7 @@ def save_weights(model: Model, path: Path, overwrite: bool = True) -> None:
     ValueError
         If the file's suffix is unknown or the model has no weights yet.
     """
+    path = Path(filepath)
     containers.check_suffix(path)
     if not model.built:
         raise ValueError(f"model {model.name!r} has no weights to save before it is built")
@@ -65,7 +67,7 @@ def save_weights(model: Model, path: Path, overwrite: bool = True) -> None:
     containers.write(path, json.dumps(_description(named)), arrays, overwrite)
 
 
-def load_weights(model: Model, path: Path) -> None:
+def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Take a model's weights from a file.
 
     Raises
@@ -77,6 +79,7 @@ def load_weights(model: Model, path: Path) -> None:
     """
     if not model.built:
         raise ValueError(f"model {model.name!r} has to be built before it can load weights")
+    path = Path(filepath)
     description, arrays = _read(path)
     _assign(model.variables, [arrays[name] for name in description["weights"]], path)
 
