@@ -130,6 +130,7 @@ typedef struct {
     ptrdiff_t sum_length;       /* products that are added before a partial sum is put away */
     ptrdiff_t tile[FC_SPATIAL]; /* output positions of one unit of work: of a plane, or of an im2col panel */
     bool along_pixels;          /* vectors of a weight gradient run along pixels */
+    int group_width;            /* channels of a group of those that were joined to fill vectors; 0: none were */
     bool reads_weights;         /* a short run may take weights that are not packed */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
     fc_plane_form form;         /* this and the next five: of the plane family */

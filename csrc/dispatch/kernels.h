@@ -10,7 +10,7 @@
 
 #include "fastconv.h"
 
-enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8 };
+enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8, FC_MAX_GROUP = 8, FC_GROUP_ROWS = 6 };
 
 /* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
  * from: zeros (step 0), what the sum has come to so far, or a bias where that runs along the row. */
@@ -84,6 +84,7 @@ typedef struct {
     /* [vectors][rows]; depthwise tiles have one vector: [rows] */
     fc_channel_fn *const (*channel)[FC_MAX_ROWS + 1];
     fc_plane_fn *const (*plane)[FC_MAX_ROWS + 1];
+    fc_channel_fn *const (*groups)[FC_GROUP_ROWS + 1]; /* [channels of a narrow group][rows], one vector */
     fc_weight_grad_fn *const (*weight_grad)[FC_MAX_ROWS + 1];
     fc_planes_grad_fn *const (*planes_weight_grad)[FC_MAX_ROWS + 1];
     fc_depthwise_grad_fn *const *depthwise_weight_grad;

@@ -143,6 +143,44 @@ FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return (fc_vec){a[0], b[0]}; }
 FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return (fc_vec){a[1], b[1]}; }
 #endif
 
+/* Lane i becomes lane i / width * width + c, for c < width below FC_LANES. */
+#if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i first = _mm512_and_si512(lane, _mm512_set1_epi32(-width));
+    return _mm512_permutexvar_ps(_mm512_or_si512(first, _mm512_set1_epi32(c)), v);
+}
+#elif defined(FC_ISA_AVX512)
+FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)
+{
+    const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m512i first = _mm512_and_si512(lane, _mm512_set1_epi64(-width));
+    return _mm512_permutexvar_pd(_mm512_or_si512(first, _mm512_set1_epi64(c)), v);
+}
+#elif defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)
+{
+    return width == 2 ? (c ? _mm256_permute_ps(v, 0xf5) : _mm256_permute_ps(v, 0xa0))
+           : c == 0   ? _mm256_permute_ps(v, 0x00)
+           : c == 1   ? _mm256_permute_ps(v, 0x55)
+           : c == 2   ? _mm256_permute_ps(v, 0xaa)
+                      : _mm256_permute_ps(v, 0xff);
+}
+#elif defined(FC_ISA_AVX2)
+FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)
+{
+    (void)width; /* 2 */
+    return c ? _mm256_permute_pd(v, 0xf) : _mm256_permute_pd(v, 0x0);
+}
+#elif FC_REAL_BITS == 32
+FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)
+{
+    (void)width; /* 2 */
+    return (fc_vec){v[c], v[c], v[2 + c], v[2 + c]};
+}
+#endif
+
 /* Lane j of vector i becomes lane i of vector j. Each round sends one bit of a lane's number into the vector's. */
 #if defined(FC_ISA_AVX2) && FC_REAL_BITS == 32
 FC_INLINE void fc_transpose_lanes(fc_vec v[FC_LANES]) /* half of what fc_even and fc_odd would take to cross halves */

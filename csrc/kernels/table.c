@@ -4,6 +4,7 @@
 
 extern fc_channel_fn *const FC_NAME(conv_channel)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_plane_fn *const FC_NAME(conv_plane)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
+extern fc_channel_fn *const FC_NAME(conv_groups)[FC_MAX_GROUP + 1][FC_GROUP_ROWS + 1];
 extern fc_weight_grad_fn *const FC_NAME(conv_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_planes_grad_fn *const FC_NAME(planes_weight_grad)[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
 extern fc_depthwise_grad_fn *const FC_NAME(depthwise_weight_grad)[FC_MAX_ROWS + 1];
@@ -27,6 +28,7 @@ const fc_kernels FC_NAME(kernels) = {
     .max_rows = {FC_TILES(LARGEST)},
     .channel = FC_NAME(conv_channel),
     .plane = FC_NAME(conv_plane),
+    .groups = FC_NAME(conv_groups),
     .weight_grad = FC_NAME(conv_weight_grad),
     .planes_weight_grad = FC_NAME(planes_weight_grad),
     .depthwise_weight_grad = FC_NAME(depthwise_weight_grad),

@@ -143,6 +143,7 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
     plan->flops = flops_of(&plan->desc);
     fc_fold(plan);
+    fc_join_groups(plan);
     if (fc_is_folded(plan) && desc->direction == FC_BACKWARD_INPUT) /* for the bias of all of them */
         plan->shared_bytes = ((size_t)plan->desc.ic * fc_element(desc) + 127) / 128 * 128;
     if (desc->direction == FC_BACKWARD_WEIGHT) {
@@ -150,7 +151,9 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
         plan->family = FC_FAMILY_WEIGHT_GRAD;
         return fc_plan_weight_grad(plan);
     }
-    plan->algorithm = desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(&plan->desc)) : desc->algorithm;
+    plan->algorithm = plan->group_width > 0        ? FC_DIRECT
+                      : desc->algorithm == FC_AUTO ? choose(&plan->desc, fc_conv_channels(&plan->desc))
+                                                   : desc->algorithm;
     plan->family = family_of(&plan->desc, plan->algorithm);
     switch (plan->family) {
     case FC_FAMILY_PLANE:
@@ -312,6 +315,10 @@ void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t
     const ptrdiff_t phases = fc_phases(&plan->desc);
     if (plan->family == FC_FAMILY_FILTER) {
         fc_pack_filter(plan, weights, strides, packed);
+        return;
+    }
+    if (plan->group_width > 0) {
+        fc_pack_joined(plan, weights, strides, packed);
         return;
     }
     ptrdiff_t folded[2 + FC_SPATIAL];

@@ -105,6 +105,10 @@ fc_status fc_plan_depthwise_grad(fc_conv_plan *plan);
 fc_status fc_plan_planes_grad(fc_conv_plan *plan);
 double fc_choose_planes(fc_conv_plan *plan); /* sets a weight gradient's tile along pixels; its cost */
 
+/* Makes several narrow groups one where that fills vectors, and packs the weights of a plan whose groups are joined. */
+void fc_join_groups(fc_conv_plan *plan);
+void fc_pack_joined(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+
 /* Whether the loops of filters serve a descriptor, and their own form of packed weights. */
 bool fc_filter_serves(const fc_conv_desc *desc);
 void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],

@@ -24,7 +24,7 @@ typedef struct {
     char *panel;
     const void **stretches; /* of one position's products that lie together in src */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
-    char *zeros;            /* what a padded position points at: one group's channels */
+    char *zeros;            /* what a padded position points at */
     char *acc;              /* of all the chunk's tiles */
     char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
     ptrdiff_t *taps_at;
@@ -56,10 +56,11 @@ static ptrdiff_t most_stretches(const fc_conv_desc *desc)
     return kernel_rows(desc) * channels;
 }
 
-/* What stands for padding: a tap, or with im2col a kernel row. */
+/* What stands for padding: a pixel, or with im2col a kernel row of one group. */
 static ptrdiff_t zeros_of(const fc_conv_plan *plan)
 {
-    return fc_conv_channels(&plan->desc).ic * (plan->algorithm == FC_IM2COL ? plan->desc.kernel[2] : 1);
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    return plan->algorithm == FC_IM2COL ? channels.ic * plan->desc.kernel[2] : channels.src_channels;
 }
 
 static ptrdiff_t positions(const fc_conv_desc *desc) { return desc->dst[0] * desc->dst[1] * desc->dst[2]; }
@@ -142,8 +143,13 @@ static void choose_tile(fc_conv_plan *plan)
 
 fc_status fc_plan_channel(fc_conv_plan *plan)
 {
-    choose_tile(plan);
-    plan->reads_weights = plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
+    if (plan->group_width > 0) {
+        plan->vectors = 1;
+        plan->rows = FC_GROUP_ROWS;
+    } else {
+        choose_tile(plan);
+    }
+    plan->reads_weights = plan->group_width == 0 && plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
                           plan->desc.direction == FC_FORWARD && !fc_is_folded(plan) &&
                           positions(&plan->desc) <= FC_FEW_POSITIONS;
     plan->tile[0] = plan->tile[1] = 1;
@@ -331,16 +337,17 @@ static void point_along(const void **pointers, ptrdiff_t count, const char *src,
         pointers[i] = zeros;
 }
 
-/* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row. */
-static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t first,
-                      ptrdiff_t rows, const void **pointers)
+/* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row; to the first
+ * group's channels. */
+static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
+                      const void **pointers)
 {
     const fc_axis *axis = &s->phase->axis[2];
     const ptrdiff_t element = (ptrdiff_t)s->call->element;
     const ptrdiff_t tap = axis->offset_step * layout->pixel * element, step = axis->src_step * layout->pixel * element;
     for (ptrdiff_t r = 0, run; r < rows; r += run) {
         ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, first + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
         run = fc_min(rows - r, axis->count - place[2]);
         for (ptrdiff_t t = 0; t < axis->taps; t++) {
             const fc_window valid = fc_valid(axis, axis->offset_first + t * axis->offset_step);
@@ -365,12 +372,12 @@ static void fill_pointers(const chunk *s, const layout_of_products *layout, ptrd
         if (s->call->plan->algorithm == FC_IM2COL)
             fill_rows(s, layout, group, begin, end - begin, pointers);
         else
-            fill_tile(s, layout, group, s->first + begin, end - begin, pointers);
+            fill_tile(s, layout, s->first + begin, end - begin, pointers);
         pointers += s->taps * (end - begin);
     }
 }
 
-/* Pointers or panel of the chunk, for one group, and where its positions' results go. */
+/* Pointers of the chunk for all groups, or its panel for one, and where its positions' results go. */
 static void prepare(const chunk *s, ptrdiff_t group)
 {
     const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
@@ -487,14 +494,19 @@ static fc_tile_end end_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, const 
 
 static void add_piece(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
 {
+    const fc_kernels *kernels = s->call->kernels;
+    const ptrdiff_t vectors = t->width / s->call->plan->lanes;
+    const int narrow = s->call->plan->group_width;
+    /* pointers serve all groups: of each they lead to the first one's channels */
+    const ptrdiff_t own = s->call->plan->algorithm == FC_IM2COL ? 0 : t->group * s->call->channels.ic;
     const void *const *pointers = s->at->pointers;
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
-        fc_channel_fn *const kernel = s->call->kernels->channel[t->width / s->call->plan->lanes][rows];
+        fc_channel_fn *const kernel = narrow > 0 ? kernels->groups[narrow][rows] : kernels->channel[vectors][rows];
         const fc_tile_end to = end_of(s, t, k, p, begin);
-        kernel(pointers + p->tap * rows, p->taps, p->channel, p->channels, weights, &to);
+        kernel(pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
         pointers += s->taps * rows;
     }
 }
@@ -610,12 +622,13 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         at->taps_at[t] = fc_tap_at(&plan->desc, phase, t, call->strides);
     for (ptrdiff_t unit = begin, count; unit < end; unit += count) {
         const ptrdiff_t work = unit / tiles, group = work % call->channels.groups, index = unit % tiles;
-        if (work != ready) {
+        const ptrdiff_t inputs = plan->algorithm == FC_IM2COL ? work : work / call->channels.groups;
+        if (inputs != ready) {
             s.first = work / call->channels.groups * longest;
             s.count = fc_min(longest, positions - s.first);
             s.tiles = (int)fc_divide_up(s.count, plan->rows);
             prepare(&s, group);
-            ready = work;
+            ready = inputs;
         }
         count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(plan)) : 1;
         count = fc_max_extent(count, 1);
