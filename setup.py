@@ -50,7 +50,7 @@ DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
 MODE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 # Sources that -O3 makes half as large again and no faster: whole tiles in straight lines. And what processors before
 # 2013 run: a smaller wheel is worth more there than some percent of speed.
-SMALL = {} if DEBUG else {"conv_depthwise": ["-O2"], "baseline": ["-Os"]}
+SMALL = {} if DEBUG else {"conv_depthwise": ["-O2"], "lanes": ["-O2"], "baseline": ["-Os"]}
 # No exception passes through C, so nothing needs to unwind it: tables of 160 KB.
 UNWIND = [] if DEBUG else ["-fno-asynchronous-unwind-tables"]
 SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []

@@ -266,18 +266,24 @@ FC_INLINE void run_block(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, c
 BLOCKS(DEFINE, 1, 1)
 BLOCKS(DEFINE, 1, 2)
 BLOCKS(DEFINE, 1, 3)
+BLOCKS(DEFINE, 2, 3)
+#if FC_REAL_BITS == 32 /* large kernels in float64 are not worth a tenth of the module */
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
-BLOCKS(DEFINE, 2, 3)
+#define LARGE_KERNELS {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}},
+#else
+#define LARGE_KERNELS
+#endif
 
 /* One and two taps are the phases of an input gradient at stride 2. */
 static const struct {
     ptrdiff_t ratio, taps;
     void (*blocks[2][MOST_PIXELS])(const fc_depthwise_rows *, int row, ptrdiff_t pixel); /* by rows and pixels less 1 */
-} shapes[] = {
-    {1, 1, {BLOCKS(ENTRY, 1, 1)}}, {1, 2, {BLOCKS(ENTRY, 1, 2)}}, {1, 3, {BLOCKS(ENTRY, 1, 3)}},
-    {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}}, {2, 3, {BLOCKS(ENTRY, 2, 3)}},
-};
+} shapes[] = {{1, 1, {BLOCKS(ENTRY, 1, 1)}},
+              {1, 2, {BLOCKS(ENTRY, 1, 2)}},
+              {1, 3, {BLOCKS(ENTRY, 1, 3)}},
+              {2, 3, {BLOCKS(ENTRY, 2, 3)}},
+              LARGE_KERNELS};
 
 fc_depthwise_fn FC_NAME(conv_depthwise);
 

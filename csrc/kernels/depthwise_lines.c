@@ -55,18 +55,23 @@ FC_INLINE void add(const int rows, const int taps, const fc_depthwise_lines *s, 
     }
 }
 
-/* Results with all that may happen to them; in a function of its own because it is long. */
+/* Results with all that may happen to them, or in rows shorter than a vector; in a function of its own because it is
+ * long. */
 static __attribute__((noinline)) void finish(const fc_depthwise_lines *s, const block *b, int rows, const FC_REAL *from)
 {
     const fc_epilogue *e = s->epilogue;
+    const bool plain = !s->residual && e->activation == FC_IDENTITY;
     for (int r = b->done_rows; r < rows; r++) {
         const ptrdiff_t at = b->at + r * s->dst_row + b->done_lanes;
         const int lanes = b->lanes - b->done_lanes;
-        fc_vec value = fc_load_lanes(from + r * FC_LANES + b->done_lanes, lanes);
+        fc_vec value = fc_load(from + r * FC_LANES + b->done_lanes);
         if (s->residual)
             value += fc_load_lanes((const FC_REAL *)s->residual + at, lanes);
-        value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
-        fc_store_lanes((FC_REAL *)s->dst + at, value, lanes);
+        if (!plain)
+            value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+        /* what a whole vector writes of the next row, the next row's own writes again */
+        const bool whole = plain && s->row_offset == 1 && at + FC_LANES <= b->end;
+        fc_store_lanes((FC_REAL *)s->dst + at, value, whole ? FC_LANES : lanes);
     }
 }
 
@@ -74,22 +79,14 @@ FC_INLINE void tile(const int rows, const int taps, const fc_depthwise_lines *s,
 {
     fc_vec sum[MOST_ROWS];
     add(rows, taps, s, b, sum);
-    FC_REAL *dst = (FC_REAL *)s->dst + b->at;
-    if (s->residual || s->epilogue->activation != FC_IDENTITY) {
-        FC_REAL results[MOST_ROWS * FC_LANES];
-        FC_UNROLL for (int r = 0; r < rows; r++)
-            fc_store(results + r * FC_LANES, sum[r]);
+    FC_REAL *dst = (FC_REAL *)s->dst + b->at, results[(MOST_ROWS + 1) * FC_LANES];
+    const bool direct = !s->residual && s->epilogue->activation == FC_IDENTITY && b->lanes == FC_LANES;
+    const ptrdiff_t step = direct ? s->dst_row : FC_LANES;
+    FC_REAL *to = direct ? dst : results;
+    FC_UNROLL for (int r = 0; r < rows; r++)
+        fc_store(to + r * step, sum[r]);
+    if (!direct)
         finish(s, b, rows, results);
-    } else if (b->lanes == FC_LANES) {
-        FC_UNROLL for (int r = 0; r < rows; r++)
-            fc_store(dst + r * s->dst_row, sum[r]);
-    } else { /* what a whole vector writes of the next row, the next row's own writes again */
-        FC_UNROLL for (int r = 0; r < rows; r++)
-            if (s->row_offset == 1 && b->at + r * s->dst_row + FC_LANES <= b->end)
-                fc_store(dst + r * s->dst_row, sum[r]);
-            else
-                fc_store_tail(dst + r * s->dst_row, sum[r], b->lanes);
-    }
 }
 
 #define ROWS(X, taps) X(1, taps) X(2, taps) X(4, taps) X(7, taps) X(8, taps)
@@ -97,13 +94,17 @@ FC_INLINE void tile(const int rows, const int taps, const fc_depthwise_lines *s,
     static void tile_##rows##_##taps(const fc_depthwise_lines *s, const block *b) { tile(rows, taps, s, b); }
 ROWS(DEFINE, 0)
 ROWS(DEFINE, 3)
+#if FC_REAL_BITS == 32 /* as channels-last ones, large kernels in float64 take the general tile */
 ROWS(DEFINE, 5)
 ROWS(DEFINE, 7)
+#define LARGE_KERNELS ROWS(ENTRY, 5) ROWS(ENTRY, 7)
+#else
+#define LARGE_KERNELS
+#endif
 
 #define ENTRY(rows, taps) [taps][rows] = tile_##rows##_##taps,
 typedef void (*tile_fn)(const fc_depthwise_lines *s, const block *b);
-static const tile_fn tiles[MOST_TAPS + 1][MOST_ROWS + 1] = {ROWS(ENTRY, 0) ROWS(ENTRY, 3) ROWS(ENTRY, 5)
-                                                                ROWS(ENTRY, 7)};
+static const tile_fn tiles[MOST_TAPS + 1][MOST_ROWS + 1] = {ROWS(ENTRY, 0) ROWS(ENTRY, 3) LARGE_KERNELS};
 
 /* Rows of the next tile of `left` of them, more than are left where it reaches back into `done` ones. */
 static int next_rows(ptrdiff_t left, ptrdiff_t done)
@@ -139,7 +140,7 @@ static void run_rows(const fc_depthwise_lines *s, block *b, const FC_REAL *plane
 {
     const ptrdiff_t count = (s->rows - row + s->row_offset - 1) / s->row_offset, taps = s->taps_h;
     const FC_REAL *const zeros = (const FC_REAL *)s->zeros + s->left;
-    const tile_fn *const by_rows = tiles[taps == 3 || taps == 5 || taps == 7 ? taps : 0];
+    const tile_fn *const by_rows = tiles[taps <= MOST_TAPS && tiles[taps][1] ? taps : 0];
     for (ptrdiff_t done = 0, left = count; left > 0; left = count - done) {
         const int rows = next_rows(left, done);
         const ptrdiff_t first = rows <= left ? done : count - rows;
