@@ -7,7 +7,7 @@
  * Positions of all images form one line; a chunk of it (some register tiles) gets its pointers or its panel built
  * once, then every tile of output channels runs over the chunk, so that weights are read once per chunk.
  */
-#include "conv.h"
+#include "chunk.h"
 #include "parallel.h"
 
 #include <math.h>
@@ -16,34 +16,6 @@
 enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
 
 enum { CHUNK_RESULTS = 256 * 1024, LEAST_TILES = 4 }; /* results of a chunk stay in L2 */
-
-/* Workspace of one thread. Direct: pointers[tile][tap][row]. im2col: panel[position][product], and pointers[tile]
- * [kernel row][row] into it or past it. */
-typedef struct {
-    const void **pointers;
-    char *panel;
-    const void **stretches; /* of one position's products that lie together in src */
-    ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
-    char *zeros;            /* what a padded position points at */
-    char *acc;              /* of all the chunk's tiles */
-    char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
-    ptrdiff_t *taps_at;
-} workspace;
-
-/* A range of a phase's positions, cut into register tiles of nearly equal rows. */
-typedef struct {
-    const fc_conv_call *call;
-    const fc_phase *phase;
-    const char *packed;     /* of this phase */
-    ptrdiff_t taps, length; /* what a position's pointers lead to: so many runs of so many elements */
-    ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
-    ptrdiff_t first, count;
-    int tiles;
-    bool straight; /* finished sums are results, row after row: nothing but a bias and a ReLU happens to them */
-    workspace *at;
-} chunk;
-
-static ptrdiff_t products(const fc_conv_plan *plan, ptrdiff_t taps) { return taps * fc_conv_channels(&plan->desc).ic; }
 
 static ptrdiff_t most_taps(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1] * desc->kernel[2]; }
 
@@ -71,7 +43,7 @@ static int chunk_tiles(const fc_conv_plan *plan)
     if (plan->reads_weights)
         return (int)fc_divide_up(positions(&plan->desc), plan->rows);
     const ptrdiff_t taps = most_taps(&plan->desc);
-    const double row = plan->algorithm == FC_IM2COL ? (double)products(plan, taps) * (double)fc_element(&plan->desc)
+    const double row = plan->algorithm == FC_IM2COL ? (double)fc_products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
     const double result = (double)fc_conv_channels(&plan->desc).dst_channels * (double)fc_element(&plan->desc);
     const double inputs = CHUNK_BYTES / (row * plan->rows), results = CHUNK_RESULTS / (result * plan->rows);
@@ -90,16 +62,16 @@ static ptrdiff_t tiles_at_once(const fc_conv_plan *plan)
 /* Of a partial sum, at most. */
 static ptrdiff_t piece_products(const fc_conv_plan *plan)
 {
-    return fc_min(FC_SUM_LENGTH, products(plan, most_taps(&plan->desc)));
+    return fc_min(FC_SUM_LENGTH, fc_products(plan, most_taps(&plan->desc)));
 }
 
-static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
+static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_workspace *at)
 {
     const ptrdiff_t taps = most_taps(&plan->desc), rows = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     const size_t element = fc_element(&plan->desc);
     const bool im2col = plan->algorithm == FC_IM2COL;
     ptrdiff_t cells;
-    arena->fits = fc_multiply(rows, im2col ? products(plan, taps) : taps, &cells) && arena->fits;
+    arena->fits = fc_multiply(rows, im2col ? fc_products(plan, taps) : taps, &cells) && arena->fits;
     at->pointers = fc_carve(arena, im2col ? rows * kernel_rows(&plan->desc) : cells, sizeof(void *));
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
@@ -155,251 +127,15 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
     plan->tile[0] = plan->tile[1] = 1;
     plan->tile[2] = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
     fc_arena arena = {.fits = true};
-    workspace at;
+    fc_channel_workspace at;
     lay_out(plan, &arena, &at);
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
-}
-
-/* Position `index` of a phase, images included, as image and place along each axis. */
-static ptrdiff_t locate(const fc_phase *phase, ptrdiff_t index, ptrdiff_t place[FC_SPATIAL])
-{
-    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-        place[a] = index % phase->axis[a].count;
-        index /= phase->axis[a].count;
-    }
-    return index;
-}
-
-/* The element of dst's channel 0 that a position writes. */
-static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
-{
-    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
-    ptrdiff_t at = last ? image : image * call->channels.dst_channels;
-    for (int a = 0; a < FC_SPATIAL; a++) {
-        const fc_axis *axis = &phase->axis[a];
-        at = at * axis->dst + axis->dst_first + place[a] * axis->dst_step;
-    }
-    return last ? at * call->channels.dst_channels : at;
-}
-
-/* ---- im2col panels ---------------------------------------------------------------------------------------- */
-
-/* How a position's products lie in src: tap by tap in channels-last images, else channel by channel. Taps of one
- * kernel row make a stretch, `length` elements if they are neighbours. */
-typedef struct {
-    ptrdiff_t pixel;          /* elements from a position to the next */
-    ptrdiff_t vector;         /* elements of a tap */
-    ptrdiff_t channels;       /* whose kernel rows follow each other */
-    ptrdiff_t image, channel; /* elements from an image, a channel to the next */
-    bool together;            /* the taps of a kernel row are neighbours */
-    bool ready;               /* and long enough to be read where they lie */
-} layout_of_products;
-
-static layout_of_products products_in(const chunk *s)
-{
-    const fc_channels *channels = &s->call->channels;
-    const fc_axis *axis = s->phase->axis;
-    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
-    const ptrdiff_t plane = axis[0].src * axis[1].src * axis[2].src;
-    layout_of_products layout = {
-        .pixel = last ? channels->src_channels : 1,
-        .vector = last ? channels->ic : 1,
-        .channels = last ? 1 : channels->ic,
-        .image = plane * channels->src_channels,
-        .channel = last ? 1 : plane,
-    };
-    layout.together = axis[2].offset_step * layout.pixel == layout.vector;
-    layout.ready = last && layout.together && axis[2].taps > 0;
-    return layout;
-}
-
-/* The kernel rows of a position: where their tap 0 lies in src, though it may be padding; NULL where all are. */
-static ptrdiff_t find_stretches(const chunk *s, const layout_of_products *layout, const ptrdiff_t *place,
-                                ptrdiff_t image, ptrdiff_t group)
-{
-    const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t element = (ptrdiff_t)s->call->element;
-    const ptrdiff_t column = place[2] * axis[2].src_step + axis[2].offset_first;
-    ptrdiff_t count = 0;
-    for (ptrdiff_t c = 0; c < layout->channels; c++) {
-        const ptrdiff_t base = image * layout->image + (group * s->call->channels.ic + c) * layout->channel;
-        for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
-            const ptrdiff_t depth = place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
-            for (ptrdiff_t h = 0; h < axis[1].taps; h++) {
-                const ptrdiff_t row = place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
-                const bool inside = (size_t)depth < (size_t)axis[0].src && (size_t)row < (size_t)axis[1].src;
-                const ptrdiff_t at = base + ((depth * axis[1].src + row) * axis[2].src + column) * layout->pixel;
-                s->at->stretches[count++] = inside ? s->call->src + at * element : NULL;
-            }
-        }
-    }
-    return count;
-}
-
-/* One position whose kernel rows are partly padding, or whose taps are not neighbours. */
-static void fill_position(const chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t column,
-                          char *panel)
-{
-    const fc_axis *axis = &s->phase->axis[2];
-    const size_t vector = (size_t)layout->vector * s->call->element;
-    const ptrdiff_t step = axis->offset_step * layout->pixel * (ptrdiff_t)s->call->element;
-    const fc_window inside = fc_taps_inside(axis, column);
-    for (ptrdiff_t j = 0; j < stretches; j++) {
-        const char *src = s->at->stretches[j];
-        for (ptrdiff_t t = 0; t < axis->taps; t++, panel += vector) {
-            if (src == NULL || t < inside.begin || t >= inside.end)
-                memset(panel, 0, vector);
-            else
-                memcpy(panel, src + t * step, vector);
-        }
-    }
-}
-
-/* Positions of a row from `column` on, at most `count`, whose kernel rows are neither padding nor scattered. */
-static ptrdiff_t whole_positions(const fc_axis *axis, const layout_of_products *layout, ptrdiff_t column,
-                                 ptrdiff_t count)
-{
-    const fc_window first = fc_valid(axis, axis->offset_first);
-    const fc_window last = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
-    if (!layout->together || column < first.begin || column < last.begin)
-        return 0;
-    return fc_min(fc_max_extent(fc_min(last.end, first.end) - column, 0), count);
-}
-
-/* The chunk's panel, row of positions by row of positions. */
-static void fill_panel(const chunk *s, const layout_of_products *layout, ptrdiff_t group)
-{
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t length = products(s->call->plan, s->phase->taps);
-    char *panel = s->at->panel;
-    for (ptrdiff_t i = 0; i < s->count; i++)
-        s->at->pointers[i] = panel + (size_t)(i * length) * s->call->element;
-    for (ptrdiff_t done = 0; done < s->count;) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
-        const ptrdiff_t run = whole_positions(axis, layout, place[2], s->count - done);
-        if (run > 0)
-            s->call->kernels->conv->copy_stretches(&(fc_stretches){
-                .src = s->at->stretches,
-                .rows = stretches,
-                .length = axis->taps * layout->vector,
-                .src_step = axis->src_step * layout->pixel,
-                .count = run,
-                .dst = panel,
-                .dst_step = length,
-            });
-        else
-            fill_position(s, layout, stretches, place[2], panel);
-        done += fc_max_extent(run, 1);
-        panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
-    }
-}
-
-/* The kernel rows of one register tile's positions, [kernel row][row]: in src, or in the panel where some of their
- * taps are padding. */
-static void fill_rows(const chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t begin,
-                      ptrdiff_t rows, const void **pointers)
-{
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t element = (ptrdiff_t)s->call->element, step = axis->src_step * layout->pixel * element;
-    const ptrdiff_t length = axis->taps * layout->vector * element;
-    char *panel = s->at->panel + begin * products(s->call->plan, s->phase->taps) * element;
-    for (ptrdiff_t r = 0, run; r < rows; r += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + begin + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
-        run = whole_positions(axis, layout, place[2], rows - r);
-        for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
-            const char *src = s->at->stretches[j];
-            for (ptrdiff_t i = 0; i < run; i++)
-                pointers[j * rows + r + i] = src ? src + i * step : s->at->zeros;
-        }
-        if (run > 0)
-            continue;
-        fill_position(s, layout, stretches, place[2], panel + r * stretches * length);
-        for (ptrdiff_t j = 0; j < stretches; j++)
-            pointers[j * rows + r] = panel + (r * stretches + j) * length;
-        run = 1;
-    }
-}
-
-/* ---- pointers --------------------------------------------------------------------------------------------- */
-
-/* The pointers of `count` neighbouring positions to one tap: src for the first of them, the next ones `step` bytes
- * further on; zeros outside [begin, end). */
-static void point_along(const void **pointers, ptrdiff_t count, const char *src, ptrdiff_t step, ptrdiff_t begin,
-                        ptrdiff_t end, const char *zeros)
-{
-    for (ptrdiff_t i = 0; i < begin; i++)
-        pointers[i] = zeros;
-    for (ptrdiff_t i = begin; i < end; i++)
-        pointers[i] = src + i * step;
-    for (ptrdiff_t i = end; i < count; i++)
-        pointers[i] = zeros;
-}
-
-/* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row; to the first
- * group's channels. */
-static void fill_tile(const chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
-                      const void **pointers)
-{
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t element = (ptrdiff_t)s->call->element;
-    const ptrdiff_t tap = axis->offset_step * layout->pixel * element, step = axis->src_step * layout->pixel * element;
-    for (ptrdiff_t r = 0, run; r < rows; r += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, first + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
-        run = fc_min(rows - r, axis->count - place[2]);
-        for (ptrdiff_t t = 0; t < axis->taps; t++) {
-            const fc_window valid = fc_valid(axis, axis->offset_first + t * axis->offset_step);
-            const ptrdiff_t begin = fc_min(fc_max_extent(valid.begin - place[2], 0), run);
-            const ptrdiff_t end = fc_max_extent(fc_min(valid.end - place[2], run), begin);
-            for (ptrdiff_t j = 0; j < stretches; j++) {
-                const char *src = s->at->stretches[j];
-                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + t * tap : NULL, step,
-                            src ? begin : run, src ? end : run, s->at->zeros);
-            }
-        }
-    }
-}
-
-/* pointers[tile][tap or kernel row][row] of the chunk. */
-static void fill_pointers(const chunk *s, const layout_of_products *layout, ptrdiff_t group)
-{
-    const void **pointers = s->at->pointers;
-    for (int tile = 0; tile < s->tiles; tile++) {
-        ptrdiff_t begin, end;
-        fc_share(s->count, tile, s->tiles, &begin, &end);
-        if (s->call->plan->algorithm == FC_IM2COL)
-            fill_rows(s, layout, group, begin, end - begin, pointers);
-        else
-            fill_tile(s, layout, s->first + begin, end - begin, pointers);
-        pointers += s->taps * (end - begin);
-    }
-}
-
-/* Pointers of the chunk for all groups, or its panel for one, and where its positions' results go. */
-static void prepare(const chunk *s, ptrdiff_t group)
-{
-    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
-    const ptrdiff_t step = s->phase->axis[2].dst_step * (last ? s->call->channels.dst_channels : 1);
-    for (ptrdiff_t i = 0, run; i < s->count; i += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + i, place);
-        const ptrdiff_t at = target(s->call, s->phase, place, image);
-        run = fc_min(s->count - i, s->phase->axis[2].count - place[2]);
-        for (ptrdiff_t j = 0; j < run; j++)
-            s->at->offsets[i + j] = at + j * step;
-    }
-    const layout_of_products layout = products_in(s);
-    if (s->call->plan->algorithm == FC_IM2COL && !layout.ready)
-        fill_panel(s, &layout, group);
-    else
-        fill_pointers(s, &layout, group);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
 /* From a channel of dst to the next, in elements. */
-static ptrdiff_t channel_step(const chunk *s)
+static ptrdiff_t channel_step(const fc_chunk *s)
 {
     const fc_axis *axis = s->phase->axis;
     return s->call->plan->desc.layout == FC_CHANNELS_LAST ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
@@ -412,7 +148,7 @@ typedef struct {
     bool straight;
 } oc_tiles;
 
-static oc_tiles tiles_at(const chunk *s, ptrdiff_t group, ptrdiff_t index, ptrdiff_t count)
+static oc_tiles tiles_at(const fc_chunk *s, ptrdiff_t group, ptrdiff_t index, ptrdiff_t count)
 {
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
@@ -424,22 +160,22 @@ static oc_tiles tiles_at(const chunk *s, ptrdiff_t group, ptrdiff_t index, ptrdi
 }
 
 /* The first channel of tile k, in the whole of dst, and what of an array begins with it. */
-static ptrdiff_t channel_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+static ptrdiff_t channel_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     return t->group * s->call->channels.oc + t->first + k * t->width;
 }
 
-static const char *bias_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+static const char *bias_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     return s->call->bias ? s->call->bias + (size_t)channel_of(s, t, k) * s->call->element : NULL;
 }
 
-static size_t dst_of(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+static size_t dst_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     return (size_t)(channel_of(s, t, k) * channel_step(s)) * s->call->element;
 }
 
-static char *acc_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, ptrdiff_t position)
+static char *acc_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, ptrdiff_t position)
 {
     return s->at->acc + (size_t)((k * s->count + position) * t->width) * s->call->element;
 }
@@ -451,7 +187,7 @@ typedef struct {
 } piece;
 
 /* The piece's weights for every tile, where runs take weights that are not packed. */
-static void pack_piece(const chunk *s, const oc_tiles *t, const piece *p)
+static void pack_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t *strides = call->strides, tile_step = p->taps * p->channels * t->width;
@@ -475,7 +211,7 @@ static void pack_piece(const chunk *s, const oc_tiles *t, const piece *p)
 }
 
 /* Where the sums of one register tile begin, and where they go: from one piece to the next they stay in acc. */
-static fc_tile_end end_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, ptrdiff_t begin)
+static fc_tile_end end_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, ptrdiff_t begin)
 {
     const fc_conv_call *call = s->call;
     char *const acc = acc_of(s, t, k, begin);
@@ -492,7 +228,7 @@ static fc_tile_end end_of(const chunk *s, const oc_tiles *t, ptrdiff_t k, const 
     return end;
 }
 
-static void add_piece(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
+static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
 {
     const fc_kernels *kernels = s->call->kernels;
     const ptrdiff_t vectors = t->width / s->call->plan->lanes;
@@ -512,7 +248,7 @@ static void add_piece(const chunk *s, const oc_tiles *t, ptrdiff_t k, const piec
 }
 
 /* One piece of every tile; returns the packed weights of the first one's next piece. */
-static const char *add_to_tiles(const chunk *s, const oc_tiles *t, const piece *p, const char *packed)
+static const char *add_to_tiles(const fc_chunk *s, const oc_tiles *t, const piece *p, const char *packed)
 {
     const size_t bytes = (size_t)(p->taps * p->channels * t->width) * s->call->element;
     if (!s->call->weights) {
@@ -526,7 +262,7 @@ static const char *add_to_tiles(const chunk *s, const oc_tiles *t, const piece *
 }
 
 /* The chunk's sums, piece after piece of FC_SUM_LENGTH products at most. */
-static void add_pieces(const chunk *s, const oc_tiles *t)
+static void add_pieces(const fc_chunk *s, const oc_tiles *t)
 {
     const ptrdiff_t before = t->group * fc_packed_width(s->call->plan) + t->first, all = s->length * s->taps;
     const char *packed = s->call->weights ? NULL : s->packed + (size_t)(before * all) * s->call->element;
@@ -549,7 +285,7 @@ static void add_pieces(const chunk *s, const oc_tiles *t)
     }
 }
 
-static void store_tiles(const chunk *s, const oc_tiles *t, ptrdiff_t k)
+static void store_tiles(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     const fc_conv_call *call = s->call;
     for (int tile = 0; tile < s->tiles; tile++) {
@@ -571,7 +307,7 @@ static void store_tiles(const chunk *s, const oc_tiles *t, ptrdiff_t k)
 }
 
 /* Some tiles of output channels of one group, over all positions of the chunk. */
-static void run_tiles(const chunk *s, const oc_tiles *t)
+static void run_tiles(const fc_chunk *s, const oc_tiles *t)
 {
     if (s->taps * s->length == 0)
         memset(s->at->acc, 0, (size_t)(t->count * s->count * t->width) * s->call->element);
@@ -580,10 +316,10 @@ static void run_tiles(const chunk *s, const oc_tiles *t)
         store_tiles(s, t, k);
 }
 
-static void set_runs(chunk *s)
+static void set_runs(fc_chunk *s)
 {
     const ptrdiff_t ic = s->call->channels.ic, taps = s->phase->taps;
-    const bool im2col = s->call->plan->algorithm == FC_IM2COL, ready = products_in(s).ready;
+    const bool im2col = s->call->plan->algorithm == FC_IM2COL, ready = fc_rows_lie_ready(s);
     s->taps = !im2col ? taps : ready ? s->phase->axis[0].taps * s->phase->axis[1].taps : 1;
     s->length = !im2col ? ic : ready ? s->phase->axis[2].taps * ic : taps * ic;
     s->block = im2col ? s->length : fc_channel_block(taps, ic);
@@ -601,7 +337,8 @@ static bool goes_straight(const fc_conv_call *call, const fc_phase *phase)
 }
 
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
-static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, workspace *at, fc_part part)
+static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, fc_channel_workspace *at,
+                      fc_part part)
 {
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
@@ -610,7 +347,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
     const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
     ptrdiff_t begin, end, ready = -1;
     fc_share_of(chunks * call->channels.groups * tiles, part, &begin, &end);
-    chunk s = {
+    fc_chunk s = {
         .call = call,
         .phase = phase,
         .packed = packed,
@@ -627,7 +364,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             s.first = work / call->channels.groups * longest;
             s.count = fc_min(longest, positions - s.first);
             s.tiles = (int)fc_divide_up(s.count, plan->rows);
-            prepare(&s, group);
+            fc_chunk_prepare(&s, group);
             ready = inputs;
         }
         count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(plan)) : 1;
@@ -643,7 +380,7 @@ void fc_conv_channel(const void *context, fc_part part)
     const fc_conv_desc *desc = &call->plan->desc;
     const char *packed = call->packed;
     const ptrdiff_t phases = fc_phases(desc);
-    workspace at;
+    fc_channel_workspace at;
     fc_arena arena = fc_thread_arena(call, part.thread);
     lay_out(call->plan, &arena, &at);
     memset(at.zeros, 0, (size_t)zeros_of(call->plan) * call->element);

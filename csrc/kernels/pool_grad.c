@@ -1,0 +1,84 @@
+/* The gradients of pooling: shares of averages spread over their windows, gradients of maxima put where they stood. */
+#include "dispatch/pool_kernels.h"
+#include "simd.h"
+
+fc_pool_spread_fn FC_NAME(spread_plane), FC_NAME(spread_channel);
+fc_pool_scatter_fn FC_NAME(scatter);
+
+/* line[x + pad] = sum of the shares of the windows at stride 1 that hold column x, in their order; returns how many
+ * columns of a row any window holds. */
+static ptrdiff_t spread_dense(const fc_pool_windows *w, const FC_REAL *g, FC_REAL *line)
+{
+    const ptrdiff_t length = w->count + (w->kernel - 1) * w->dilation, columns = length - w->pad;
+    const FC_REAL *counts = w->column_counts, divisor = (FC_REAL)w->row_divisor;
+    for (ptrdiff_t x = 0; x < length; x++)
+        line[x] = 0;
+    for (ptrdiff_t k = w->kernel - 1; k >= 0; k--) {
+        FC_REAL *to = line + k * w->dilation;
+        for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+            const int lanes = fc_lanes_left(w->count, j);
+            const fc_vec share = fc_load_lanes(g + j, lanes) / (divisor * fc_load_lanes(counts + j, lanes));
+            fc_store_lanes(to + j, fc_load_lanes(to + j, lanes) + share, lanes);
+        }
+    }
+    return columns < w->width ? columns : w->width;
+}
+
+/* rows[r][x] += grad[j] / (row_divisor * column_counts[j]) for each window j that holds column x: first into a line. */
+void FC_NAME(spread_plane)(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
+{
+    const FC_REAL *g = grad, *counts = w->column_counts;
+    FC_REAL *line = w->line;
+    ptrdiff_t columns = w->width;
+    if (w->uniform && w->stride == 1) {
+        columns = spread_dense(w, g, line);
+        line += w->pad;
+    } else {
+        for (ptrdiff_t x = 0; x < w->width; x++)
+            line[x] = 0;
+        for (ptrdiff_t j = 0; j < w->count; j++) {
+            const fc_pool_span span = w->columns[j];
+            const FC_REAL share = g[j] / ((FC_REAL)w->row_divisor * counts[j]);
+            for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation)
+                line[x] += share;
+        }
+    }
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        FC_REAL *row = rows[r];
+        for (ptrdiff_t x = 0; x < columns; x += FC_LANES) {
+            const int lanes = fc_lanes_left(columns, x);
+            fc_store_lanes(row + x, fc_load_lanes(row + x, lanes) + fc_load_lanes(line + x, lanes), lanes);
+        }
+    }
+}
+
+/* rows[r][x][c] += grad[j][c] / (row_divisor * column_counts[j]) for each column x of each window j. */
+void FC_NAME(spread_channel)(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
+{
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        const fc_pool_span span = w->columns[j];
+        const FC_REAL divisor = (FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j];
+        for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES) {
+            const int lanes = fc_lanes_left(w->channels, c);
+            const fc_vec share = fc_load_lanes((const FC_REAL *)grad + j * w->dst_step + c, lanes) / divisor;
+            for (ptrdiff_t r = 0; r < row_count; r++) {
+                for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
+                    FC_REAL *at = (FC_REAL *)rows[r] + x * w->src_step + c;
+                    fc_store_lanes(at, fc_load_lanes(at, lanes) + share, lanes);
+                }
+            }
+        }
+    }
+}
+
+/* dst[indices[p][c] * dst_step + c] += grad[p][c], pixel by pixel. */
+void FC_NAME(scatter)(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                      const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step)
+{
+    const FC_REAL *g = grad;
+    FC_REAL *to = dst;
+    for (ptrdiff_t p = 0; p < pixels; p++, g += grad_step, indices += index_step)
+        for (ptrdiff_t c = 0; c < channels; c++)
+            if (indices[c] >= 0)
+                to[indices[c] * dst_step + c] += g[c];
+}

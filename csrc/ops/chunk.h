@@ -1,0 +1,45 @@
+/* A chunk of the channel family's positions: what running it and finding its input share. */
+#ifndef FC_CHUNK_H
+#define FC_CHUNK_H
+
+#include "conv.h"
+
+/* Workspace of one thread. Direct: pointers[tile][tap][row]. im2col: panel[position][product], and pointers[tile]
+ * [kernel row][row] into it or past it. */
+typedef struct {
+    const void **pointers;
+    char *panel;
+    const void **stretches; /* of one position's products that lie together in src */
+    ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
+    char *zeros;            /* what a padded position points at */
+    char *acc;              /* of all the chunk's tiles */
+    char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
+    ptrdiff_t *taps_at;
+} fc_channel_workspace;
+
+/* A range of a phase's positions, cut into register tiles of nearly equal rows. */
+typedef struct {
+    const fc_conv_call *call;
+    const fc_phase *phase;
+    const char *packed;     /* of this phase */
+    ptrdiff_t taps, length; /* what a position's pointers lead to: so many runs of so many elements */
+    ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
+    ptrdiff_t first, count;
+    int tiles;
+    bool straight; /* finished sums are results, row after row: nothing but a bias and a ReLU happens to them */
+    fc_channel_workspace *at;
+} fc_chunk;
+
+/* Products of one position: of so many taps, with all input channels of a group. */
+static inline ptrdiff_t fc_products(const fc_conv_plan *plan, ptrdiff_t taps)
+{
+    return taps * fc_conv_channels(&plan->desc).ic;
+}
+
+/* Whether im2col's kernel rows are neighbours in src, to be read where they lie. */
+bool fc_rows_lie_ready(const fc_chunk *s);
+
+/* Pointers of the chunk for all groups, or its panel for one, and where its positions' results go. */
+void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group);
+
+#endif

@@ -1,0 +1,242 @@
+/* Where the positions of a chunk find their input: pointers to pixels, or to rows of an im2col matrix, and its panels.
+ */
+#include "chunk.h"
+
+#include <string.h>
+
+/* Position `index` of a phase, images included, as image and place along each axis. */
+static ptrdiff_t locate(const fc_phase *phase, ptrdiff_t index, ptrdiff_t place[FC_SPATIAL])
+{
+    for (int a = FC_SPATIAL - 1; a >= 0; a--) {
+        place[a] = index % phase->axis[a].count;
+        index /= phase->axis[a].count;
+    }
+    return index;
+}
+
+/* The element of dst's channel 0 that a position writes. */
+static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
+{
+    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST;
+    ptrdiff_t at = last ? image : image * call->channels.dst_channels;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_axis *axis = &phase->axis[a];
+        at = at * axis->dst + axis->dst_first + place[a] * axis->dst_step;
+    }
+    return last ? at * call->channels.dst_channels : at;
+}
+
+/* ---- im2col panels ---------------------------------------------------------------------------------------- */
+
+/* How a position's products lie in src: tap by tap in channels-last images, else channel by channel. Taps of one
+ * kernel row make a stretch, `length` elements if they are neighbours. */
+typedef struct {
+    ptrdiff_t pixel;          /* elements from a position to the next */
+    ptrdiff_t vector;         /* elements of a tap */
+    ptrdiff_t channels;       /* whose kernel rows follow each other */
+    ptrdiff_t image, channel; /* elements from an image, a channel to the next */
+    bool together;            /* the taps of a kernel row are neighbours */
+    bool ready;               /* and long enough to be read where they lie */
+} layout_of_products;
+
+static layout_of_products products_in(const fc_chunk *s)
+{
+    const fc_channels *channels = &s->call->channels;
+    const fc_axis *axis = s->phase->axis;
+    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t plane = axis[0].src * axis[1].src * axis[2].src;
+    layout_of_products layout = {
+        .pixel = last ? channels->src_channels : 1,
+        .vector = last ? channels->ic : 1,
+        .channels = last ? 1 : channels->ic,
+        .image = plane * channels->src_channels,
+        .channel = last ? 1 : plane,
+    };
+    layout.together = axis[2].offset_step * layout.pixel == layout.vector;
+    layout.ready = last && layout.together && axis[2].taps > 0;
+    return layout;
+}
+
+/* The kernel rows of a position: where their tap 0 lies in src, though it may be padding; NULL where all are. */
+static ptrdiff_t find_stretches(const fc_chunk *s, const layout_of_products *layout, const ptrdiff_t *place,
+                                ptrdiff_t image, ptrdiff_t group)
+{
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t element = (ptrdiff_t)s->call->element;
+    const ptrdiff_t column = place[2] * axis[2].src_step + axis[2].offset_first;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t c = 0; c < layout->channels; c++) {
+        const ptrdiff_t base = image * layout->image + (group * s->call->channels.ic + c) * layout->channel;
+        for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
+            const ptrdiff_t depth = place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
+            for (ptrdiff_t h = 0; h < axis[1].taps; h++) {
+                const ptrdiff_t row = place[1] * axis[1].src_step + axis[1].offset_first + h * axis[1].offset_step;
+                const bool inside = (size_t)depth < (size_t)axis[0].src && (size_t)row < (size_t)axis[1].src;
+                const ptrdiff_t at = base + ((depth * axis[1].src + row) * axis[2].src + column) * layout->pixel;
+                s->at->stretches[count++] = inside ? s->call->src + at * element : NULL;
+            }
+        }
+    }
+    return count;
+}
+
+/* One position whose kernel rows are partly padding, or whose taps are not neighbours. */
+static void fill_position(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t column,
+                          char *panel)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const size_t vector = (size_t)layout->vector * s->call->element;
+    const ptrdiff_t step = axis->offset_step * layout->pixel * (ptrdiff_t)s->call->element;
+    const fc_window inside = fc_taps_inside(axis, column);
+    for (ptrdiff_t j = 0; j < stretches; j++) {
+        const char *src = s->at->stretches[j];
+        for (ptrdiff_t t = 0; t < axis->taps; t++, panel += vector) {
+            if (src == NULL || t < inside.begin || t >= inside.end)
+                memset(panel, 0, vector);
+            else
+                memcpy(panel, src + t * step, vector);
+        }
+    }
+}
+
+/* Positions of a row from `column` on, at most `count`, whose kernel rows are neither padding nor scattered. */
+static ptrdiff_t whole_positions(const fc_axis *axis, const layout_of_products *layout, ptrdiff_t column,
+                                 ptrdiff_t count)
+{
+    const fc_window first = fc_valid(axis, axis->offset_first);
+    const fc_window last = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
+    if (!layout->together || column < first.begin || column < last.begin)
+        return 0;
+    return fc_min(fc_max_extent(fc_min(last.end, first.end) - column, 0), count);
+}
+
+/* The chunk's panel, row of positions by row of positions. */
+static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t length = fc_products(s->call->plan, s->phase->taps);
+    char *panel = s->at->panel;
+    for (ptrdiff_t i = 0; i < s->count; i++)
+        s->at->pointers[i] = panel + (size_t)(i * length) * s->call->element;
+    for (ptrdiff_t done = 0; done < s->count;) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        const ptrdiff_t run = whole_positions(axis, layout, place[2], s->count - done);
+        if (run > 0)
+            s->call->kernels->conv->copy_stretches(&(fc_stretches){
+                .src = s->at->stretches,
+                .rows = stretches,
+                .length = axis->taps * layout->vector,
+                .src_step = axis->src_step * layout->pixel,
+                .count = run,
+                .dst = panel,
+                .dst_step = length,
+            });
+        else
+            fill_position(s, layout, stretches, place[2], panel);
+        done += fc_max_extent(run, 1);
+        panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
+    }
+}
+
+/* The kernel rows of one register tile's positions, [kernel row][row]: in src, or in the panel where some of their
+ * taps are padding. */
+static void fill_rows(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t begin,
+                      ptrdiff_t rows, const void **pointers)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element, step = axis->src_step * layout->pixel * element;
+    const ptrdiff_t length = axis->taps * layout->vector * element;
+    char *panel = s->at->panel + begin * fc_products(s->call->plan, s->phase->taps) * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + begin + r, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
+        run = whole_positions(axis, layout, place[2], rows - r);
+        for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
+            const char *src = s->at->stretches[j];
+            for (ptrdiff_t i = 0; i < run; i++)
+                pointers[j * rows + r + i] = src ? src + i * step : s->at->zeros;
+        }
+        if (run > 0)
+            continue;
+        fill_position(s, layout, stretches, place[2], panel + r * stretches * length);
+        for (ptrdiff_t j = 0; j < stretches; j++)
+            pointers[j * rows + r] = panel + (r * stretches + j) * length;
+        run = 1;
+    }
+}
+
+/* ---- pointers --------------------------------------------------------------------------------------------- */
+
+/* The pointers of `count` neighbouring positions to one tap: src for the first of them, the next ones `step` bytes
+ * further on; zeros outside [begin, end). */
+static void point_along(const void **pointers, ptrdiff_t count, const char *src, ptrdiff_t step, ptrdiff_t begin,
+                        ptrdiff_t end, const char *zeros)
+{
+    for (ptrdiff_t i = 0; i < begin; i++)
+        pointers[i] = zeros;
+    for (ptrdiff_t i = begin; i < end; i++)
+        pointers[i] = src + i * step;
+    for (ptrdiff_t i = end; i < count; i++)
+        pointers[i] = zeros;
+}
+
+/* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row; to the first
+ * group's channels. */
+static void fill_tile(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
+                      const void **pointers)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element;
+    const ptrdiff_t tap = axis->offset_step * layout->pixel * element, step = axis->src_step * layout->pixel * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, first + r, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
+        run = fc_min(rows - r, axis->count - place[2]);
+        for (ptrdiff_t t = 0; t < axis->taps; t++) {
+            const fc_window valid = fc_valid(axis, axis->offset_first + t * axis->offset_step);
+            const ptrdiff_t begin = fc_min(fc_max_extent(valid.begin - place[2], 0), run);
+            const ptrdiff_t end = fc_max_extent(fc_min(valid.end - place[2], run), begin);
+            for (ptrdiff_t j = 0; j < stretches; j++) {
+                const char *src = s->at->stretches[j];
+                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + t * tap : NULL, step,
+                            src ? begin : run, src ? end : run, s->at->zeros);
+            }
+        }
+    }
+}
+
+/* pointers[tile][tap or kernel row][row] of the chunk. */
+static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
+{
+    const void **pointers = s->at->pointers;
+    for (int tile = 0; tile < s->tiles; tile++) {
+        ptrdiff_t begin, end;
+        fc_share(s->count, tile, s->tiles, &begin, &end);
+        if (s->call->plan->algorithm == FC_IM2COL)
+            fill_rows(s, layout, group, begin, end - begin, pointers);
+        else
+            fill_tile(s, layout, s->first + begin, end - begin, pointers);
+        pointers += s->taps * (end - begin);
+    }
+}
+
+bool fc_rows_lie_ready(const fc_chunk *s) { return products_in(s).ready; }
+
+void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
+{
+    const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
+    const ptrdiff_t step = s->phase->axis[2].dst_step * (last ? s->call->channels.dst_channels : 1);
+    for (ptrdiff_t i = 0, run; i < s->count; i += run) {
+        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + i, place);
+        const ptrdiff_t at = target(s->call, s->phase, place, image);
+        run = fc_min(s->count - i, s->phase->axis[2].count - place[2]);
+        for (ptrdiff_t j = 0; j < run; j++)
+            s->at->offsets[i + j] = at + j * step;
+    }
+    const layout_of_products layout = products_in(s);
+    if (s->call->plan->algorithm == FC_IM2COL && !layout.ready)
+        fill_panel(s, &layout, group);
+    else
+        fill_pointers(s, &layout, group);
+}

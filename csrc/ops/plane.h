@@ -1,0 +1,31 @@
+/* What planning and running of the plane family share. */
+#ifndef FC_PLANE_H
+#define FC_PLANE_H
+
+#include "band.h"
+
+typedef struct {
+    char *band, *panel, *acc;
+    ptrdiff_t *in_band, *in_panel; /* where a block's products lie */
+    ptrdiff_t *in_row;             /* and their weights, when those are not packed */
+    fc_segment *sources, *results; /* of a panel */
+} fc_plane_workspace;
+
+static inline bool fc_plane_gathers(const fc_conv_plan *plan) { return plan->form == FC_PLANE_PANELS; }
+
+static inline ptrdiff_t fc_plane_width(const fc_conv_plan *plan) { return (ptrdiff_t)plan->vectors * plan->lanes; }
+
+fc_band fc_plane_band(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL]);
+
+/* Positions of a box along the line that a form lays out. */
+ptrdiff_t fc_plane_line(fc_plane_form form, const fc_band *band, const ptrdiff_t box[FC_SPATIAL]);
+
+/* Whether products are the input's own planes. Then the phase is seen as a single axis. */
+bool fc_plane_flatten(fc_phase *phase);
+
+/* The widest of the narrower tiles of `rows` that still holds `count` positions, or the plan's. */
+int fc_plane_narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t count);
+
+void fc_plane_lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_plane_workspace *at);
+
+#endif
