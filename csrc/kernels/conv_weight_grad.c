@@ -62,9 +62,9 @@ FC_INLINE void planes(const int vectors, const int rows, const fc_grad_planes *s
         for (ptrdiff_t p = whole; p > 0; p--, at += FC_LANES, to += FC_LANES) {
             fc_vec g[FC_MAX_VECTORS];
             FC_UNROLL for (int v = 0; v < vectors; v++)
-                g[v] = fc_load(grad[v] + to);
+                g[v] = fc_hold(fc_load(grad[v] + to));
             FC_UNROLL for (int r = 0; r < rows; r++) {
-                const fc_vec x = fc_load(row[r] + at);
+                const fc_vec x = fc_hold(fc_load(row[r] + at));
                 FC_UNROLL for (int v = 0; v < vectors; v++)
                     sum[r][v] += x * g[v];
             }

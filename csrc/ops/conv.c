@@ -339,6 +339,11 @@ void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t
 
 /* ---- run -------------------------------------------------------------------------------------------------- */
 
+static bool takes_dots(const fc_conv_plan *plan, const ptrdiff_t *strides)
+{
+    return plan->family == FC_FAMILY_CHANNEL && strides[1] == 1 && fc_dots_serve(&plan->desc);
+}
+
 /* With packed weights, or with weights at their strides. */
 static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *weights,
                      const ptrdiff_t *strides, const void *bias, const void *residual, void *dst, void *workspace,
@@ -366,7 +371,8 @@ static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, con
     };
     if (n == 0 || positions(desc) == 0)
         return FC_OK;
-    fc_body *const body = plan->family == FC_FAMILY_PLANE       ? fc_conv_plane
+    fc_body *const body = weights && takes_dots(plan, strides)  ? fc_conv_dots
+                          : plan->family == FC_FAMILY_PLANE     ? fc_conv_plane
                           : plan->family == FC_FAMILY_FILTER    ? fc_conv_filter
                           : plan->family == FC_FAMILY_WINOGRAD  ? fc_conv_winograd
                           : plan->family != FC_FAMILY_DEPTHWISE ? fc_conv_channel
@@ -382,10 +388,15 @@ fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, co
     return run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
 }
 
-/* Whether a run of n images is too short to pay for packing first, and takes weights as they lie. */
+/* Whether a run of n images takes weights as they lie: dense layers do where an output's weights are neighbours, others
+ * when the run is too short to pay for packing first. */
 static bool reads_weights(const fc_conv_plan *plan, ptrdiff_t n, const ptrdiff_t *strides)
 {
-    return plan->reads_weights && (has_lanes(plan) || fc_lie_in_rows(&plan->desc, strides)) &&
+    if (!plan->reads_weights)
+        return false;
+    if (takes_dots(plan, strides))
+        return true;
+    return (has_lanes(plan) || fc_lie_in_rows(&plan->desc, strides)) &&
            (double)n * (double)positions(&plan->desc) <= FC_FEW_POSITIONS;
 }
 

@@ -87,6 +87,7 @@ fc_status fc_planes_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src,
 
 /* Family loops: a part of a run, and the plans that size them. */
 void fc_conv_channel(const void *call, fc_part part);
+void fc_conv_dots(const void *call, fc_part part); /* with weights that are not packed */
 void fc_conv_plane(const void *call, fc_part part);
 void fc_conv_filter(const void *call, fc_part part);
 void fc_conv_depthwise(const void *call, fc_part part);
@@ -124,5 +125,9 @@ typedef struct {
 void *fc_carve(fc_arena *arena, ptrdiff_t count, size_t element);
 fc_arena fc_thread_arena(const fc_conv_call *call, int thread);
 fc_status fc_set_workspace(fc_conv_plan *plan, const fc_arena *measured); /* of one thread */
+
+/* Whether a dense layer's results may be dot products with its weights where they lie, and the workspace they take. */
+bool fc_dots_serve(const fc_conv_desc *desc);
+void fc_dots_lay_out(const fc_conv_plan *plan, fc_arena *arena);
 
 #endif

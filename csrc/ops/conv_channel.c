@@ -37,11 +37,11 @@ static ptrdiff_t zeros_of(const fc_conv_plan *plan)
 
 static ptrdiff_t positions(const fc_conv_desc *desc) { return desc->dst[0] * desc->dst[1] * desc->dst[2]; }
 
-/* Register tiles per chunk: as many as keep pointers or panel small; all of an image where packing counts. */
+/* Register tiles per chunk: as many as keep pointers or panel small; all of a short run where packing counts. */
 static int chunk_tiles(const fc_conv_plan *plan)
 {
     if (plan->reads_weights)
-        return (int)fc_divide_up(positions(&plan->desc), plan->rows);
+        return (int)fc_divide_up(FC_FEW_POSITIONS, plan->rows);
     const ptrdiff_t taps = most_taps(&plan->desc);
     const double row = plan->algorithm == FC_IM2COL ? (double)fc_products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
@@ -52,11 +52,13 @@ static int chunk_tiles(const fc_conv_plan *plan)
     return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
 }
 
-/* Tiles of output channels that weights are packed for together, on the way: as many as keep sums and weights in L2. */
-static ptrdiff_t tiles_at_once(const fc_conv_plan *plan)
+/* Tiles of output channels that weights are packed for together, on the way: as many as keep the sums of a chunk's
+ * positions, and the weights, in L2. */
+enum { MOST_AT_ONCE = 4 };
+
+static ptrdiff_t tiles_at_once(ptrdiff_t count)
 {
-    enum { SUMS = 512, MOST = 4 };
-    return plan->reads_weights ? fc_min(fc_max_extent(SUMS / fc_max_extent(positions(&plan->desc), 1), 1), MOST) : 1;
+    return fc_min(fc_max_extent(FC_FEW_POSITIONS / fc_max_extent(count, 1), 1), MOST_AT_ONCE);
 }
 
 /* Of a partial sum, at most. */
@@ -77,9 +79,9 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = fc_carve(arena, zeros_of(plan), element);
-    const ptrdiff_t lanes = tiles_at_once(plan) * plan->vectors * plan->lanes;
+    const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
-    at->piece = fc_carve(arena, plan->reads_weights ? piece_products(plan) * lanes : 0, element);
+    at->piece = fc_carve(arena, piece_products(plan) * lanes * room, element);
     at->taps_at = fc_carve(arena, plan->reads_weights ? taps : 0, sizeof(ptrdiff_t));
 }
 
@@ -129,6 +131,11 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
     fc_arena arena = {.fits = true};
     fc_channel_workspace at;
     lay_out(plan, &arena, &at);
+    if (plan->reads_weights && fc_dots_serve(&plan->desc)) {
+        fc_arena dots = {.fits = true};
+        fc_dots_lay_out(plan, &dots);
+        arena.used = arena.used > dots.used ? arena.used : dots.used;
+    }
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
 }
 
@@ -367,7 +374,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             fc_chunk_prepare(&s, group);
             ready = inputs;
         }
-        count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(plan)) : 1;
+        count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(s.count)) : 1;
         count = fc_max_extent(count, 1);
         const oc_tiles t = tiles_at(&s, group, index, count);
         run_tiles(&s, &t);
