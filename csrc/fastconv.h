@@ -227,6 +227,50 @@ fc_status fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t o
 fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
                           const void *grad, const void *result, void *dst, int threads);
 
+/* ---- filters of images, line by line ------------------------------------------------------------------------ */
+
+typedef enum {
+    FC_SAMPLE_U8,
+    FC_SAMPLE_I8,
+    FC_SAMPLE_U16,
+    FC_SAMPLE_I16,
+    FC_SAMPLE_F32,
+    FC_SAMPLE_F64,
+} fc_sample;
+typedef enum { FC_LINES_SUM, FC_LINES_LARGEST, FC_LINES_SMALLEST } fc_lines_kind;
+
+/* One pass over windows of rows x columns. A sum over one axis adds as scipy.ndimage does, so that what is cut off at
+ * the point is the same: in double every product is rounded, the last one comes first, and where `fold` is 1 or -1 the
+ * middle one does and then each weight t meets src[t] + src[last - t], or their difference. Of a kernel over two axes,
+ * zeros are left out. */
+typedef struct {
+    ptrdiff_t rows, columns;
+    const double *weights; /* rows x columns; not of extrema */
+    int fold;
+    double divisor; /* of the sum */
+} fc_lines_pass;
+
+/* Images (n, height, width, trail): windows step over whole trails. What windows see beyond an edge is listed: position
+ * i of the image with its border is row rows[i], -1 being `beyond`; with NULL the image has no border, nor windows,
+ * along that axis. */
+typedef struct {
+    fc_dtype dtype; /* of the arithmetic */
+    fc_isa isa;
+    fc_sample src_type, dst_type;
+    fc_lines_kind kind;
+    ptrdiff_t n, height, width, trail;
+    const ptrdiff_t *rows, *columns;
+    double beyond;
+    fc_lines_pass first, second; /* the second has one row; none where it has no columns */
+} fc_lines_desc;
+
+/* Bytes of workspace; SIZE_MAX when that overflows. */
+size_t fc_lines_workspace(const fc_lines_desc *desc, int threads);
+
+/* dst (n, height, width, trail): what a pass makes becomes a sample; for whole numbers it is cut off at the point and
+ * wraps, as a C cast does. Extrema are not for NaN. */
+fc_status fc_lines_run(const fc_lines_desc *desc, const void *src, void *dst, void *workspace, int threads);
+
 /* ---- programs: small networks in one call ------------------------------------------------------------------ */
 
 typedef enum {

@@ -189,6 +189,38 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
                              const void *src, void *dst, int threads)
 
+    ctypedef enum fc_sample:
+        FC_SAMPLE_U8, FC_SAMPLE_I8, FC_SAMPLE_U16, FC_SAMPLE_I16, FC_SAMPLE_F32, FC_SAMPLE_F64
+
+    ctypedef enum fc_lines_kind:
+        FC_LINES_SUM, FC_LINES_LARGEST, FC_LINES_SMALLEST
+
+    ctypedef struct fc_lines_pass:
+        ptrdiff_t rows
+        ptrdiff_t columns
+        const double *weights
+        int fold
+        double divisor
+
+    ctypedef struct fc_lines_desc:
+        fc_dtype dtype
+        fc_isa isa
+        fc_sample src_type
+        fc_sample dst_type
+        fc_lines_kind kind
+        ptrdiff_t n
+        ptrdiff_t height
+        ptrdiff_t width
+        ptrdiff_t trail
+        const ptrdiff_t *rows
+        const ptrdiff_t *columns
+        double beyond
+        fc_lines_pass first
+        fc_lines_pass second
+
+    size_t fc_lines_workspace(const fc_lines_desc *desc, int threads)
+    fc_status fc_lines_run(const fc_lines_desc *desc, const void *src, void *dst, void *workspace, int threads)
+
     ctypedef enum fc_step_kind:
         FC_STEP_CONV, FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD, FC_STEP_DROPOUT
 

@@ -215,6 +215,21 @@ def same_bytes(arrays: list[Array], others: list[Array]) -> bool: ...
 def circumstances_now() -> int: ...
 def dropout(x: object, rate: float, drawn: tuple[int, int], rows: int, out: object) -> Array | None: ...
 
+LINES: dict[str, int]
+
+def filter_samples(
+    kind: int,
+    double_precision: bool,
+    src: object,
+    out: object,
+    shape: tuple[int, int, int, int],
+    rows: Array | None,
+    columns: Array | None,
+    beyond: float,
+    first: tuple[int, int, Array | None, int, float],
+    second: tuple[int, int, Array | None, int, float] | None,
+) -> Array | None: ...
+
 STEPS: dict[str, int]
 
 class Program:

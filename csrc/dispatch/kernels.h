@@ -77,6 +77,7 @@ struct fc_pointwise_kernels; /* pointwise_kernels.h */
 struct fc_norm_kernels;      /* norm_kernels.h */
 struct fc_lanes_kernels;     /* lanes_kernels.h */
 struct fc_update_kernels;    /* update_kernels.h */
+struct fc_line_kernels;      /* line_kernels.h */
 
 typedef struct {
     int lanes;
@@ -96,6 +97,7 @@ typedef struct {
     const struct fc_norm_kernels *norm;
     const struct fc_lanes_kernels *lanes_kernels;
     const struct fc_update_kernels *update;
+    const struct fc_line_kernels *lines;
 } fc_kernels;
 
 const fc_kernels *fc_kernels_for(fc_isa isa, fc_dtype dtype); /* the isa must be available */

@@ -16,6 +16,7 @@ extern const struct fc_pointwise_kernels FC_NAME(pointwise);
 extern const struct fc_norm_kernels FC_NAME(norm);
 extern const struct fc_lanes_kernels FC_NAME(lanes);
 extern const struct fc_update_kernels FC_NAME(update);
+extern const struct fc_line_kernels FC_NAME(lines_of_samples);
 extern const fc_kernels FC_NAME(kernels);
 
 /* The list ascends, so a later entry replaces an earlier one of the same vectors. */
@@ -40,5 +41,6 @@ const fc_kernels FC_NAME(kernels) = {
     .norm = &FC_NAME(norm),
     .lanes_kernels = &FC_NAME(lanes),
     .update = &FC_NAME(update),
+    .lines = &FC_NAME(lines_of_samples),
 };
 #pragma GCC diagnostic pop

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._arguments import overlaps
 from fastconv._arguments.filters import filter_output
-from fastconv.image import _passes
+from fastconv.image import _passes, _steps
 
 if TYPE_CHECKING:
     from fastconv._arguments.arrays import Array
@@ -30,6 +30,12 @@ def run(source: Array, output: Any, passes: Sequence[Pass], exact: bool = False)
         On images of small whole numbers every value that turns up is a whole number below 2**24.
     """
     dtype, target = filter_output(output, source)
+    lines = _steps.line_by_line(source, dtype, target, passes, exact) if source.size else None
+    if lines is not None:
+        if target is None or lines is target:
+            return lines
+        np.copyto(target, lines)
+        return target
     working = _passes.working_dtype(source.dtype, dtype, exact)
     values = _passes.cast(source, working)
     if values.size:

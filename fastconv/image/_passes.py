@@ -133,9 +133,9 @@ def maximum(x: Array, windows: Sequence[Window], cval: float, out: Array | None 
 def bordered(x: Array, window: Window, cval: float) -> Array:
     """Return a copy of an array with what lies beyond its edges along one axis."""
     extent = x.shape[window.axis]
-    places = _places(slice(0, extent), window, extent)
-    copy: Array = np.take(x, np.maximum(places, 0), axis=window.axis)
-    copy[(slice(None),) * window.axis + (places < 0,)] = cval
+    seen = places(slice(0, extent), window, extent)
+    copy: Array = np.take(x, np.maximum(seen, 0), axis=window.axis)
+    copy[(slice(None),) * window.axis + (seen < 0,)] = cval
     return copy
 
 
@@ -247,7 +247,7 @@ class _View:
             (slice(top, bottom), slice(end, width)),
         ):
             if rows.start < rows.stop and columns.start < columns.stop:
-                lines, across = _places(rows, self.rows, height), _places(columns, self.columns, width)
+                lines, across = places(rows, self.rows, height), places(columns, self.columns, width)
                 # one axis after the other, first what leaves less: NumPy's indexing by both dies without memory
                 takes = [(np.maximum(lines, 0), 1), (np.maximum(across, 0), 2)]
                 takes.sort(key=lambda take: len(take[0]) / self.images.shape[take[1]])
@@ -263,19 +263,19 @@ def _edges(extent: int, window: Window) -> tuple[int, int]:
     return (first, last) if first < last else (extent, extent)
 
 
-def _places(part: slice, window: Window, extent: int) -> Array:
+def places(part: slice, window: Window, extent: int) -> Array:
     """Return which places of the image the windows of a part see; -1 is beyond the edge in the mode "constant"."""
-    places = np.arange(part.start - window.begin, part.stop + window.end)
+    seen = np.arange(part.start - window.begin, part.stop + window.end)
     if window.mode == "constant":
-        return np.where((places < 0) | (places >= extent), -1, places)
+        return np.where((seen < 0) | (seen >= extent), -1, seen)
     if window.mode == "nearest":
-        return np.clip(places, 0, extent - 1)
+        return np.clip(seen, 0, extent - 1)
     if window.mode == "wrap":
-        return places % extent
+        return seen % extent
     if window.mode == "reflect":
-        places = places % (2 * extent)
-        return np.asarray(np.minimum(places, 2 * extent - 1 - places))
+        seen = seen % (2 * extent)
+        return np.asarray(np.minimum(seen, 2 * extent - 1 - seen))
     period = max(2 * extent - 2, 1)  # mirror
-    places = places % period
-    turned: Array = np.minimum(places, period - places) if extent > 1 else np.zeros_like(places)
+    seen = seen % period
+    turned: Array = np.minimum(seen, period - seen) if extent > 1 else np.zeros_like(seen)
     return turned

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastconv import _core
 from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, per_axis, picture, reach, real_number
 from fastconv.image import _frame, _passes
 from fastconv.image._passes import Window
+from fastconv.image._steps import Extremum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -217,23 +217,10 @@ def _extremum(
     windows = [Window(axis, *reach(extent, shift), border_mode(one)) for axis, extent, one, shift in given]
     beyond = real_number("cval", cval)
     if counted is not None:
-        run: _frame.Pass = partial(_scattered, windows, counted, beyond, np.maximum if largest else np.minimum)
-    else:
-        run = partial(_boxed, sorted(w for w in windows if w.size > 1), beyond, largest)
-    return _frame.run(source, output, [run], exact=True)
-
-
-def _boxed(windows: list[Window], cval: float, largest: bool, x: Array, place: Array | None) -> Array:
-    """Take the extremum of full windows, two axes at a time; the smallest is that of the negative, negated."""
-    if not windows:
-        return x
-    if not largest:
-        x, cval = np.negative(x, out=_core.empty(x.shape, x.dtype)), -cval
-    while len(windows) > 2:
-        x = _passes.maximum(x, windows[:1], cval)
-        windows = windows[1:]
-    made = _passes.maximum(x, windows, cval, place)
-    return made if largest else np.negative(made, out=made)
+        choose = np.maximum if largest else np.minimum
+        return _frame.run(source, output, [partial(_scattered, windows, counted, beyond, choose)], exact=True)
+    wide = sorted(window for window in windows if window.size > 1)
+    return _frame.run(source, output, [Extremum(wide, beyond, largest)] if wide else [], exact=True)
 
 
 def _scattered(

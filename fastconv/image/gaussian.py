@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
 from fastconv.image import _frame
 from fastconv.image._passes import Window, converted
-from fastconv.image.linear import _correlated, separable
+from fastconv.image._steps import Sum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -71,7 +70,7 @@ def gaussian_filter1d(
     (along,) = axes_of(axis, source.ndim, "axis")
     bell = _bell(sigma, order, truncate, radius)
     window = Window(along, len(bell) // 2, len(bell) // 2, border_mode(mode))
-    return _frame.run(source, output, [partial(_correlated, bell, [window], real_number("cval", cval))])
+    return _frame.run(source, output, [Sum(bell, [window], real_number("cval", cval))])
 
 
 def gaussian_filter(
@@ -133,8 +132,10 @@ def gaussian_filter(
         if width > _NARROWEST:
             bells.append(bell)
             windows.append(Window(axis, len(bell) // 2, len(bell) // 2, border))
-    dtype, _ = filter_output(output, source)
-    return _frame.run(source, output, separable(bells, windows, real_number("cval", cval), dtype))
+    beyond = real_number("cval", cval)
+    return _frame.run(
+        source, output, [Sum(bell, [window], beyond) for bell, window in zip(bells, windows, strict=True)]
+    )
 
 
 def gaussian_laplace(

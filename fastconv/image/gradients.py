@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
 from fastconv.image import _frame, _passes
 from fastconv.image._passes import Window
-from fastconv.image.linear import _correlated
+from fastconv.image._steps import Sum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -89,16 +88,14 @@ def _derivative(input: Any, axis: Any, output: Any, mode: Any, cval: Any, smooth
     order = [along, *(other for other in range(source.ndim) if other != along)]
     windows = [Window(one, 1, 1, modes[one]) for one in order]
     kernels = [_DIFFERENCE, *(smooth for _ in order[1:])]
-    passes: list[_frame.Pass] = [
-        partial(_correlated, kernel, [window], beyond) for kernel, window in zip(kernels, windows, strict=True)
-    ]
+    passes: list[_frame.Pass] = [Sum(kernel, [window], beyond) for kernel, window in zip(kernels, windows, strict=True)]
     exact = _frame.whole(np.array([2 * smooth.sum() ** (source.ndim - 1)]), source)
     # With a cval other than 0 the second pass sees it beyond the edge of the first one's result.
     # Whole numbers between the passes are rounded, as in scipy.
     kept = source.dtype.kind != "f" or filter_output(output, source)[0].kind == "f"
     if len(order) > 1 and kept and (beyond == 0 or "constant" not in modes):
         pair = np.outer(kernels[0], smooth) if along < order[1] else np.outer(smooth, kernels[0])
-        passes[:2] = [partial(_correlated, pair, sorted(windows[:2]), beyond)]
+        passes[:2] = [Sum(pair, sorted(windows[:2]), beyond)]
     return _frame.run(source, output, passes, exact)
 
 
@@ -144,18 +141,21 @@ def laplace(
         # Each axis' share is rounded to a whole number, as in scipy.
         total = np.zeros(source.shape, dtype)
         for window in windows:
-            total += _frame.run(source, dtype, [partial(_correlated, second, [window], beyond)])
+            total += _frame.run(source, dtype, [Sum(second, [window], beyond)])
         return _frame.run(total, output, [])
 
     def cross(x: Array, place: Array | None) -> Array:
-        if len(windows) == 2:
-            kernel = np.zeros((3, 3))
-            kernel[1] += second
-            kernel[:, 1] += second
-            return _passes.correlate(x, kernel, sorted(windows), beyond, place)
         total = _passes.correlate(x, second, windows[:1], beyond, place)
         for window in windows[1:]:
             total += _passes.correlate(x, second, [window], beyond)
         return total
 
-    return _frame.run(source, output, [cross] if windows else [], _frame.whole(np.array([4.0 * len(windows)]), source))
+    passes: list[_frame.Pass] = [cross] if windows else []
+    if len(windows) == 2:
+        kernel = np.zeros((3, 3))
+        kernel[1] += second
+        kernel[:, 1] += second
+        passes = [Sum(kernel, sorted(windows), beyond)]
+    elif len(windows) == 1:
+        passes = [Sum(second, windows, beyond)]
+    return _frame.run(source, output, passes, _frame.whole(np.array([4.0 * len(windows)]), source))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastconv import runtime
 from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, reach, real_number
-from fastconv.image import _frame, _passes
+from fastconv.image import _frame
 from fastconv.image._passes import Window
+from fastconv.image._steps import Sum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -143,39 +142,7 @@ def _sums(windows: list[Window], kernel: Array, cval: float) -> list[_frame.Pass
     if len(long) > 2:
         wrong("weights", "at most two axes longer than 1 (use functional.conv3d for more)", f"shape {kernel.shape}")
     small = kernel.reshape([kernel.shape[place] for place in long])
-    return [partial(_correlated, small, [windows[place] for place in long], cval)]
-
-
-def _correlated(kernel: Array, windows: list[Window], cval: float, x: Array, place: Array | None) -> Array:
-    return _passes.correlate(x, kernel, windows, cval, place)
-
-
-def separable(kernels: list[Array], windows: list[Window], cval: float, dtype: np.dtype[Any]) -> list[_frame.Pass]:
-    """Return passes along one axis each, two of them as one where that is the same.
-
-    The engine finds out that their outer product is separable, and filters along both axes while rows are in its cache.
-    A pass after another one sees `cval` beyond the edge, where the outer product sees `cval` times the sum of the first
-    kernel; and whole numbers are cut off between passes.
-
-    Parameters
-    ----------
-    kernels : list of ndarray (k,)
-    windows : list of Window
-        One for each kernel.
-    cval : float
-    dtype : dtype
-        Of the result.
-    """
-    passes: list[_frame.Pass] = []
-    given = list(zip(windows, kernels, strict=True))
-    same = cval == 0 or all(w.mode != "constant" or abs(k.sum() - 1) < 1e-12 for w, k in given)
-    if dtype.kind == "f" and same and runtime.get_precision() != "highest":
-        given.sort(key=lambda pair: pair[0].axis)
-        while len(given) > 1 and given[-1][0].axis - given[-2][0].axis == 1:
-            (first, rows), (second, columns) = given[-2:]
-            passes.append(partial(_correlated, np.outer(rows, columns), [first, second], cval))
-            given = given[:-2]
-    return [*(partial(_correlated, kernel, [window], cval) for window, kernel in given), *passes]
+    return [Sum(small, [windows[place] for place in long], cval)]
 
 
 def correlate1d(
@@ -257,7 +224,7 @@ def _along(input: Any, weights: Any, axis: Any, output: Any, mode: Any, cval: An
     begin, end = reach(kernel.size, origin)
     window = Window(along, *((end, begin) if flip else (begin, end)), border_mode(mode))
     turned = np.asarray(kernel[::-1] if flip else kernel, np.float64)
-    passes = [partial(_correlated, turned, [window], real_number("cval", cval))]
+    passes = [Sum(turned, [window], real_number("cval", cval))]
     return _frame.run(source, output, passes, _frame.whole(turned, source))
 
 
@@ -356,15 +323,10 @@ def _means(source: Array, axes: tuple[int, ...], sizes: Any, output: Any, modes:
         extent = integer("size", size, 1)
         windows.append(Window(axis, *reach(extent, origin), border_mode(mode)))
     windows = [window for window in windows if window.size > 1]
-    if source.dtype.kind == "f" and (dtype := filter_output(output, source)[0]).kind == "f":
-        kernels = [np.full(window.size, 1 / window.size) for window in windows]
-        return _frame.run(source, output, separable(kernels, windows, beyond, dtype))
+    if source.dtype.kind == "f" and filter_output(output, source)[0].kind == "f":
+        means = [Sum(np.full(window.size, 1 / window.size), [window], beyond) for window in windows]
+        return _frame.run(source, output, means)
     exact = all(_frame.whole(np.ones(window.size), source) for window in windows)
-    return _frame.run(source, output, [partial(_mean, window, beyond) for window in windows], exact)
-
-
-def _mean(window: Window, cval: float, x: Array, place: Array | None) -> Array:
-    """Sum and divide in this order, as scipy does, so that the mean of whole numbers is cut off where it should be."""
-    made = _passes.correlate(x, np.ones(window.size), [window], cval, place)
-    made /= window.size
-    return made
+    # Sum and divide in this order, as scipy does, so that the mean of whole numbers is cut off where it should be.
+    means = [Sum(np.ones(window.size), [window], beyond, window.size) for window in windows]
+    return _frame.run(source, output, means, exact)

@@ -1,0 +1,41 @@
+/* The kernels of filters over lines of an image. Lines are in the element type; what lies past their end may
+ * be read and written for FC_LINES_SLACK vectors. */
+#ifndef FC_LINE_KERNELS_H
+#define FC_LINE_KERNELS_H
+
+#include "kernels.h"
+
+enum { FC_LINES_SLACK = 4 };
+
+/* A window, tap by tap: line t starts where tap t of the first window lies. */
+typedef struct {
+    const void *const *src;
+    ptrdiff_t taps;
+    const void *weights; /* one for each tap; not of extrema */
+    int fold;            /* as in fc_lines_pass */
+    double divisor;
+} fc_lines;
+
+/* dst[i] = the sum of weights[t] * src[t][i] over taps t, divided. */
+typedef void fc_lines_sum_fn(const fc_lines *lines, ptrdiff_t count, void *dst);
+
+/* dst[i] = the largest, or the smallest, of src[t][i] over taps t, none of them NaN. */
+typedef void fc_lines_extremum_fn(const fc_lines *lines, bool largest, ptrdiff_t count, void *dst);
+
+/* dst[i] = src[i], samples to elements, exactly `count` of them. */
+typedef void fc_samples_in_fn(fc_sample type, ptrdiff_t count, const void *src, void *dst);
+
+/* dst[i] = src[i] as a sample; for whole numbers cut off at the point, modulo the samples' range. In place: the element
+ * that such a sample would become again. */
+typedef void fc_samples_out_fn(fc_sample type, ptrdiff_t count, const void *src, void *dst);
+typedef void fc_samples_cut_fn(fc_sample type, ptrdiff_t count, void *line);
+
+struct fc_line_kernels {
+    fc_lines_sum_fn *sum;
+    fc_lines_extremum_fn *extremum;
+    fc_samples_in_fn *in;
+    fc_samples_out_fn *out;
+    fc_samples_cut_fn *cut;
+};
+
+#endif
