@@ -234,6 +234,7 @@ typedef enum {
     FC_SAMPLE_I8,
     FC_SAMPLE_U16,
     FC_SAMPLE_I16,
+    FC_SAMPLE_I32,
     FC_SAMPLE_F32,
     FC_SAMPLE_F64,
 } fc_sample;

@@ -190,7 +190,7 @@ cdef extern from "fastconv.h" nogil:
                              const void *src, void *dst, int threads)
 
     ctypedef enum fc_sample:
-        FC_SAMPLE_U8, FC_SAMPLE_I8, FC_SAMPLE_U16, FC_SAMPLE_I16, FC_SAMPLE_F32, FC_SAMPLE_F64
+        FC_SAMPLE_U8, FC_SAMPLE_I8, FC_SAMPLE_U16, FC_SAMPLE_I16, FC_SAMPLE_I32, FC_SAMPLE_F32, FC_SAMPLE_F64
 
     ctypedef enum fc_lines_kind:
         FC_LINES_SUM, FC_LINES_LARGEST, FC_LINES_SMALLEST

@@ -4,7 +4,7 @@ LINES = {"sum": <int> FC_LINES_SUM, "largest": <int> FC_LINES_LARGEST, "smallest
 
 
 cdef Py_buffer *hold_samples(Held *held, object array, int flags, fc_sample *sample) except? NULL:
-    # A contiguous ndarray of native values: whole numbers of one or two bytes, or floating-point ones; or NULL.
+    # A contiguous ndarray of native values: whole numbers of up to 32 bits, or floating-point ones; or NULL.
     if type(array) is not ndarray:
         return NULL
     cdef Py_buffer *view = &held.views[held.count]
@@ -22,6 +22,8 @@ cdef Py_buffer *hold_samples(Held *held, object array, int flags, fc_sample *sam
         sample[0] = FC_SAMPLE_U16
     elif kind == c'h':
         sample[0] = FC_SAMPLE_I16
+    elif kind == c'i':
+        sample[0] = FC_SAMPLE_I32
     elif kind == c'f':
         sample[0] = FC_SAMPLE_F32
     elif kind == c'd':

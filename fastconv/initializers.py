@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import _registry, runtime, utils
+from fastconv._arguments import constructors as check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,14 @@ __all__ = [
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer:
+_RULES: dict[str, check.Rule] = {
+    **dict.fromkeys(("maxval", "mean", "minval", "scale", "value"), check.finite),
+    "stddev": check.not_negative,
+    "seed": check.seed,
+}
+
+
+class Initializer(check.Checked, rules=_RULES):
     """Base of all initializers: called with a shape and a dtype, it returns the first weights.
 
     Examples

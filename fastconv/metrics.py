@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from fastconv import _registry, losses
+from fastconv._arguments import constructors as check
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -32,7 +33,16 @@ __all__ = [
 ]
 
 
-class Metric:
+_RULES: dict[str, check.Rule] = {
+    "dtype": check.optional(check.real_type),
+    "from_sorted_ids": check.switch,
+    "k": check.positive,
+    "name": check.optional(check.text),
+    "threshold": check.finite,
+}
+
+
+class Metric(check.Checked, rules=_RULES):
     """Base of all metrics: a number that is gathered batch by batch.
 
     A metric of one's own defines ``update_state``, ``result`` and ``reset_state``.

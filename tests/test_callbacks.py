@@ -176,7 +176,7 @@ def test_model_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_model_checkpoint_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a name that ends in .npz or .safetensors, got 'model.h5'"):
         callbacks.ModelCheckpoint("model.h5")
-    with pytest.raises(ValueError, match="Unrecognized save_freq: weekly"):
+    with pytest.raises(ValueError, match="save_freq: expected 'epoch' or a positive int, got 'weekly'"):
         callbacks.ModelCheckpoint("model.npz", save_freq="weekly")
     with pytest.raises(KeyError, match="Failed to format this callback filepath"):
         fit(callbacks.ModelCheckpoint(tmp_path / "{nothing}.npz"), epochs=1)

@@ -257,6 +257,13 @@ def test_scipy_on_whole_numbers() -> None:
     cases: list[tuple[str, tuple[Any, ...]]] = [
         ("correlate", (np.arange(9.0).reshape(3, 3) - 3,)),
         ("uniform_filter", (5,)),
+        ("uniform_filter", ((4, 1),)),
+        ("correlate1d", (np.array([0.3, -0.2, 0.7, 1.1]), 0)),
+        ("convolve1d", (np.array([0.1, 0.5, -0.5, -0.1, 0.2]),)),
+        ("gaussian_filter", (0.7,)),
+        ("gaussian_filter", (2.0, (0, 1))),
+        ("gaussian_filter1d", (1.5,)),
+        ("gaussian_gradient_magnitude", (1.0,)),
         ("sobel", (0,)),
         ("prewitt", ()),
         ("laplace", ()),
@@ -273,6 +280,51 @@ def test_scipy_on_whole_numbers() -> None:
                 got = getattr(image, name)(x, *arguments, output=output)
                 assert got.dtype == want.dtype
                 np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=1e-6, err_msg=f"{name} {dtype}")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("shape", [(300, 2600), (140, 900, 3), (1, 5000), (5000, 1)], ids=str)
+@pytest.mark.parametrize("isa", ISAS)
+def test_scipy_bit_by_bit(isa: str, shape: tuple[int, ...]) -> None:
+    """Whole numbers are cut off at the point where scipy's are: products are rounded and added as there."""
+    import scipy.ndimage
+
+    cases: list[tuple[str, tuple[Any, ...]]] = [
+        ("gaussian_filter", ((1.2, 0.5),)),
+        ("gaussian_filter", ((0.6, 3), (1, 0))),
+        ("uniform_filter", ((3, 15),)),
+        ("maximum_filter", ((3, 7),)),
+        ("minimum_filter", ((15, 2),)),
+        ("sobel", ()),
+        ("laplace", ()),
+    ]
+    for dtype in (np.uint8, np.int16):
+        x = RNG.integers(0, 256, shape).astype(dtype)
+        x[:, : shape[1] // 2] = 255
+        for (name, arguments), mode in itertools.product(cases, ("mirror", "constant")):
+            options: dict[str, Any] = {"mode": mode, "cval": 7.5} | ({} if name == "sobel" else {"axes": (0, 1)})
+            want = getattr(scipy.ndimage, name)(x, *arguments, **options)
+            with running(isa):
+                np.testing.assert_array_equal(getattr(image, name)(x, *arguments, **options), want, f"{name} {mode}")
+
+
+def test_lines_of_any_kind() -> None:
+    """Rows by rows, in strips, read in place and from copies: the same as pixel by pixel in float64."""
+    for shape, dtype in itertools.product([(7, 2500), (270, 33), (3, 41)], ("f4", "f8", "u1", "i2", ">i2", ">f4")):
+        x = (RNG.standard_normal(shape) * 50 + 100).astype(dtype)
+        for size in ((1, 5), (5, 1), (6, 3), (2, 17)):
+            kernels = [np.full(size[0], 1 / size[0]), np.full(size[1], 1 / size[1])]
+            want = plain_correlate(x, np.outer(*kernels), "reflect", 0, (0, 0))
+            got = image.uniform_filter(x, size, output=np.float64)
+            np.testing.assert_allclose(got, want, rtol=1e-6)
+            out = np.full((shape[0] + 2, shape[1]), 77.0)
+            assert image.uniform_filter(x, size, output=out[1:-1]) is not None
+            np.testing.assert_array_equal(out[1:-1], got)
+            assert (out[[0, -1]] == 77).all()
+    x = RNG.integers(0, 99, (40, 50)).astype(np.uint8)
+    before = image.gaussian_filter(x, 2)
+    assert image.gaussian_filter(x, 2, output=x) is x
+    np.testing.assert_array_equal(x, before)
 
 
 @pytest.mark.peers

@@ -23,6 +23,9 @@ static void samples_in(fc_sample type, ptrdiff_t count, const void *FC_RESTRICT 
     case FC_SAMPLE_I16:
         FC_CONVERT(FC_REAL, int16_t);
         break;
+    case FC_SAMPLE_I32:
+        FC_CONVERT(FC_REAL, int32_t);
+        break;
     case FC_SAMPLE_F32:
         FC_CONVERT(FC_REAL, float);
         break;
@@ -45,6 +48,9 @@ static void samples_out(fc_sample type, ptrdiff_t count, const void *FC_RESTRICT
         for (ptrdiff_t i = 0; i < count; i++)
             ((uint16_t *)dst)[i] = (uint16_t)(int32_t)((const FC_REAL *)src)[i];
         break;
+    case FC_SAMPLE_I32:
+        FC_CONVERT(int32_t, FC_REAL);
+        break;
     case FC_SAMPLE_F32:
         FC_CONVERT(float, FC_REAL);
         break;
@@ -61,6 +67,9 @@ static void samples_cut(fc_sample type, ptrdiff_t count, void *line)
     if (type == FC_SAMPLE_F32)
         for (ptrdiff_t i = 0; i < count; i++)
             x[i] = (float)x[i];
+    else if (type == FC_SAMPLE_I32)
+        for (ptrdiff_t i = 0; i < count; i++)
+            x[i] = (FC_REAL)(int32_t)x[i];
     else if (type != FC_SAMPLE_F64)
         for (ptrdiff_t i = 0; i < count; i++)
             x[i] = (FC_REAL)((((int32_t)x[i] & most) ^ sign) - sign);

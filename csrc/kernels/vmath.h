@@ -20,6 +20,7 @@ enum { FC_MANTISSA_BITS = 23, FC_EXPONENT_BIAS = 127, FC_ERROR_BITS = 12 };
 #define FC_EXP_MOST 90.0f       /* overflows above */
 #define FC_EXPM1_LEAST (-40.0f) /* expm1 rounds to -1 below */
 #define FC_EXPM1_MOST 88.8f
+#define FC_TANH_LEAST 0x1p-12f                       /* x^2 / 3 is a third of an ulp below */
 #define FC_TANH_MOST 10.0f                           /* tanh rounds to 1 above */
 #define FC_SIGMOID_MOST 20.0f                        /* sigmoid rounds to 1 above */
 #define FC_NORMAL_FIRST_LOW (-1.265223388671875e-8f) /* what FC_NORMAL_TERMS[0] loses by rounding */
@@ -51,6 +52,7 @@ enum { FC_MANTISSA_BITS = 52, FC_EXPONENT_BIAS = 1023, FC_ERROR_BITS = 27 };
 #define FC_EXP_MOST 720.0
 #define FC_EXPM1_LEAST (-60.0)
 #define FC_EXPM1_MOST 709.9
+#define FC_TANH_LEAST 0x1p-26
 #define FC_SIGMOID_MOST 45.0
 #define FC_NORMAL_FIRST_LOW (-2.314241074e-17)
 #define FC_NORMAL_MOST 39.0
@@ -204,20 +206,21 @@ FC_INLINE fc_vec fc_expm1(fc_vec x)
     return fc_copy_sign(scale * fc_exp_near(r) + (scale - 1), x);
 }
 
-/* (t - 1) / (t + 1) of t = exp(-2 |x|). In float32 t = 2^n 2^f without an exact reduction: what f lacks matters to t
- * alone, where |x| is large and t small. */
+/* (t - 1) / (t + 1) of t = exp(-2 |x|), or |x| where that is less, as it is for small ones: numbers below
+ * FC_TANH_LEAST, whose intermediate results could be subnormal, do not take part. In float32 t = 2^n 2^f without an
+ * exact reduction: what f lacks matters to t alone, where |x| is large and t small. */
 FC_INLINE fc_vec fc_tanh(fc_vec x)
 {
 #if FC_REAL_BITS == 32
-    fc_vec a = fc_at_most(fc_abs(x), FC_TANH_MOST), to_power = fc_splat(-2 * FC_LOG2_E);
+    fc_vec a = fc_at_most(fc_at_least(fc_abs(x), FC_TANH_LEAST), FC_TANH_MOST), to_power = fc_splat(-2 * FC_LOG2_E);
     fc_vec shifted = a * to_power + FC_ROUNDER, f = a * to_power - (shifted - FC_ROUNDER);
     fc_vec scale = (fc_vec)(((fc_mask)shifted << FC_MANTISSA_BITS) + (fc_mask)fc_splat(1)), part = scale * f;
     fc_vec terms = FC_POLYNOMIAL(f, FC_EXP2_TERMS);
     fc_vec y = fc_quotient(part * terms + (scale - 1), part * terms + (scale + 1));
 #else
-    fc_vec less = fc_expm1(-2 * fc_abs(x)), y = fc_quotient(less, less + 2);
+    fc_vec less = fc_expm1(-2 * fc_at_least(fc_abs(x), FC_TANH_LEAST)), y = fc_quotient(less, less + 2);
 #endif
-    return fc_copy_sign(y, x);
+    return fc_copy_sign(fc_lesser(fc_abs(x), fc_abs(y)), x);
 }
 
 /* factor * sigmoid(x.high + x.low) = factor * e / (1 + e) with the product rounded once; |factor| <= 110. */

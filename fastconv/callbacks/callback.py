@@ -5,13 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastconv._arguments import constructors as check
+
 if TYPE_CHECKING:
     from fastconv.models.model import Model
 
 Logs = Mapping[str, float]
 
 
-class Callback:
+_RULES: dict[str, check.Rule] = {
+    "append": check.switch,
+    "baseline": check.optional(check.any_number),
+    "cooldown": check.count,
+    "factor": check.not_negative,
+    "filename": check.path,
+    "filepath": check.path,
+    "initial_value_threshold": check.optional(check.any_number),
+    "min_delta": check.finite,
+    "min_lr": check.not_negative,
+    "mode": check.text,
+    "monitor": check.text,
+    "patience": check.count,
+    "restore_best_weights": check.switch,
+    "save_best_only": check.switch,
+    "save_weights_only": check.switch,
+    "schedule": check.function,
+    "separator": check.letter,
+    "start_from_epoch": check.count,
+    "verbose": check.count,
+    **dict.fromkeys(
+        (
+            *("on_epoch_begin", "on_epoch_end", "on_train_begin", "on_train_end"),
+            *("on_train_batch_begin", "on_train_batch_end"),
+        ),
+        check.optional(check.function),
+    ),
+}
+
+
+class Callback(check.Checked, rules=_RULES):
     """Base of all callbacks; one of one's own overrides what it needs.
 
     Attributes

@@ -54,8 +54,8 @@ class ModelCheckpoint(MonitorCallback):
         self.filepath = os.fspath(filepath)
         if not self.filepath.endswith((".npz", ".safetensors")):
             raise ValueError(f"filepath: expected a name that ends in .npz or .safetensors, got {self.filepath!r}")
-        if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
+        if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
+            raise ValueError(f"save_freq: expected 'epoch' or a positive int, got {save_freq!r}")
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only

@@ -142,7 +142,7 @@ def line_by_line(
 
 
 def _is_sample(dtype: np.dtype[Any]) -> bool:
-    return (dtype.kind in "iu" and dtype.itemsize <= 2) or dtype in (np.float32, np.float64)
+    return (dtype.kind in "iu" and dtype.itemsize <= 2) or dtype in (np.int32, np.float32, np.float64)
 
 
 def _serves(part: Sum | Extremum, dtype: np.dtype[Any], exact: bool) -> bool:

@@ -235,7 +235,9 @@ def _of_derivatives(
     if total is None:
         total = _frame.run(source, dtype, [])
     elif order == 1:
-        total = converted(np.sqrt(total), dtype)
+        # of one byte, NumPy would take them in float16, which is slow and gives the same whole numbers
+        root = np.sqrt(total, dtype=np.float32 if total.dtype.itemsize == 1 else None)
+        total = converted(root, dtype)
     if target is None:
         return np.asarray(total)
     np.copyto(target, total)

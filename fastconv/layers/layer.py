@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastconv import _registry, initializers, regularizers
+from fastconv._arguments import constructors as check
 from fastconv.layers import symbolic
 from fastconv.layers.arguments import Array, Shape, shape_of
 from fastconv.layers.symbolic import Node
@@ -40,7 +41,30 @@ def unfilled_weights(limit: int) -> Iterator[None]:
         _weights_left.reset(token)
 
 
-class Layer:
+_RULES: dict[str, check.Rule] = {
+    **dict.fromkeys(("autocast", "center", "keepdims", "scale", "trainable", "use_bias"), check.switch),
+    **dict.fromkeys(("alpha", "momentum"), check.finite),
+    **dict.fromkeys(("max_value", "negative_slope", "threshold"), check.no_nan),
+    "epsilon": check.not_negative,
+    "seed": check.seed,
+    **dict.fromkeys(
+        (
+            *("beta_initializer", "bias_initializer", "depthwise_initializer", "gamma_initializer"),
+            *("kernel_initializer", "moving_mean_initializer", "moving_variance_initializer", "pointwise_initializer"),
+        ),
+        check.found_by(initializers.get),
+    ),
+    **dict.fromkeys(
+        (
+            *("beta_regularizer", "bias_regularizer", "depthwise_regularizer"),
+            *("gamma_regularizer", "kernel_regularizer", "pointwise_regularizer"),
+        ),
+        check.found_by(regularizers.get),
+    ),
+}
+
+
+class Layer(check.Checked, rules=_RULES):
     """Base of all layers, and of a user's own.
 
     A layer of one's own defines ``call`` and, where it has weights, ``build``. To be trained it also defines

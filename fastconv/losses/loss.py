@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import _registry
+from fastconv._arguments import constructors as check
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
 _REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
 
-class Loss:
+_RULES: dict[str, check.Rule] = {
+    "dtype": check.optional(check.real_type),
+    "from_logits": check.switch,
+    "ignore_class": check.optional(check.whole),
+    "label_smoothing": check.finite,
+    "name": check.optional(check.text),
+}
+
+
+class Loss(check.Checked, rules=_RULES):
     """Base of all losses.
 
     A loss of one's own defines ``call(y_true, y_pred)``, one value for each sample, and to be trained with

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import _registry
+from fastconv._arguments import constructors as check
 from fastconv._training import Update, sum_squares
 from fastconv.optimizers import schedules
 from fastconv.optimizers.schedules import LearningRateSchedule
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from fastconv.layers.variable import Variable
 
 
-class Optimizer:
+_RULES: dict[str, check.Rule] = {
+    **dict.fromkeys(("amsgrad", "centered", "nesterov"), check.switch),
+    **dict.fromkeys(("beta_1", "beta_2", "momentum", "rho"), check.finite),
+    **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm"), check.optional(check.not_negative)),
+    "weight_decay": check.optional(check.finite),
+    "epsilon": check.not_negative,
+    "name": check.optional(check.text),
+}
+
+
+class Optimizer(check.Checked, rules=_RULES):
     """Base of all optimizers.
 
     One of one's own defines ``update_step(gradient, variable, learning_rate)``; it finds arrays of its own for each
@@ -285,7 +296,7 @@ class Optimizer:
 
 def _number(learning_rate: Any) -> float:
     real = isinstance(learning_rate, (int, float, np.number)) and not isinstance(learning_rate, bool)
-    if not real or learning_rate < 0:
+    if not real or not 0 <= learning_rate < np.inf:
         raise ValueError(
             f"learning_rate: expected a number that is not negative, a schedule or a callable, got {learning_rate!r}"
         )
