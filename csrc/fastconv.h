@@ -153,7 +153,8 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan);
 size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads);
 
 /* weights: (oc, ic / groups, kernel...) at the given element strides, in the order o, i, depth, height, width. */
-void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed);
+fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
+                       void *packed);
 
 /* dst = activation(conv(src, packed) + bias + residual). bias (oc) and residual (dst's shape) may be NULL.
  * Backward-input plans take the output's gradient as src and write the input's gradient: a transposed convolution,
@@ -226,6 +227,18 @@ fc_status fc_softmax_run(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t o
                          const void *src, void *dst, int threads);
 fc_status fc_softmax_grad(fc_dtype dtype, fc_isa isa, bool logarithm, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner,
                           const void *grad, const void *result, void *dst, int threads);
+
+/* ---- copies by lists of places ------------------------------------------------------------------------------ */
+
+/* Position i of an axis of dst holds position places[axis][i] of src, or `value` where that is -1; NULL: position i. */
+typedef struct {
+    fc_dtype dtype;
+    ptrdiff_t lead, src[FC_SPATIAL], dst[FC_SPATIAL], trail; /* (lead, three axes, trail) */
+    const ptrdiff_t *places[FC_SPATIAL];
+    double value;
+} fc_gather_desc;
+
+fc_status fc_gather_run(const fc_gather_desc *desc, const void *src, void *dst, int threads);
 
 /* ---- filters of images, line by line ------------------------------------------------------------------------ */
 

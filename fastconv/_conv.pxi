@@ -103,6 +103,7 @@ cdef class ConvPlan:
         cdef ptrdiff_t strides[5]
         cdef Py_buffer *w
         cdef Py_buffer *b
+        cdef fc_status status
         if self.packed != NULL:
             raise RuntimeError("this plan has its weights already")
         try:
@@ -121,7 +122,8 @@ cdef class ConvPlan:
             if self.packed == NULL:
                 raise MemoryError(f"no memory for packed weights of {self.plan.packed_bytes} bytes")
             with nogil:
-                fc_conv_pack(&self.plan, w.buf, strides, self.packed)
+                status = fc_conv_pack(&self.plan, w.buf, strides, self.packed)
+            finish(status)
             return True
         finally:
             drop(&held)
@@ -272,7 +274,7 @@ cdef class ConvPlan:
         cdef const void *weights = NULL if w == NULL else w.buf
         cdef void *packed = self.packed if w == NULL else memory
         cdef const void *bias = self.bias if w == NULL else NULL if b == NULL else b.buf
-        cdef fc_status status
+        cdef fc_status status = FC_OK
         with nogil:
             if weights != NULL:
                 status = fc_conv_once(&self.plan, n, src, weights, strides, packed, bias, NULL, dst, workspace, count)

@@ -78,10 +78,10 @@ cdef extern from "fastconv.h" nogil:
 
     fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads)
-    void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t *strides, void *packed)
+    fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t *strides, void *packed)
     fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *weights,
                            const ptrdiff_t *strides, void *packed, const void *bias, const void *residual, void *dst,
-                           void *workspace, int threads) nogil
+                           void *workspace, int threads)
     fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed,
                           const void *bias, const void *residual, void *dst, void *workspace, int threads)
     fc_status fc_conv_weight_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad,
@@ -188,6 +188,17 @@ cdef extern from "fastconv.h" nogil:
     double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x)
     fc_status fc_dropout_run(fc_dtype dtype, fc_isa isa, const fc_draw *draw, ptrdiff_t rows, ptrdiff_t count,
                              const void *src, void *dst, int threads)
+
+    ctypedef struct fc_gather_desc:
+        fc_dtype dtype
+        ptrdiff_t lead
+        ptrdiff_t src[3]
+        ptrdiff_t dst[3]
+        ptrdiff_t trail
+        const ptrdiff_t *places[3]
+        double value
+
+    fc_status fc_gather_run(const fc_gather_desc *desc, const void *src, void *dst, int threads)
 
     ctypedef enum fc_sample:
         FC_SAMPLE_U8, FC_SAMPLE_I8, FC_SAMPLE_U16, FC_SAMPLE_I16, FC_SAMPLE_I32, FC_SAMPLE_F32, FC_SAMPLE_F64

@@ -214,6 +214,16 @@ def sum_squares(array: object) -> float | None: ...
 def same_bytes(arrays: list[Array], others: list[Array]) -> bool: ...
 def circumstances_now() -> int: ...
 def dropout(x: object, rate: float, drawn: tuple[int, int], rows: int, out: object) -> Array | None: ...
+def gather(
+    x: object,
+    shape: tuple[int, ...],
+    lead: int,
+    extents: tuple[tuple[int, int], ...],
+    trail: int,
+    places: tuple[Array | None, ...],
+    value: float,
+    out: object,
+) -> Array | None: ...
 
 LINES: dict[str, int]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def _pools() -> list[Call]:
             for shape in shapes[:2]:
                 calls.append(Call(f"adaptive_avg_pool{axes}d", axes, shape, None, {"output_size": size}))
                 calls.append(Call(f"adaptive_max_pool{axes}d", axes, shape, None, {"output_size": size}))
-        for power, stride, ceil_mode in product((1, 2, 3.5), (2, 3), (False, True)):
+        for power, stride, ceil_mode in product((1, 2, 3.5, inf, -inf), (2, 3), (False, True)):
             options = {"norm_type": power, "kernel_size": 3, "stride": stride, "ceil_mode": ceil_mode}
             calls.append(Call(f"lp_pool{axes}d", axes, shapes[0], None, options, positive=True))
     return calls

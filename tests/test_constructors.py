@@ -26,6 +26,8 @@ OTHERS = {"CallbackList", "InputLayer", "FunctionLoss", "LossMetric"}
 TEXTS = (
     "activation",
     "data_format",
+    "filename",
+    "filepath",
     "distribution",
     "interpolation",
     "mode",

@@ -179,5 +179,5 @@ def test_predictions_are_never_the_callers_memory():
 
 def test_a_stride_of_billions_is_refused_at_once() -> None:
     one = np.ones((1, 1, 1), np.float32)
-    with pytest.raises(ValueError, match=r"^input_size: expected sizes"):
+    with pytest.raises(ValueError, match=r"^stride: expected a product over the axes of at most 1048576"):
         grad.conv1d_input((1, 1, 3_037_000_500), one, one, stride=3_037_000_500)

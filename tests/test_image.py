@@ -251,6 +251,7 @@ def test_scipy(name: str, mode: str) -> None:
 
 
 @pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")  # of squares that wrapped, by scipy
 def test_scipy_on_whole_numbers() -> None:
     import scipy.ndimage
 
@@ -273,13 +274,15 @@ def test_scipy_on_whole_numbers() -> None:
     for dtype in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "?"):
         x = RNG.integers(0, 2 if dtype == "?" else 120, (31, 29)).astype(dtype)
         for name, arguments in cases:
-            if dtype == "u8" and name in ("sobel", "prewitt"):
+            if dtype == "u8" and name in ("sobel", "prewitt", "gaussian_gradient_magnitude"):
                 continue  # scipy passes -1 on from the first axis to the second as 2.0**64
             for output in (None, np.float32, np.int32):
                 want = getattr(scipy.ndimage, name)(x, *arguments, output=output)
                 got = getattr(image, name)(x, *arguments, output=output)
                 assert got.dtype == want.dtype
-                np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=1e-6, err_msg=f"{name} {dtype}")
+                np.testing.assert_allclose(
+                    got.astype(float), want.astype(float), 1e-6, 1e-12, err_msg=f"{name} {dtype}"
+                )
 
 
 @pytest.mark.peers

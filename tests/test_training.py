@@ -72,12 +72,16 @@ def test_one_dense_layer_learns_digits_of_28_by_28() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 def test_every_optimizer_learns(optimizer: str) -> None:
+    """From any first weights: of eight seeds and each optimizer, the worst ends at 0.82 and 0.38 of the first loss.
+
+    After 25 epochs accuracies are 0.78 to 0.82, so that the bound would test the seed.
+    """
     utils.set_random_seed(3)
     model = compiled(optimizer=optimizer)
     model.optimizer.learning_rate = 0.1 if optimizer == "sgd" else 0.01
-    history = model.fit(ROWS, LABELS, batch_size=6, epochs=60, verbose=0).history
+    history = model.fit(ROWS, LABELS, batch_size=6, epochs=40, verbose=0).history
     assert history["accuracy"][-1] > 0.8
-    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert history["loss"][-1] < 0.4 * history["loss"][0]
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "binary_crossentropy", "categorical_crossentropy"])

@@ -254,9 +254,15 @@ static ptrdiff_t packed_block(const fc_conv_plan *plan, ptrdiff_t taps, ptrdiff_
     return fc_channel_block(taps, channels);
 }
 
-/* One phase, tile by tile; returns where the next one begins. */
-static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const char *weights, const ptrdiff_t *strides,
-                        char *packed)
+bool fc_pack_stopped(const fc_conv_plan *plan)
+{
+    enum { LARGE = 1 << 26 }; /* smaller ones are packed in milliseconds, and need no clock */
+    return plan->packed_bytes >= LARGE && fc_stopped();
+}
+
+/* One phase, tile by tile; moves `next` to where the next one begins. */
+static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const char *weights,
+                            const ptrdiff_t *strides, char **next)
 {
     const fc_conv_desc *desc = &plan->desc;
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
@@ -276,6 +282,8 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
     ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1;
     for (ptrdiff_t unit = 0, side; unit < groups * tiles; unit += side) {
         ptrdiff_t begin = unit % tiles * width, end = fc_min(begin + width, oc);
+        if (fc_pack_stopped(plan))
+            return FC_STOPPED;
         if (rows)
             fc_share(oc, (int)(unit % tiles), (int)tiles, &begin, &end);
         const ptrdiff_t packed_width = rows ? end - begin : fc_tile_width(plan, oc, begin);
@@ -299,42 +307,42 @@ static char *pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const c
                     .width = packed_width,
                     .tiles = side,
                     .tile_step = tile_step,
-                    .dst = packed + to * element,
+                    .dst = *next + to * element,
                 };
                 kernels->conv->pack(&tile);
                 to += tile.taps * tile.channels * tile.width;
             }
         }
-        packed += side * tile_step * element;
+        *next += side * tile_step * element;
     }
-    return packed;
+    return FC_OK;
 }
 
-void fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL], void *packed)
+fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
+                       void *packed)
 {
     const ptrdiff_t phases = fc_phases(&plan->desc);
     if (plan->family == FC_FAMILY_FILTER) {
         fc_pack_filter(plan, weights, strides, packed);
-        return;
+        return FC_OK;
     }
     if (plan->group_width > 0) {
         fc_pack_joined(plan, weights, strides, packed);
         return;
     }
     ptrdiff_t folded[2 + FC_SPATIAL];
-    if (!fc_fold_strides(plan, strides, folded)) {
-        fc_pack_unfolded(plan, weights, strides, packed);
-        return;
-    }
-    char *const begin = packed;
+    if (!fc_fold_strides(plan, strides, folded))
+        return fc_pack_unfolded(plan, weights, strides, packed);
+    char *next = packed;
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
-        if (phase.taps > 0)
-            packed = pack_phase(plan, &phase, weights, folded, packed);
+        if (phase.taps > 0 && pack_phase(plan, &phase, weights, folded, &next) != FC_OK)
+            return FC_STOPPED;
     }
     if (plan->family == FC_FAMILY_WINOGRAD)
-        fc_pack_winograd(plan, begin);
+        return fc_pack_winograd(plan, packed);
+    return FC_OK;
 }
 
 /* ---- run -------------------------------------------------------------------------------------------------- */
@@ -406,6 +414,6 @@ fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, c
 {
     if (reads_weights(plan, n, strides))
         return run(plan, n, src, NULL, weights, strides, bias, residual, dst, workspace, threads);
-    fc_conv_pack(plan, weights, strides, packed);
-    return run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
+    const fc_status status = fc_conv_pack(plan, weights, strides, packed);
+    return status != FC_OK ? status : run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
 }

@@ -75,7 +75,10 @@ bool fc_is_folded(const fc_conv_plan *plan);
  * weights of an input channel lie, and fc_pack_unfolded packs one by one. */
 bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff_t folded[2 + FC_SPATIAL]);
 ptrdiff_t fc_input_at(const fc_conv_plan *plan, ptrdiff_t index, const ptrdiff_t *strides);
-void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+
+/* Whether packing, which takes tenths of a second where weights have a gigabyte, should end. */
+bool fc_pack_stopped(const fc_conv_plan *plan);
 void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded); /* of a backward-input run */
 
 /* fc_conv_weight_grad for depthwise convolution, and along pixels. */

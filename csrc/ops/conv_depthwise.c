@@ -1,14 +1,17 @@
 /* The depthwise family, channels-last: two output rows at a time, so that the rows of input that both read are loaded
- * once. Borders are the kernel's business: it is told which columns exist, and rows that do not are left out.
+ * once. Borders are the kernel's business: it is told which columns exist, and rows that do not are left out, unless a
+ * weight is not finite: zero times such a weight is not zero, and they are rows of zeros then.
  *
  * With a stride s and a dilation d of greatest common divisor g, positions that lie d / g apart form a convolution of
  * stride s / g without dilation, along either axis: such rows make pairs, and such pixels a row of their own. */
 #include "conv.h"
 #include "parallel.h"
 
+#include <string.h>
+
 typedef struct {
     fc_depthwise_line *lines;
-    void *partial;
+    void *partial, *zeros; /* zeros: a row of input */
 } workspace;
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
@@ -16,6 +19,10 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
     const ptrdiff_t *kernel = plan->desc.kernel;
     at->lines = fc_carve(arena, fc_saturate(2 * kernel[0], kernel[1]), sizeof(fc_depthwise_line));
     at->partial = fc_carve(arena, 2 * plan->rows * plan->lanes, fc_element(&plan->desc));
+    fc_phase phase;
+    fc_phase_at(&plan->desc, 0, &phase);
+    at->zeros = fc_carve(arena, fc_saturate(phase.axis[2].src, fc_conv_channels(&plan->desc).src_channels),
+                         fc_element(&plan->desc));
 }
 
 fc_status fc_plan_depthwise(fc_conv_plan *plan)
@@ -58,6 +65,7 @@ typedef struct {
     ptrdiff_t pairs;           /* of rows, of one depth */
     ptrdiff_t image, place[2]; /* of the first output row, in the phase's own grid */
     ptrdiff_t channel, channels;
+    bool finite; /* all weights */
 } row_pair;
 
 /* Lists the rows of input under both output rows, or the one; returns their number. */
@@ -70,7 +78,8 @@ static ptrdiff_t list_lines(const row_pair *s, int rows)
     ptrdiff_t count = 0;
     for (ptrdiff_t d = 0; d < axis[0].taps; d++) {
         const ptrdiff_t depth = s->place[0] * axis[0].src_step + axis[0].offset_first + d * axis[0].offset_step;
-        if (depth < 0 || depth >= axis[0].src)
+        const bool above = depth < 0 || depth >= axis[0].src;
+        if (above && s->finite)
             continue;
         const ptrdiff_t weights = s->channel * s->phase->taps + d * taps * pitch;
         for (ptrdiff_t h = 0; h < taps + (rows - 1) * later; h++) {
@@ -78,12 +87,13 @@ static ptrdiff_t list_lines(const row_pair *s, int rows)
             const bool second = h >= taps;
             const ptrdiff_t y = s->place[1] + (second ? s->rows.apart : 0), tap = second ? h - later : h;
             const ptrdiff_t row = y * axis[1].src_step + axis[1].offset_first + tap * axis[1].offset_step;
-            if (row < 0 || row >= axis[1].src)
+            const bool outside = above || row < 0 || row >= axis[1].src;
+            if (outside && s->finite)
                 continue;
             const ptrdiff_t at = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src * channels;
             const char *const first = s->packed + (size_t)(weights + h * pitch) * call->element;
             s->at.lines[count++] = (fc_depthwise_line){
-                .src = call->src + (size_t)(at + s->channel) * call->element,
+                .src = outside ? s->at.zeros : call->src + (size_t)(at + s->channel) * call->element,
                 .weights = {second ? NULL : first,
                             rows == 2 && h >= later ? first - (size_t)(later * pitch) * call->element : NULL},
             };
@@ -189,6 +199,26 @@ static void run_band(row_pair *s, ptrdiff_t band, ptrdiff_t bands, fc_phase *pha
     }
 }
 
+/* Whether all weights of all phases are finite. */
+static bool are_finite(const fc_conv_call *call)
+{
+    const fc_conv_plan *plan = call->plan;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < fc_phases(&plan->desc); i++) {
+        fc_phase phase;
+        fc_phase_at(&plan->desc, i, &phase);
+        count += fc_packed_size(plan, &phase);
+    }
+    bool finite = true;
+    if (plan->desc.dtype == FC_F32)
+        for (ptrdiff_t i = 0; i < count; i++)
+            finite &= ((const float *)(const void *)call->packed)[i] * 0 == 0;
+    else
+        for (ptrdiff_t i = 0; i < count; i++)
+            finite &= ((const double *)(const void *)call->packed)[i] * 0 == 0;
+    return finite;
+}
+
 void fc_conv_depthwise(const void *context, fc_part part)
 {
     enum { BAND = 2 }; /* pairs of rows of a phase */
@@ -197,8 +227,11 @@ void fc_conv_depthwise(const void *context, fc_part part)
     fc_arena arena = fc_thread_arena(call, part.thread);
     row_pair s = {.call = call};
     lay_out(plan, &arena, &s.at);
+    s.finite = are_finite(call);
     fc_phase phase;
     enter_phase(&s, 0, &phase);
+    if (!s.finite)
+        memset(s.at.zeros, 0, (size_t)(phase.axis[2].src * call->channels.src_channels) * call->element);
     const ptrdiff_t rows = fc_max_extent(phase.axis[0].count * s.pairs, 1);
     const ptrdiff_t bands = fc_phases(&plan->desc) == 1 ? rows : fc_divide_up(rows, BAND);
     const ptrdiff_t channels = call->channels.src_channels, vectors = fc_divide_up(channels, plan->lanes);

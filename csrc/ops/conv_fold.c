@@ -75,13 +75,15 @@ bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff
     return uniform;
 }
 
-void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed)
+fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed)
 {
     const size_t element = fc_element(&plan->desc);
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const bool backward = plan->desc.direction == FC_BACKWARD_INPUT;
     ptrdiff_t width;
     for (ptrdiff_t lane = 0; lane < channels.oc; lane += width) {
+        if (fc_pack_stopped(plan))
+            return FC_STOPPED;
         width = fc_tile_width(plan, channels.oc, lane);
         for (ptrdiff_t c = 0; c < channels.ic; c++)
             for (ptrdiff_t i = lane; i < lane + width; i++, packed += element) {
@@ -93,6 +95,7 @@ void fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdi
                     memset(packed, 0, element);
             }
     }
+    return FC_OK;
 }
 
 void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded)

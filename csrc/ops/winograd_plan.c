@@ -243,7 +243,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
 }
 
 /* packed [group][output tile][product][input channel][width]. */
-void fc_pack_winograd(const fc_conv_plan *plan, void *packed)
+fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const fc_channels channels = fc_conv_channels(&plan->desc);
@@ -263,5 +263,8 @@ void fc_pack_winograd(const fc_conv_plan *plan, void *packed)
                 .dst_product = fc_winograd_weights_step(plan, width),
             });
             src += (size_t)(taps * channels.ic * width) * element;
+            if (fc_pack_stopped(plan))
+                return FC_STOPPED;
         }
+    return FC_OK;
 }

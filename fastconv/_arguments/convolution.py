@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from fastconv._arguments.pooling import Pool
 
 Algorithm = Literal["auto", "direct", "im2col", "winograd"]
+
+
+# A transposed convolution, or the gradient of an input, is as many convolutions as the strides' product says.
+MOST_PHASES = 2**20
 
 
 class Conv(NamedTuple):
@@ -230,5 +235,7 @@ def refuse(status: int, made: Conv | Pool) -> None:
         least = f"padded extents of at least the kernel's {' x '.join(map(str, reach))}"
         wrong(made.name, least, " x ".join(map(str, padded)))
     if status == _core.OVERFLOW:
+        if isinstance(made, Conv) and math.prod(made.stride) > MOST_PHASES:
+            wrong("stride", f"a product over the axes of at most {MOST_PHASES}, one convolution each", made.stride)
         wrong(made.name, "sizes whose products fit 63 bits", f"extents {padded} with padding, kernel {made.kernel}")
     raise RuntimeError(f"the engine refused a checked description: status {status}")

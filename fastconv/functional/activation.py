@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from fastconv import _arguments, _core, cuda
 
@@ -235,7 +237,9 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     return unary(KIND["sigmoid"], 0.0, 0.0, input, False, out)
 
 
-def softmax(input: Array, dim: int | None = None, *, out: Array | None = None) -> Array:
+def softmax(
+    input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None, *, out: Array | None = None
+) -> Array:
     """Exponentiate and normalise along an axis: ``exp(x) / sum(exp(x))``.
 
     Parameters
@@ -244,6 +248,10 @@ def softmax(input: Array, dim: int | None = None, *, out: Array | None = None) -
         Any shape.
     dim : int, optional
         The axis that sums to one; torch's rule without: 0 for 0, 1 or 3 axes, else 1.
+    _stacklevel : int
+        Not used.
+    dtype : float32 or float64, optional
+        The type in which to compute, and that of the result; the input's without.
     out : ndarray, optional
         Where the result goes; may be the input.
 
@@ -266,10 +274,12 @@ def softmax(input: Array, dim: int | None = None, *, out: Array | None = None) -
     >>> F.softmax(np.log(np.float64([[1, 2, 1]])), dim=1)
     array([[0.25, 0.5 , 0.25]])
     """
-    return normalised(False, input, dim, out)
+    return normalised(False, in_type(input, dtype), dim, out)
 
 
-def log_softmax(input: Array, dim: int | None = None, *, out: Array | None = None) -> Array:
+def log_softmax(
+    input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None, *, out: Array | None = None
+) -> Array:
     """Return the logarithm of softmax, computed without its loss of digits; arguments as in softmax.
 
     Examples
@@ -279,7 +289,20 @@ def log_softmax(input: Array, dim: int | None = None, *, out: Array | None = Non
     >>> F.log_softmax(np.float64([[0, 1000]]), dim=1)
     array([[-1000.,     0.]])
     """
-    return normalised(True, input, dim, out)
+    return normalised(True, in_type(input, dtype), dim, out)
+
+
+def in_type(input: Array, dtype: Any) -> Array:
+    """Return an array in the type that is asked for, itself if it has it or none is."""
+    if dtype is None:
+        return input
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind not in (np.float32, np.float64):
+        _arguments.wrong("dtype", "float32 or float64", dtype, TypeError)
+    return _arguments.real("input", input).astype(kind, copy=False)
 
 
 def normalised(logarithm: bool, input: Array, dim: int | None, out: Array | None) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fastconv import _arguments
+from fastconv.functional._gather import gather
 from fastconv.functional.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def interpolate(
     _arguments.fits_memory("size" if scale_factor is None else "scale_factor", "a result", shape, x)
     if made.mode == "area":
         return ADAPTIVE[len(made.dst)](x, made.dst, layout=layout, out=out)
+    if made.mode in ("nearest", "nearest-exact"):
+        axes = zip(spatial(made), range(len(made.dst)), strict=True)
+        return gather(x, {axis: taps(made, i, dtype)[0][0] for axis, i in axes}, out)
     result = _arguments.plain("input", x)
     for axis, i in reversed(list(zip(spatial(made), range(len(made.dst)), strict=True))):
         result = _along(result, axis, taps(made, i, dtype))

@@ -53,7 +53,8 @@ def lp_pool2d(
     input : ndarray (n, c, h, w) or (c, h, w)
         Images; (n, h, w, c) or (h, w, c) with ``layout="NHWC"``.
     norm_type : float
-        The power p, not 0: 1 sums, 2 is the Euclidean norm, large ones approach the maximum.
+        The power p, not 0: 1 sums, 2 is the Euclidean norm; infinity takes the largest magnitude, minus infinity the
+        smallest.
     kernel_size : int or (int, int)
         Extents of a window.
     stride : int or (int, int), optional
@@ -112,6 +113,11 @@ def _norms(axes: int, input: object, norm_type: object, options: tuple[object, .
     kernel, stride, ceil_mode, layout = options
     pool = _arguments.pool(axes, False, x.shape, kernel, stride, 0, 1, layout, ceil_mode=ceil_mode)
     target = _target(pool, x, input, out)
+    if math.isinf(power):
+        words = (_arguments.word("ceil_mode", ceil_mode), "")
+        windows = ("max", kernel, stride, 0, 1, layout, *words, None)
+        most = cast("Array", run(axes, sizes(x, power), windows, False, None))
+        return _arguments.delivered(np.negative(most, out=most) if power < 0 else most, target)
     with np.errstate(all="ignore"):  # zeros to a negative power and roots of negative sums are as IEEE says
         sums = window_sums(axes, x, power, options)
         np.power(sums, x.dtype.type(1 / power), out=sums)
@@ -122,6 +128,12 @@ def power_of(norm_type: object) -> float:
     """Return a power that has a root."""
     power = _arguments.number("norm_type", norm_type)
     return _arguments.wrong("norm_type", "a number other than 0", norm_type) if power == 0 else power
+
+
+def sizes(x: Array, power: float) -> Array:
+    """Return what an infinite norm takes maxima of: magnitudes, negated for the smallest."""
+    made: Array = np.abs(_arguments.plain("input", x))
+    return np.negative(made, out=made) if power < 0 else made
 
 
 def window_sums(axes: int, x: Array, power: float, options: tuple[object, ...]) -> Array:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fastconv import _arguments, _core
+from fastconv import _arguments
+from fastconv.functional._gather import gather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastconv._arguments import Array, Layout, Margins
 
-FILLS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+# Lists of so many positions are kept.
+_FEW = 4096
 
 
 def pad(
@@ -71,36 +74,13 @@ def pad(
     dtype = x.dtype.newbyteorder("=")
     _arguments.fits_memory("pad", "a result", made.shape, x)
     if out is not None:
-        target = _arguments.output(out, made.shape, dtype, [("input", input)])
-    else:
-        target = _core.empty(made.shape, dtype)
-    if made.mode == "constant":
-        source, place = kept_part(x.shape, made)
-        if place != tuple(map(slice, (0,) * x.ndim, made.shape)):
-            target[...] = made.value
-        target[place] = x[source]
-        return target
-    if any(min(width) < 0 for width in made.widths):
-        np.copyto(target, _extended(x, made))
-    else:
-        fill_around(x, made, target)
-    return target
-
-
-def fill_around(x: Array, made: Margins, target: Array) -> None:
-    """Copy what stays, then what is added along one axis after the other, from what is there already."""
-    target[kept_part(x.shape, made)[1]] = x
-    for axis, (extent, (before, after)) in enumerate(zip(x.shape, made.widths, strict=True)):
-        lines, end = np.moveaxis(target, axis, 0), before + extent
-        if made.mode == "reflect":
-            lines[:before] = lines[2 * before : before : -1]
-            lines[end:] = lines[before:end][-2 : -after - 2 : -1]
-        elif made.mode == "circular":
-            lines[:before] = lines[extent:end]
-            lines[end:] = lines[before : before + after]
-        else:
-            lines[:before] = lines[before]
-            lines[end:] = lines[end - 1]
+        out = _arguments.output(out, made.shape, dtype, [("input", input)])
+    places = {
+        axis: padded_positions(extent, width, made.mode)
+        for axis, (extent, width) in enumerate(zip(x.shape, made.widths, strict=True))
+        if width != (0, 0)
+    }
+    return gather(x, places, out, made.value)
 
 
 def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -111,19 +91,25 @@ def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...],
 
 
 def padded_positions(extent: int, width: tuple[int, int], mode: str) -> Array:
-    """Return which position of an axis each of the padded one holds."""
-    shape = (extent + sum(width),)
-    return _extended(np.arange(extent), _arguments.Margins((width,), shape, mode, 0.0))
+    """Return which position of an axis each of the padded one holds; -1 is none."""
+    return (_few_positions if extent + max(width) <= _FEW else _positions)(extent, width, mode)
 
 
-def _extended(x: Array, made: Margins) -> Array:
-    """Pad by what the array holds; what is cut off may be mirrored or repeated first, but does not come round."""
-    cut = tuple(slice(max(-b, 0), e - max(-a, 0)) for e, (b, a) in zip(x.shape, made.widths, strict=True))
-    if made.mode == "circular":
-        x = x[cut]
-    added = [(max(before, 0), max(after, 0)) for before, after in made.widths]
-    whole: Array = np.pad(x, added, mode=FILLS[made.mode])  # type: ignore[call-overload]
-    if made.mode == "circular":
-        return whole
-    ends = zip(whole.shape, made.widths, strict=True)
-    return whole[tuple(slice(max(-b, 0), e - max(-a, 0)) for e, (b, a) in ends)]
+def _positions(extent: int, width: tuple[int, int], mode: str) -> Array:
+    """List positions; what is cut off may be mirrored or repeated first, but does not come round."""
+    before, after = width
+    at = np.arange(-before, extent + after)
+    if mode == "constant":
+        at[(at < 0) | (at >= extent)] = -1
+    elif mode == "reflect":
+        at = np.abs(at)
+        at = np.minimum(at, 2 * (extent - 1) - at)
+    elif mode == "replicate":
+        at = np.clip(at, 0, extent - 1)
+    else:
+        first, left = max(-before, 0), extent + min(before, 0) + min(after, 0)
+        at = first + (at - first) % left
+    return at.astype(np.intp, copy=False)
+
+
+_few_positions = lru_cache(128)(_positions)

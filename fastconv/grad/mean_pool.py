@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastconv import _arguments
-from fastconv.functional.mean_pool import power_of, quasi_means, window_sums
+from fastconv.functional.mean_pool import power_of, quasi_means, sizes, window_sums
 from fastconv.grad._places import checked
-from fastconv.grad.pool import avg_pool1d, avg_pool2d, avg_pool3d
+from fastconv.grad.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastconv._arguments import Array, Layout, Padding, Pair, Triple
 
 AVERAGES: dict[int, Callable[..., Array]] = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+MAXIMA: dict[int, Callable[..., Array]] = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 
 
 def lp_pool1d(
@@ -163,6 +164,9 @@ def _norms(
     gradient, target = checked(grad_output, shape, x.shape, out, ("input", input))
     _arguments.same_dtype("input", x, ("grad_output", gradient))
     real = x.dtype.type
+    if math.isinf(power):
+        result = MAXIMA[axes](sizes(x, power), gradient, kernel, stride, 0, 1, ceil_mode, layout=layout)
+        return _arguments.delivered(np.multiply(result, np.sign(x), out=result), target)
     with np.errstate(all="ignore"):
         sums = window_sums(axes, x, power, options)
         slope = np.power(sums, real(1 / power - 1)) * real(math.prod(pool.kernel))

@@ -236,7 +236,8 @@ def _of_derivatives(
         total = _frame.run(source, dtype, [])
     elif order == 1:
         # of one byte, NumPy would take them in float16, which is slow and gives the same whole numbers
-        root = np.sqrt(total, dtype=np.float32 if total.dtype.itemsize == 1 else None)
+        with np.errstate(invalid="ignore"):
+            root = np.sqrt(total, dtype=np.float32 if total.dtype.itemsize == 1 else None)
         total = converted(root, dtype)
     if target is None:
         return np.asarray(total)
@@ -258,18 +259,15 @@ def _bell(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
         wrong("sigma", "a number above 0 where a radius is given", sigma)
     if places < 0:
         wrong("truncate", "a number of at least 0", truncate)
-    x = np.arange(-places, places + 1, dtype=np.float64)
-    bell: Array = np.exp(-0.5 * (x / width) ** 2)
+    # In the steps that scipy takes, since a flat image is cut off at the point by the last bit of these sums.
+    x, variance = np.arange(-places, places + 1, dtype=np.float64), width * width
+    bell: Array = np.exp(-0.5 / variance * x**2)
     bell /= bell.sum()
-    # The derivative of q·bell is (q' - q·x / width²)·bell.
-    powers = np.zeros(derivative + 2)  # of q
+    # The derivative of q·bell is (q' - q·x / variance)·bell.
+    step = np.diag(np.arange(1.0, derivative + 1), 1) + np.diag(np.full(derivative, 1 / -variance), -1)
+    powers = np.zeros(derivative + 1)  # of q
     powers[0] = 1
     for _ in range(derivative):
-        slope = powers[1:] * np.arange(1, len(powers))
-        powers[1:] = powers[:-1] / -(width**2)
-        powers[0] = 0
-        powers[:-1] += slope
-    factor = np.zeros_like(x)
-    for power in powers[derivative::-1]:
-        factor = factor * x + power
-    return np.asarray((factor * bell)[::-1])
+        powers = step.dot(powers)
+    factor = (x[:, None] ** np.arange(derivative + 1)).dot(powers)
+    return np.asarray((factor * bell if derivative else bell)[::-1])

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastconv.functional._gather import gather
 from fastconv.layers.arguments import Array, Extents, Shape, data_layout, extents
 from fastconv.layers.layer import Layer
 
@@ -57,9 +58,9 @@ class UpSampling(Layer):
             for axis, factor in enumerate(self.size, self._first):
                 inputs = _stretched(inputs, axis, factor)
             return inputs
-        outputs = np.empty(self._split(inputs.shape), inputs.dtype)
-        outputs[...] = inputs.reshape(self._split(inputs.shape, (1,) * self.rank))
-        return outputs.reshape([extent or 0 for extent in self.compute_output_shape(inputs.shape)])
+        axes = enumerate(self.size, self._first)
+        places = {axis: np.repeat(np.arange(inputs.shape[axis]), factor) for axis, factor in axes if factor > 1}
+        return gather(inputs, places, None)
 
     def backward(self, grad_outputs: Array) -> Array:
         """Return the gradient, summed over what became of each position."""
@@ -75,9 +76,9 @@ class UpSampling(Layer):
         total: Array = grad_outputs.reshape(self._split(tuple(shape))).sum(within)
         return total
 
-    def _split(self, shape: tuple[int, ...], factors: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    def _split(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         spatial = shape[self._first : self._first + self.rank]
-        pairs = zip(spatial, self.size if factors is None else factors, strict=True)
+        pairs = zip(spatial, self.size, strict=True)
         return (*shape[: self._first], *(n for pair in pairs for n in pair), *shape[self._first + self.rank :])
 
 

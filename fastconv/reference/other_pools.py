@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,6 +104,8 @@ def _norms(axes: int, input: ArrayLike, grad_output: ArrayLike | None, power: fl
     """Return the norms, or with a gradient at them the one at the input."""
     images, batched = channels_first(input, options[-1], axes)
     taps, edges, reach, _ = windows(images.shape[2:], options)
+    if math.isinf(power):
+        return _extreme_norms(images, grad_output, math.copysign(1, power), (taps, reach), options[-1], batched)
     scale = math.prod(per_axis(options[0], axes)) / window_counts(images.shape[2:], taps, edges, reach, False)
     with np.errstate(all="ignore"):
         powers = np.pad(images**power, ((0, 0), (0, 0), *reach))
@@ -115,6 +118,22 @@ def _norms(axes: int, input: ArrayLike, grad_output: ArrayLike | None, power: fl
         for pixels in taps:
             whole[pixels] += share
         return restore(unpadded(whole, reach) * images ** (power - 1), options[-1], batched)
+
+
+def _extreme_norms(
+    images: Array, grad_output: ArrayLike | None, sign: float, places: tuple[Any, Any], layout: str, batched: bool
+) -> Array:
+    """Return the largest magnitudes, or with -1 the smallest ones; the gradient goes to the first of equals."""
+    taps, reach = places
+    padded = np.pad(sign * abs(images), ((0, 0), (0, 0), *reach), constant_values=-np.inf)
+    seen = np.stack([padded[pixels] for pixels in taps])
+    if grad_output is None:
+        return restore(sign * seen.max(0), layout, batched)
+    gradient, first = channels_first(grad_output, layout, images.ndim - 2)[0], seen.argmax(0)
+    whole = np.zeros(padded.shape)
+    for tap, pixels in enumerate(taps):
+        whole[pixels] += np.where(first == tap, gradient, 0)
+    return restore(unpadded(whole, reach) * np.sign(images), layout, batched)
 
 
 def geometric_avg_pool2d(
