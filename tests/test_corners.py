@@ -181,3 +181,42 @@ def test_a_stride_of_billions_is_refused_at_once() -> None:
     one = np.ones((1, 1, 1), np.float32)
     with pytest.raises(ValueError, match=r"^stride: expected a product over the axes of at most 1048576"):
         grad.conv1d_input((1, 1, 3_037_000_500), one, one, stride=3_037_000_500)
+
+
+def test_pads_that_equal_each_other_are_told_apart() -> None:
+    x = np.ones((1, 1, 4), np.float32)
+    assert functional.pad(x, (1, 1)).shape == (1, 1, 6)
+    for wrong in ((1.0, 1.0), (True, True)):
+        with pytest.raises(TypeError, match=r"^pad: "):
+            functional.pad(x, wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^mode: "):
+        functional.pad(x, (1, 1), ["reflect"])  # type: ignore[arg-type]
+
+
+def test_pads_along_many_axes_and_into_any_memory() -> None:
+    x = np.arange(2 * 3 * 4 * 5, dtype=np.float64).reshape(2, 3, 4, 5)
+    pad = (1, 0, 2, 1, 0, 3, 1, 1)
+    want = np.pad(x, ((1, 1), (0, 3), (2, 1), (1, 0)), constant_values=2.5)
+    out = np.zeros((*want.shape, 2))[..., 0]
+    for source in (x, np.asfortranarray(x), x.astype(">f8"), x[:, ::-1][:, ::-1]):
+        np.testing.assert_array_equal(functional.pad(source, pad, value=2.5), want)
+        assert functional.pad(source, pad, value=2.5, out=out) is out
+        np.testing.assert_array_equal(out, want)
+    for mode, theirs in (("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")):
+        for channels in (1, 2, 3, 4, 9):
+            images = np.random.default_rng(channels).standard_normal((2, 6, 7, channels)).astype(np.float32)
+            got = functional.pad(images, (2, 1, 0, 3), mode, layout="NHWC")  # type: ignore[arg-type]
+            np.testing.assert_array_equal(got, np.pad(images, ((0, 0), (0, 3), (2, 1), (0, 0)), theirs))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_weights_that_are_not_finite_show_at_every_border(layout: str) -> None:
+    for size, stride, dilation in ((3, 1, 1), (5, 2, 1), (3, 1, 2)):
+        x, w = np.ones((1, 16, 9, 9), np.float32), np.ones((16, 1, size, size), np.float32)
+        w[:, :, 0, 0], w[:, :, -1, 1] = np.inf, np.nan
+        options = {"stride": stride, "padding": size // 2 * dilation, "dilation": dilation, "groups": 16}
+        want = reference.conv2d(x.astype(np.float64), w.astype(np.float64), **options)
+        if layout == "NHWC":
+            x, w, want = x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0), want.transpose(0, 2, 3, 1)
+        got = functional.conv2d(x, w, **options, layout=layout)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))

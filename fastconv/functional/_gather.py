@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastconv import _arguments, _core
 
@@ -16,38 +16,53 @@ if TYPE_CHECKING:
 _AXES = 3
 
 
-def gather(x: Array, places: Mapping[int, Array], out: Array | None, value: float = 0.0) -> Array:
-    """Return a copy in which some axes hold other places of themselves.
+class Pass(NamedTuple):
+    """What the engine is told of one pass: the result's shape, extents as (lead, three axes, trail), and places."""
+
+    shape: tuple[int, ...]
+    lead: int
+    extents: tuple[tuple[int, int], ...]
+    trail: int
+    places: tuple[Array | None, ...]
+
+
+def passes(shape: tuple[int, ...], places: Mapping[int, Array]) -> list[Pass]:
+    """Return the passes in which some axes of an array come to hold other places of themselves, one at least.
 
     Parameters
     ----------
-    x : ndarray of float32 or float64
+    shape : tuple of int
     places : mapping of int to ndarray of intp
-        For an axis, which of its places each new one holds; -1 is `value`.
-    out : ndarray, optional
-        Where the copy goes; shares no memory with x.
-    value : float
+        For an axis, which of its places each new one holds; -1 is none.
     """
-    x = _arguments.plain("input", x)
-    axes = sorted(places)
-    passes: list[list[int]] = []
-    for axis in axes:
-        if passes and axis - passes[-1][0] < _AXES:
-            passes[-1].append(axis)
+    groups: list[list[int]] = []
+    for axis in sorted(places):
+        if groups and axis - groups[-1][0] < _AXES:
+            groups[-1].append(axis)
         else:
-            passes.append([axis])
-    for number, group in enumerate(passes or [[]]):
-        last = number >= len(passes) - 1
-        ready = last and out is not None and out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
-        first = group[0] if group else max(x.ndim - 1, 0)
-        shape, extents = list(x.shape), [(1, 1)] * _AXES
+            groups.append([axis])
+    made = []
+    for group in groups or [[]]:
+        first, end = (group[0], group[-1] + 1) if group else (len(shape), len(shape))
+        after, extents = list(shape), [(1, 1)] * _AXES
         listed: list[Array | None] = [None] * _AXES
-        end = (group[-1] if group else first) + 1 if x.ndim else 0
         for place, axis in enumerate(range(first, end), _AXES - (end - first)):
-            here = places.get(axis) if axis in group else None
-            shape[axis] = x.shape[axis] if here is None else len(here)
-            extents[place], listed[place] = (x.shape[axis], shape[axis]), here
-        lead, trail = math.prod(x.shape[:first]), math.prod(x.shape[end:])
-        made = _core.gather(x, tuple(shape), lead, tuple(extents), trail, tuple(listed), value, out if ready else None)
-        x = _arguments.delivered(made, None)
-    return _arguments.delivered(x, out)
+            if axis in group:
+                after[axis], listed[place] = len(places[axis]), places[axis]
+            extents[place] = (shape[axis], after[axis])
+        lead, trail = math.prod(shape[:first]), math.prod(shape[end:])
+        made.append(Pass(tuple(after), lead, tuple(extents), trail, tuple(listed)))
+        shape = tuple(after)
+    return made
+
+
+def gather(x: Array, steps: list[Pass], out: Array | None, value: float = 0.0) -> Array:
+    """Return a copy of an array, in `out` if there is one, as passes say; -1 is `value`."""
+    for step in steps:
+        into = out if step is steps[-1] else None
+        made = _core.gather(x, step.shape, step.lead, step.extents, step.trail, step.places, value, into)
+        if made is None:  # an array is not plain
+            plain = _arguments.plain("input", x)
+            made = _core.gather(plain, step.shape, step.lead, step.extents, step.trail, step.places, value, None)
+        x = _arguments.delivered(made, into)
+    return x

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fastconv import _arguments
-from fastconv.functional._gather import gather
+from fastconv.functional._gather import gather, passes
 from fastconv.functional.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def interpolate(
         return ADAPTIVE[len(made.dst)](x, made.dst, layout=layout, out=out)
     if made.mode in ("nearest", "nearest-exact"):
         axes = zip(spatial(made), range(len(made.dst)), strict=True)
-        return gather(x, {axis: taps(made, i, dtype)[0][0] for axis, i in axes}, out)
+        return gather(x, passes(x.shape, {axis: taps(made, i, dtype)[0][0] for axis, i in axes}), out)
     result = _arguments.plain("input", x)
     for axis, i in reversed(list(zip(spatial(made), range(len(made.dst)), strict=True))):
         result = _along(result, axis, taps(made, i, dtype))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from types import NoneType
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fastconv import _arguments
-from fastconv.functional._gather import gather
+from fastconv.functional._gather import Pass, gather, passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastconv._arguments import Array, Layout, Margins
 
-# Lists of so many positions are kept.
+# For arrays of so many positions along an axis lists are kept.
 _FEW = 4096
 
 
@@ -70,17 +71,35 @@ def pad(
     array([[2., 3., 1., 2., 3., 1.]], dtype=float32)
     """
     x = _arguments.real("input", input)
-    made = _arguments.margins(x.shape, pad, mode, value, layout)
-    dtype = x.dtype.newbyteorder("=")
+    listed = _few_steps if max(x.shape, default=0) <= _FEW and _is_exact(pad, mode, value, layout) else _steps
+    made, steps = listed(x.shape, pad, mode, value, layout)
     _arguments.fits_memory("pad", "a result", made.shape, x)
     if out is not None:
-        out = _arguments.output(out, made.shape, dtype, [("input", input)])
+        out = _arguments.output(out, made.shape, x.dtype.newbyteorder("="), [("input", input)])
+    return gather(x, steps, out, made.value)
+
+
+def _is_exact(pad: object, mode: object, value: object, layout: object) -> bool:
+    """Whether equal arguments mean the same, as 1 and True do not."""
+    if type(pad) is not tuple or type(mode) is not str or type(layout) is not str:
+        return False
+    return {*map(type, pad)} <= {int} and type(value) in (float, NoneType)
+
+
+def _steps(
+    shape: tuple[int, ...], pad: object, mode: object, value: object, layout: object
+) -> tuple[Margins, list[Pass]]:
+    """Check, and list what is copied from where."""
+    made = _arguments.margins(shape, pad, mode, value, layout)
     places = {
         axis: padded_positions(extent, width, made.mode)
-        for axis, (extent, width) in enumerate(zip(x.shape, made.widths, strict=True))
+        for axis, (extent, width) in enumerate(zip(shape, made.widths, strict=True))
         if width != (0, 0)
     }
-    return gather(x, places, out, made.value)
+    return made, passes(shape, places)
+
+
+_few_steps = lru_cache(64)(_steps)
 
 
 def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -91,12 +110,10 @@ def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...],
 
 
 def padded_positions(extent: int, width: tuple[int, int], mode: str) -> Array:
-    """Return which position of an axis each of the padded one holds; -1 is none."""
-    return (_few_positions if extent + max(width) <= _FEW else _positions)(extent, width, mode)
+    """Return which position of an axis each of the padded one holds; -1 is none.
 
-
-def _positions(extent: int, width: tuple[int, int], mode: str) -> Array:
-    """List positions; what is cut off may be mirrored or repeated first, but does not come round."""
+    What is cut off may be mirrored or repeated first, but does not come round.
+    """
     before, after = width
     at = np.arange(-before, extent + after)
     if mode == "constant":
@@ -110,6 +127,3 @@ def _positions(extent: int, width: tuple[int, int], mode: str) -> Array:
         first, left = max(-before, 0), extent + min(before, 0) + min(after, 0)
         at = first + (at - first) % left
     return at.astype(np.intp, copy=False)
-
-
-_few_positions = lru_cache(128)(_positions)

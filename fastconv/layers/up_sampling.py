@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastconv.functional._gather import gather
+from fastconv.functional._gather import gather, passes
 from fastconv.layers.arguments import Array, Extents, Shape, data_layout, extents
 from fastconv.layers.layer import Layer
 
@@ -60,7 +60,7 @@ class UpSampling(Layer):
             return inputs
         axes = enumerate(self.size, self._first)
         places = {axis: np.repeat(np.arange(inputs.shape[axis]), factor) for axis, factor in axes if factor > 1}
-        return gather(inputs, places, None)
+        return gather(inputs, passes(inputs.shape, places), None)
 
     def backward(self, grad_outputs: Array) -> Array:
         """Return the gradient, summed over what became of each position."""
