@@ -5,6 +5,8 @@
  * a ring, as elements, each with what windows see beyond its ends; a row of results is made by one pass over them, and
  * by a second along itself.
  *
+ * Sums of whole numbers are exact, so that those of a column of ones move down by one row more and one less.
+ *
  *   ring [kernel rows]   | border | strip | border |      elements
  *   middle                 | border | strip | border |    what the first pass of two makes, cut to whole numbers
  *   last                            | strip |
@@ -20,7 +22,7 @@
  * strips that fit L1 a vertical filter of 15 taps took twice as long (1080x1920, float: 4.5 ms, now 2.4), since rows of
  * a narrow strip are too short for the processor to fetch ahead. A few rows of elements are read where they lie; more
  * of them might meet in one set of L1. */
-enum { BAND = 128, RING_BYTES = 163840, NARROW = 64, MOST_IN_PLACE = 4 };
+enum { BAND = 128, RING_BYTES = 163840, NARROW = 64, MOST_IN_PLACE = 4, LEAST_MOVING = 4, STEPS = 3 };
 
 /* A run of columns that lie side by side in the image, or beyond it. */
 typedef struct {
@@ -35,11 +37,14 @@ typedef struct {
     char *workspace;
     size_t thread_bytes, element, line_bytes; /* of a thread's workspace, an element, a line */
     ptrdiff_t strip, halo, bands, strips;     /* columns; strip + halo with borders */
+    ptrdiff_t slots;                          /* lines of the ring */
+    bool moving;                              /* the sums of the first pass move down */
     ptrdiff_t group;                          /* elements that kernels read and write together */
 } lines_job;
 
 typedef struct {
-    char *ring, *middle, *last, *beyond;
+    char *ring, *middle, *last, *sums, *beyond;
+    void *steps; /* weights of a step of moving sums */
     void *weights[2];
     const void **taps;
     const char **rows; /* where the ring's lines are: in it, or in the image */
@@ -73,6 +78,18 @@ static bool counts(const fc_lines_pass *pass, ptrdiff_t tap)
     return pass->rows == 1 || pass->columns == 1 || pass->weights == NULL || pass->weights[tap] != 0;
 }
 
+/* Whether the first pass adds whole numbers down a column. */
+static bool adds_down(const fc_lines_desc *desc)
+{
+    const fc_lines_pass *pass = &desc->first;
+    if (desc->kind != FC_LINES_SUM || desc->src_type > FC_SAMPLE_I32 || pass->columns != 1 || pass->rows < LEAST_MOVING)
+        return false;
+    for (ptrdiff_t i = 0; i < pass->rows; i++)
+        if (pass->weights[i] != 1)
+            return false;
+    return true;
+}
+
 /* Columns of a strip: as many as the ring's share of L2 holds, whole groups of vectors where that cuts the image. */
 static ptrdiff_t strip_of(const fc_lines_desc *desc, ptrdiff_t halo, ptrdiff_t group)
 {
@@ -92,6 +109,8 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
     job->element = desc->dtype == FC_F32 ? 4 : 8;
     job->halo = desc->first.columns - 1 + fc_max_extent(desc->second.columns - 1, 0);
     job->group = FC_LINES_SLACK * fc_kernels_for(desc->isa, desc->dtype)->lanes;
+    job->moving = adds_down(desc);
+    job->slots = desc->first.rows + job->moving;
     job->strip = strip_of(desc, job->halo, job->group);
     job->bands = fc_divide_up(desc->height, BAND);
     job->strips = fc_divide_up(desc->width, job->strip);
@@ -101,9 +120,10 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
         return false;
     /* an odd number of cache lines, so that the ring's lines do not meet in one set of L1 */
     job->line_bytes = ((((size_t)(line + job->group) * job->element + 63) / 64) | 1) * 64;
-    if (!fc_multiply(desc->first.rows + 3, (ptrdiff_t)job->line_bytes, &lines))
+    if (!fc_multiply(job->slots + 4, (ptrdiff_t)job->line_bytes, &lines))
         return false;
-    size_t bytes = (size_t)taps * (sizeof(void *) + sizeof(double)) + (size_t)desc->first.rows * sizeof(void *);
+    size_t bytes = (size_t)taps * (sizeof(void *) + sizeof(double)) + (size_t)job->slots * sizeof(void *);
+    bytes += STEPS * sizeof(double);
     bytes += (size_t)(job->strip + job->halo) * sizeof(segment);
     if (lines > most)
         return false;
@@ -123,15 +143,19 @@ static strip_space space_of(const lines_job *job, int thread)
     const fc_lines_desc *desc = job->desc;
     char *at = job->workspace + (size_t)thread * job->thread_bytes;
     strip_space s = {.ring = at};
-    s.middle = s.ring + (size_t)desc->first.rows * job->line_bytes;
+    s.middle = s.ring + (size_t)job->slots * job->line_bytes;
     s.last = s.middle + job->line_bytes;
-    s.beyond = s.last + job->line_bytes;
+    s.sums = s.last + job->line_bytes;
+    s.beyond = s.sums + job->line_bytes;
     s.taps = (const void **)(s.beyond + job->line_bytes);
     const ptrdiff_t taps[2] = {taps_of(&desc->first), desc->second.columns};
     s.rows = (const char **)(s.taps + taps[0] + taps[1]);
-    s.weights[0] = s.rows + desc->first.rows;
+    s.weights[0] = s.rows + job->slots;
     s.weights[1] = (double *)s.weights[0] + taps[0];
-    s.segments = (segment *)((double *)s.weights[1] + taps[1]);
+    s.steps = (double *)s.weights[1] + taps[1];
+    s.segments = (segment *)((double *)s.steps + STEPS);
+    for (int i = 0; i < STEPS; i++)
+        put(desc->dtype, s.steps, i, i < STEPS - 1 ? 1 : -1);
     memset(s.ring, 0, (size_t)(s.beyond - s.ring)); /* what kernels read past lines is a number */
     for (ptrdiff_t i = 0; i < (job->strip + job->halo) * desc->trail; i++)
         put(desc->dtype, s.beyond, i, desc->beyond);
@@ -179,7 +203,7 @@ static void load_row(const lines_job *job, const strip_space *s, ptrdiff_t image
 {
     const fc_lines_desc *desc = job->desc;
     const ptrdiff_t row = desc->rows ? desc->rows[position] : position;
-    const ptrdiff_t place = position % desc->first.rows;
+    const ptrdiff_t place = position % job->slots;
     char *line = s->ring + (size_t)place * job->line_bytes;
     const size_t trail = (size_t)desc->trail, sample = sample_bytes(desc->src_type);
     const ptrdiff_t rows_before = image * desc->height + fc_max_extent(row, 0);
@@ -215,7 +239,7 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
     const fc_lines_pass *pass = &job->desc->first;
     ptrdiff_t count = 0;
     for (ptrdiff_t y = 0; y < pass->rows; y++) {
-        const char *line = s->rows[(row + y) % pass->rows];
+        const char *line = s->rows[(row + y) % job->slots];
         for (ptrdiff_t x = 0; x < pass->columns; x++)
             if (counts(pass, y * pass->columns + x))
                 s->taps[count++] = line + (size_t)(x * job->desc->trail) * job->element;
@@ -224,7 +248,17 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
         memset(dst, 0, (size_t)(columns * job->desc->trail) * job->element);
         return;
     }
-    run_pass(job, &(fc_lines){s->taps, count, s->weights[0], pass->fold, pass->divisor}, columns, dst);
+    if (!job->moving) {
+        run_pass(job, &(fc_lines){s->taps, count, s->weights[0], pass->fold, pass->divisor}, columns, dst);
+        return;
+    }
+    const void *const step[STEPS] = {s->sums, s->taps[count - 1], s->rows[(row + job->slots - 1) % job->slots]};
+    const void *const sums[1] = {s->sums};
+    if (row % BAND == 0) /* the band's first */
+        run_pass(job, &(fc_lines){s->taps, count, s->weights[0], 0, 1}, columns, s->sums);
+    else
+        run_pass(job, &(fc_lines){step, STEPS, s->steps, 0, 1}, columns, s->sums);
+    run_pass(job, &(fc_lines){sums, 1, s->steps, 0, pass->divisor}, columns, dst);
 }
 
 static void run_second(const lines_job *job, const strip_space *s, ptrdiff_t columns, void *dst)
