@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fastconv import _arguments
+from fastconv import _arguments, _core
 from fastconv.functional._gather import Pass, gather, passes
 
 if TYPE_CHECKING:
@@ -71,35 +71,42 @@ def pad(
     array([[2., 3., 1., 2., 3., 1.]], dtype=float32)
     """
     x = _arguments.real("input", input)
-    listed = _few_steps if max(x.shape, default=0) <= _FEW and _is_exact(pad, mode, value, layout) else _steps
-    made, steps = listed(x.shape, pad, mode, value, layout)
+    if max(x.shape, default=0) <= _FEW and _is_kept(pad, mode, value, layout):
+        made, steps = _few_steps(x.shape, pad, mode, value, layout)
+    else:
+        made, steps = _arguments.margins(x.shape, pad, mode, value, layout), []
+    dtype = x.dtype.newbyteorder("=")
     _arguments.fits_memory("pad", "a result", made.shape, x)
     if out is not None:
-        out = _arguments.output(out, made.shape, x.dtype.newbyteorder("="), [("input", input)])
-    return gather(x, steps, out, made.value)
+        target = _arguments.output(out, made.shape, dtype, [("input", input)])
+    else:
+        target = _core.empty(made.shape, dtype)  # before lists of its extents
+    return gather(x, steps or _steps(x.shape, made), target, made.value)
 
 
-def _is_exact(pad: object, mode: object, value: object, layout: object) -> bool:
-    """Whether equal arguments mean the same, as 1 and True do not."""
+def _is_kept(pad: object, mode: object, value: object, layout: object) -> bool:
+    """Whether padding is small, and equal arguments mean the same, as 1 and True do not."""
     if type(pad) is not tuple or type(mode) is not str or type(layout) is not str:
         return False
-    return {*map(type, pad)} <= {int} and type(value) in (float, NoneType)
+    return all(type(one) is int and abs(one) <= _FEW for one in pad) and type(value) in (float, NoneType)
 
 
-def _steps(
-    shape: tuple[int, ...], pad: object, mode: object, value: object, layout: object
-) -> tuple[Margins, list[Pass]]:
-    """Check, and list what is copied from where."""
-    made = _arguments.margins(shape, pad, mode, value, layout)
+def _steps(shape: tuple[int, ...], made: Margins) -> list[Pass]:
+    """List what is copied from where."""
     places = {
         axis: padded_positions(extent, width, made.mode)
         for axis, (extent, width) in enumerate(zip(shape, made.widths, strict=True))
         if width != (0, 0)
     }
-    return made, passes(shape, places)
+    return passes(shape, places)
 
 
-_few_steps = lru_cache(64)(_steps)
+@lru_cache(64)
+def _few_steps(
+    shape: tuple[int, ...], pad: object, mode: object, value: object, layout: object
+) -> tuple[Margins, list[Pass]]:
+    made = _arguments.margins(shape, pad, mode, value, layout)
+    return made, _steps(shape, made)
 
 
 def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
