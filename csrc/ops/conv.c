@@ -328,7 +328,7 @@ fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrd
     }
     if (plan->group_width > 0) {
         fc_pack_joined(plan, weights, strides, packed);
-        return;
+        return FC_OK;
     }
     ptrdiff_t folded[2 + FC_SPATIAL];
     if (!fc_fold_strides(plan, strides, folded))
