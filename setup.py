@@ -50,7 +50,13 @@ DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
 MODE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
 # Sources that -O3 makes half as large again and no faster: whole tiles in straight lines. And what processors before
 # 2013 run: a smaller wheel is worth more there than some percent of speed.
-SMALL = {} if DEBUG else {"conv_depthwise": ["-O2"], "lanes": ["-O2"], "baseline": ["-Os"]}
+SMALL = {
+    "conv_depthwise": ["-O2"],
+    "depthwise_lines": ["-O2"],
+    "lanes": ["-O2"],
+    "lanes f64": ["-Os"],  # networks in float64 are rare
+    "baseline": ["-Os"],
+}
 # No exception passes through C, so nothing needs to unwind it: tables of 160 KB.
 UNWIND = [] if DEBUG else ["-fno-asynchronous-unwind-tables"]
 SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
@@ -156,7 +162,8 @@ class BuildExt(build_ext):
                 macros = {"ISA": isa, f"ISA_{isa.upper()}": 1, "DTYPE": dtype, "REAL": real, "REAL_BITS": bits}
                 flags = [*compiler.isas[isa], *(f"-DFC_{name}={value}" for name, value in macros.items())]
                 for source in sources("kernels"):
-                    small = SMALL.get(isa) or SMALL.get(source.stem, [])
+                    keys = (isa, f"{source.stem} {dtype}", source.stem)
+                    small = next((SMALL[key] for key in keys if key in SMALL), []) if not DEBUG else []
                     units.append(Unit(source, objects / f"{isa}-{dtype}", [*flags, *small]))
         arch = f"-DFC_BUILD_{compiler.arch.upper()}=1"
         openmp = [*compiler.openmp, "-DFC_OPENMP=1"] if compiler.openmp else []
