@@ -104,3 +104,27 @@ def test_non_finite_values_stay_in_their_row(value: float) -> None:
         x[2, inputs // 2] = value
         with running(isa):
             assert_exact(functional.linear(x, w), reference.linear(x, w), isa, dtype, inputs)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 3000), (700, 45), (1030, 33), (64, 64)])
+def test_weights_of_either_order_give_every_row_the_same_bits(
+    inputs: int, outputs: int, activation: str | None
+) -> None:
+    """Rows of weights, or columns: for a sample, for few, for as many as pay for packing, and for more."""
+    rng = generator(f"{inputs} {outputs}")
+    for dtype, rows in product(DTYPES, (1, 2, 3, 4, 70, 600)):
+        x = rng.standard_normal((rows, inputs)).astype(dtype)
+        b = rng.standard_normal(outputs).astype(dtype)
+        by_rows = rng.standard_normal((outputs, inputs)).astype(dtype)
+        expected = reference.linear(x, by_rows, b)
+        expected = {None: expected, "relu": np.maximum(expected, 0), "tanh": np.tanh(expected)}[activation]
+        magnitude = reference.linear(np.abs(x), np.abs(by_rows), np.abs(b))
+        for isa, w in product(ISAS, (by_rows, np.asfortranarray(by_rows))):
+            label = (isa, dtype.__name__, rows, w.strides)
+            with running(isa):
+                got = functional.linear(x, w, b, activation=activation)
+                assert_close(got, expected, magnitude, *label)
+                for i in (0, rows - 1):
+                    alone = functional.linear(x[i : i + 1], w, b, activation=activation)
+                    assert_same_bits(alone[0], got[i], f"row {i} alone", *label)

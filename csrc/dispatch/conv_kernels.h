@@ -228,6 +228,16 @@ typedef struct {
 } fc_pack_tile;
 typedef void fc_pack_fn(const fc_pack_tile *);
 
+/* end.dst[k] = end.from[k] + sum over i < rows of src[i] * weights[i * step + k] for k < count, from NULL: zero; or
+ * end.least where that is more. */
+typedef struct {
+    const void *src, *weights;
+    ptrdiff_t rows, step, count;
+    fc_tile_end end;
+    void *sums; /* scratch: count elements, whole vectors */
+} fc_dense_row;
+typedef void fc_dense_row_fn(const fc_dense_row *);
+
 struct fc_conv_kernels {
     fc_store_rows_fn *store_rows;
     fc_store_plane_fn *store_plane;
@@ -245,6 +255,7 @@ struct fc_conv_kernels {
     fc_depthwise_planes_fn *depthwise_planes;
     fc_depthwise_lines_fn *depthwise_lines;
     fc_pack_fn *pack;
+    fc_dense_row_fn *dense_row;
 };
 
 #endif

@@ -213,6 +213,7 @@ fc_store_images_fn FC_NAME(store_images);
 fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
 fc_filter_fn FC_NAME(conv_filter);
+fc_dense_row_fn FC_NAME(dense_row);
 fc_depthwise_fn FC_NAME(conv_depthwise);
 fc_depthwise_planes_fn FC_NAME(depthwise_planes);
 fc_depthwise_lines_fn FC_NAME(depthwise_lines);
@@ -236,4 +237,5 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .depthwise_planes = FC_NAME(depthwise_planes),
     .depthwise_lines = FC_NAME(depthwise_lines),
     .pack = pack,
+    .dense_row = FC_NAME(dense_row),
 };

@@ -81,7 +81,9 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->zeros = fc_carve(arena, zeros_of(plan), element);
     const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
-    at->piece = fc_carve(arena, piece_products(plan) * lanes * room, element);
+    /* or the sums of a chunk, one output channel for each of its positions */
+    at->piece =
+        fc_carve(arena, fc_max_extent(piece_products(plan) * room, plan->reads_weights ? rows : 0) * lanes, element);
     at->taps_at = fc_carve(arena, plan->reads_weights ? taps : 0, sizeof(ptrdiff_t));
 }
 
@@ -254,6 +256,31 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
     }
 }
 
+/* Few samples of a dense layer: one chunk each, whose tiles all read the weights where they lie, row after row. */
+static bool streams(const fc_conv_call *call)
+{
+    enum { FEW = 3 };
+    return call->weights && call->strides[0] == 1 && call->n <= FEW && fc_dots_serve(&call->plan->desc);
+}
+
+static void stream_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t element = (ptrdiff_t)call->element;
+    fc_tile_end end = end_of(s, t, 0, p, 0);
+    if (end.from == fc_zeros)
+        end.from = NULL;
+    call->kernels->conv->dense_row(&(fc_dense_row){
+        .src = (const char *)s->at->pointers[0] + p->channel * element,
+        .weights = call->weights + (p->channel * call->strides[1] + t->first) * element,
+        .rows = p->channels,
+        .step = call->strides[1],
+        .count = t->count > 1 ? t->count * t->width : t->live,
+        .end = end,
+        .sums = s->at->piece,
+    });
+}
+
 /* One piece of every tile; returns the packed weights of the first one's next piece. */
 static const char *add_to_tiles(const fc_chunk *s, const oc_tiles *t, const piece *p, const char *packed)
 {
@@ -261,6 +288,10 @@ static const char *add_to_tiles(const fc_chunk *s, const oc_tiles *t, const piec
     if (!s->call->weights) {
         add_piece(s, t, 0, p, packed);
         return packed + bytes;
+    }
+    if (streams(s->call)) {
+        stream_piece(s, t, p);
+        return NULL;
     }
     pack_piece(s, t, p);
     for (ptrdiff_t k = 0; k < t->count; k++)
@@ -348,7 +379,9 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
                       fc_part part)
 {
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t positions = call->n * phase->count, longest = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const bool rows = streams(call);
+    const ptrdiff_t positions = call->n * phase->count, most = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const ptrdiff_t longest = rows ? 1 : most;
     const ptrdiff_t chunks = fc_divide_up(positions, longest);
     const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, whole = call->channels.oc / width;
     const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
@@ -374,7 +407,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             fc_chunk_prepare(&s, group);
             ready = inputs;
         }
-        count = call->weights ? fc_min(fc_min(whole - index, end - unit), tiles_at_once(s.count)) : 1;
+        count = call->weights ? fc_min(fc_min(whole - index, end - unit), rows ? most : tiles_at_once(s.count)) : 1;
         count = fc_max_extent(count, 1);
         const oc_tiles t = tiles_at(&s, group, index, count);
         run_tiles(&s, &t);

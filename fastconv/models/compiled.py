@@ -17,6 +17,9 @@ from fastconv.layers.variable import Variable
 # Shapes of images for which a run keeps its programs.
 _KEPT_SHAPES = 8
 
+# Of a dense layer. A program reads weights once for every few images; more than these had better be read once a batch.
+_MANY_WEIGHTS = 64 * 1024
+
 # A layer with a step: it adds its steps and says so, or adds nothing and returns False.
 Adder = Callable[[Steps, Any], bool]
 
@@ -72,6 +75,8 @@ def _dense(steps: Steps, layer: Any) -> bool:
     if not _can_activate(layer.activation):
         return False
     features, units = layer.kernel.shape
+    if not steps.training and features * units > _MANY_WEIGHTS:
+        return False
     bias = None if layer.bias is None else layer.bias.value
     shape = (1, 1, features, units)
     steps.convolution(layer.kernel.value.reshape(shape), bias, gradients=_gradients(steps, layer, layer.kernel, shape))
