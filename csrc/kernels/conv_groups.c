@@ -7,6 +7,7 @@
  */
 #include "tiles.h"
 
+#if FC_VEC_BYTES / (FC_REAL_BITS / 8) >= 4 /* a vector holds two groups at least */
 FC_INLINE void tile(const int width, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
                     const FC_REAL *FC_RESTRICT weights, const fc_tile_end *end)
 {
@@ -29,6 +30,7 @@ FC_INLINE void tile(const int width, const int rows, const void *const *src, ptr
     FC_UNROLL for (int r = 0; r < rows; r++, from += end->from_step, dst += end->dst_step)
         fc_store(dst, fc_greater(least, fc_load(from) + sum[r]));
 }
+#endif
 
 #define DEFINE(width, r)                                                                                               \
     static void tile_##width##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,        \

@@ -147,15 +147,30 @@ FC_TILES(DEFINE)
 
 /* ---- pools of planes ---------------------------------------------------------------------------------------- */
 
-/* Lanes 0, stride, 2 stride … from p on, of which `left` elements may be read. */
-FC_INLINE fc_vec strided(const FC_REAL *p, ptrdiff_t stride, ptrdiff_t left)
+/* The first lanes of a vector at p, of which `left` elements may be read, perhaps none. */
+FC_INLINE fc_vec load_inside(const FC_REAL *p, ptrdiff_t left)
 {
-    const int first = left < FC_LANES ? (int)left : FC_LANES;
-    if (stride == 1)
-        return fc_load_lanes(p, first);
-    const ptrdiff_t rest = left - FC_LANES;
-    const int second = rest < 0 ? 0 : rest < FC_LANES ? (int)rest : FC_LANES;
-    return fc_even(fc_load_lanes(p, first), second > 0 ? fc_load_lanes(p + FC_LANES, second) : fc_zero());
+    return left <= 0 ? fc_zero() : fc_load_lanes(p, left < FC_LANES ? (int)left : FC_LANES);
+}
+
+FC_INLINE fc_vec join(const bool max, fc_vec next, fc_vec so_far) { return max ? fc_max(next, so_far) : next + so_far; }
+
+/* A row of windows' columns k … , in this order; at stride 2 two of them come from the same two loads. */
+FC_INLINE fc_vec join_row(const bool max, const fc_pool_line *s, const FC_REAL *row, ptrdiff_t j, fc_vec sum)
+{
+    for (ptrdiff_t k = 0; k < s->width; k += s->stride) {
+        const ptrdiff_t column = j * s->stride + k, left = s->pitch - column;
+        const fc_vec a = load_inside(row + column, left);
+        if (s->stride == 1) {
+            sum = join(max, a, sum);
+            continue;
+        }
+        const fc_vec b = load_inside(row + column + FC_LANES, left - FC_LANES);
+        sum = join(max, fc_even(a, b), sum);
+        if (k + 1 < s->width)
+            sum = join(max, fc_odd(a, b), sum);
+    }
+    return sum;
 }
 
 FC_INLINE void pool_line(const bool max, const fc_pool_line *s)
@@ -163,12 +178,7 @@ FC_INLINE void pool_line(const bool max, const fc_pool_line *s)
     for (ptrdiff_t j = 0; j < s->count; j += FC_LANES) {
         fc_vec sum = max ? fc_splat((FC_REAL)-INFINITY) : fc_zero();
         for (ptrdiff_t r = 0; r < s->height; r++)
-            for (ptrdiff_t k = 0; k < s->width; k++) {
-                const ptrdiff_t column = j * s->stride + k;
-                const FC_REAL *at = (const FC_REAL *)s->src + r * s->pitch + column;
-                const fc_vec x = strided(at, s->stride, s->pitch - column);
-                sum = max ? fc_max(x, sum) : x + sum;
-            }
+            sum = join_row(max, s, (const FC_REAL *)s->src + r * s->pitch, j, sum);
         if (!max)
             sum /= (FC_REAL)(s->height * s->width);
         fc_store_lanes((FC_REAL *)s->dst + j, sum, fc_lanes_left(s->count, j));

@@ -16,6 +16,7 @@
 enum { CHUNK_TILES = 16, CHUNK_BYTES = 64 * 1024 };
 
 enum { CHUNK_RESULTS = 256 * 1024, LEAST_TILES = 4 }; /* results of a chunk stay in L2 */
+enum { FEW_TAPS = 25 }; /* of a run in one chunk: each takes a pointer for every position */
 
 static ptrdiff_t most_taps(const fc_conv_desc *desc) { return desc->kernel[0] * desc->kernel[1] * desc->kernel[2]; }
 
@@ -37,11 +38,9 @@ static ptrdiff_t zeros_of(const fc_conv_plan *plan)
 
 static ptrdiff_t positions(const fc_conv_desc *desc) { return desc->dst[0] * desc->dst[1] * desc->dst[2]; }
 
-/* Register tiles per chunk: as many as keep pointers or panel small; all of a short run where packing counts. */
+/* Register tiles per chunk: as many as keep pointers or panel small. */
 static int chunk_tiles(const fc_conv_plan *plan)
 {
-    if (plan->reads_weights)
-        return (int)fc_divide_up(FC_FEW_POSITIONS, plan->rows);
     const ptrdiff_t taps = most_taps(&plan->desc);
     const double row = plan->algorithm == FC_IM2COL ? (double)fc_products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
@@ -50,6 +49,12 @@ static int chunk_tiles(const fc_conv_plan *plan)
     const double tiles = inputs < results ? inputs : results < LEAST_TILES ? LEAST_TILES : results;
     const double fitting = tiles < inputs ? tiles : inputs;
     return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
+}
+
+/* Positions of a chunk; a run that packs its weights on the way is short, and one chunk. */
+static ptrdiff_t chunk_positions(const fc_conv_plan *plan, bool on_the_way)
+{
+    return (on_the_way ? fc_divide_up(FC_FEW_POSITIONS, plan->rows) : chunk_tiles(plan)) * plan->rows;
 }
 
 /* Tiles of output channels that weights are packed for together, on the way: as many as keep the sums of a chunk's
@@ -69,7 +74,8 @@ static ptrdiff_t piece_products(const fc_conv_plan *plan)
 
 static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_workspace *at)
 {
-    const ptrdiff_t taps = most_taps(&plan->desc), rows = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const ptrdiff_t taps = most_taps(&plan->desc), shortest = plan->reads_weights ? chunk_positions(plan, true) : 0;
+    const ptrdiff_t rows = fc_max_extent(chunk_positions(plan, false), shortest);
     const size_t element = fc_element(&plan->desc);
     const bool im2col = plan->algorithm == FC_IM2COL;
     ptrdiff_t cells;
@@ -82,8 +88,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
     /* or the sums of a chunk, one output channel for each of its positions */
-    at->piece =
-        fc_carve(arena, fc_max_extent(piece_products(plan) * room, plan->reads_weights ? rows : 0) * lanes, element);
+    at->piece = fc_carve(arena, fc_max_extent(piece_products(plan) * room, shortest) * lanes, element);
     at->taps_at = fc_carve(arena, plan->reads_weights ? taps : 0, sizeof(ptrdiff_t));
 }
 
@@ -127,9 +132,9 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
     }
     plan->reads_weights = plan->group_width == 0 && plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
                           plan->desc.direction == FC_FORWARD && !fc_is_folded(plan) &&
-                          positions(&plan->desc) <= FC_FEW_POSITIONS;
+                          positions(&plan->desc) <= FC_FEW_POSITIONS && most_taps(&plan->desc) <= FEW_TAPS;
     plan->tile[0] = plan->tile[1] = 1;
-    plan->tile[2] = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    plan->tile[2] = chunk_positions(plan, false);
     fc_arena arena = {.fits = true};
     fc_channel_workspace at;
     lay_out(plan, &arena, &at);
@@ -380,7 +385,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
 {
     const fc_conv_plan *plan = call->plan;
     const bool rows = streams(call);
-    const ptrdiff_t positions = call->n * phase->count, most = (ptrdiff_t)chunk_tiles(plan) * plan->rows;
+    const ptrdiff_t positions = call->n * phase->count, most = chunk_positions(plan, call->weights);
     const ptrdiff_t longest = rows ? 1 : most;
     const ptrdiff_t chunks = fc_divide_up(positions, longest);
     const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, whole = call->channels.oc / width;
