@@ -77,8 +77,9 @@ static fc_status regular_extent(fc_pool_desc *desc, int axis)
     if (status != FC_OK)
         return status;
     /* A last window may hang over the padding: its end has to be a number too. */
-    ptrdiff_t padded = desc->src[axis] + desc->pad_begin[axis] + desc->pad_end[axis], reach;
-    return __builtin_add_overflow(padded, (kernel - 1) * dilation + 1, &reach) ? FC_OVERFLOW : FC_OK;
+    const ptrdiff_t padded = desc->src[axis] + desc->pad_begin[axis] + desc->pad_end[axis];
+    ptrdiff_t reach;
+    return __builtin_add_overflow(padded, (kernel - 1) * dilation, &reach) || reach == PTRDIFF_MAX ? FC_OVERFLOW : FC_OK;
 }
 
 static fc_status adaptive_extent(const fc_pool_desc *desc, int axis)

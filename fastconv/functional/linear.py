@@ -26,7 +26,8 @@ def linear(
         Vectors, with any axes before.
     weight : ndarray (o, i) or (i,)
         The matrix; a vector gives scalars. Any strides are read in place, so the transpose of an (i, o) matrix
-        costs nothing.
+        costs nothing. Products are added along a row whose weights are neighbours, in another order where they are
+        not, so that two such matrices of the same values may differ in a result's last bits.
     bias : ndarray (o,), optional
         Added to each result; of shape () for a vector of weights.
     out : ndarray, optional
