@@ -79,7 +79,8 @@ static fc_status regular_extent(fc_pool_desc *desc, int axis)
     /* A last window may hang over the padding: its end has to be a number too. */
     const ptrdiff_t padded = desc->src[axis] + desc->pad_begin[axis] + desc->pad_end[axis];
     ptrdiff_t reach;
-    return __builtin_add_overflow(padded, (kernel - 1) * dilation, &reach) || reach == PTRDIFF_MAX ? FC_OVERFLOW : FC_OK;
+    return __builtin_add_overflow(padded, (kernel - 1) * dilation, &reach) || reach == PTRDIFF_MAX ? FC_OVERFLOW
+                                                                                                   : FC_OK;
 }
 
 static fc_status adaptive_extent(const fc_pool_desc *desc, int axis)
