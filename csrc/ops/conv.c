@@ -342,6 +342,8 @@ fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrd
     }
     if (plan->family == FC_FAMILY_WINOGRAD)
         return fc_pack_winograd(plan, packed);
+    if (plan->family == FC_FAMILY_DEPTHWISE && has_lanes(plan))
+        fc_depthwise_mark(plan, packed);
     return FC_OK;
 }
 

@@ -113,6 +113,9 @@ double fc_choose_planes(fc_conv_plan *plan); /* sets a weight gradient's tile al
 void fc_join_groups(fc_conv_plan *plan);
 void fc_pack_joined(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
 
+/* Notes behind packed depthwise weights, channels-last, whether they are finite. */
+void fc_depthwise_mark(const fc_conv_plan *plan, char *packed);
+
 /* Whether the loops of filters serve a descriptor, and their own form of packed weights. */
 bool fc_filter_serves(const fc_conv_desc *desc);
 void fc_pack_filter(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],

@@ -7,6 +7,7 @@
 #include "conv.h"
 #include "parallel.h"
 
+#include <stdint.h>
 #include <string.h>
 
 typedef struct {
@@ -35,7 +36,45 @@ fc_status fc_plan_depthwise(fc_conv_plan *plan)
     fc_arena arena = {.fits = true};
     workspace at;
     lay_out(plan, &arena, &at);
-    return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
+    if (!fc_reserve_packed(plan))
+        return FC_OVERFLOW;
+    plan->packed_bytes += FC_ALIGNMENT; /* for the mark */
+    return fc_set_workspace(plan, &arena);
+}
+
+/* Where the packed weights' mark is, behind them: whether all of them are finite. */
+static size_t mark_at(const fc_conv_plan *plan) { return plan->packed_bytes - FC_ALIGNMENT; }
+
+/* A number that is not finite has an exponent of all ones, which one more carries into the sign's place. */
+static bool are_finite(const char *p, ptrdiff_t count, fc_dtype dtype)
+{
+    if (dtype == FC_F32) {
+        uint32_t carried = 0;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            uint32_t bits;
+            memcpy(&bits, p + i * (ptrdiff_t)sizeof bits, sizeof bits);
+            carried |= (bits & 0x7f800000u) + 0x00800000u;
+        }
+        return carried >> 31 == 0;
+    }
+    uint64_t carried = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, p + i * (ptrdiff_t)sizeof bits, sizeof bits);
+        carried |= (bits & 0x7ff0000000000000u) + 0x0010000000000000u;
+    }
+    return carried >> 63 == 0;
+}
+
+void fc_depthwise_mark(const fc_conv_plan *plan, char *packed)
+{
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < fc_phases(&plan->desc); i++) {
+        fc_phase phase;
+        fc_phase_at(&plan->desc, i, &phase);
+        count += fc_packed_size(plan, &phase);
+    }
+    *(int *)(void *)(packed + mark_at(plan)) = are_finite(packed, count, plan->desc.dtype);
 }
 
 /* One axis cut into classes of positions `apart` from each other; taps are `ratio` steps apart from one to the next. */
@@ -199,26 +238,6 @@ static void run_band(row_pair *s, ptrdiff_t band, ptrdiff_t bands, fc_phase *pha
     }
 }
 
-/* Whether all weights of all phases are finite. */
-static bool are_finite(const fc_conv_call *call)
-{
-    const fc_conv_plan *plan = call->plan;
-    ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < fc_phases(&plan->desc); i++) {
-        fc_phase phase;
-        fc_phase_at(&plan->desc, i, &phase);
-        count += fc_packed_size(plan, &phase);
-    }
-    bool finite = true;
-    if (plan->desc.dtype == FC_F32)
-        for (ptrdiff_t i = 0; i < count; i++)
-            finite &= ((const float *)(const void *)call->packed)[i] * 0 == 0;
-    else
-        for (ptrdiff_t i = 0; i < count; i++)
-            finite &= ((const double *)(const void *)call->packed)[i] * 0 == 0;
-    return finite;
-}
-
 void fc_conv_depthwise(const void *context, fc_part part)
 {
     enum { BAND = 2 }; /* pairs of rows of a phase */
@@ -227,7 +246,7 @@ void fc_conv_depthwise(const void *context, fc_part part)
     fc_arena arena = fc_thread_arena(call, part.thread);
     row_pair s = {.call = call};
     lay_out(plan, &arena, &s.at);
-    s.finite = are_finite(call);
+    s.finite = *(const int *)(const void *)(call->packed + mark_at(plan));
     fc_phase phase;
     enter_phase(&s, 0, &phase);
     if (!s.finite)
