@@ -108,7 +108,7 @@ typedef enum {
     FC_FAMILY_WINOGRAD
 } fc_family;
 
-/* Winograd's form F(m x m, 3 x 3), and its blocks: tiles of m x m outputs, input channels that are transformed
+/* Winograd's form F(m x m, kernel), and its blocks: tiles of m x m outputs, input channels that are transformed
  * together, output channels that share them. */
 typedef struct {
     int m;

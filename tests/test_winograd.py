@@ -29,10 +29,11 @@ class Case(NamedTuple):
     padding: Any = 1
     dilation: int | tuple[int, int] = 1
     groups: int = 1
+    side: int = 3
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        return (self.outputs, self.shape[1] // self.groups, 3, 3)
+        return (self.outputs, self.shape[1] // self.groups, self.side, self.side)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -55,6 +56,12 @@ CASES = {
     "groups_dilated": Case((1, 34, 12, 12), 38, ((1, 0), (2, 3)), 2, 2),
     "several_blocks": Case((1, 40, 60, 61), 24),
     "several_parts_of_channels": Case((1, 1100, 11, 12), 17),
+    "fives": Case((2, 33, 17, 30), 41, "same", side=5),
+    "fives_one_tile": Case((1, 16, 6, 6), 16, 0, side=5),
+    "fives_padding_alone": Case((1, 2, 1, 2), 3, 5, side=5),
+    "fives_odd": Case((2, 5, 9, 11), 7, ((0, 2), (1, 3)), side=5),
+    "fives_dilated_in_groups": Case((1, 34, 20, 13), 38, (4, 3), (3, 2), 2, side=5),
+    "fives_in_parts_of_channels": Case((1, 1100, 9, 10), 17, 2, side=5),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -135,14 +142,14 @@ def test_planes_of_a_volume() -> None:
         assert_close_overall(np.moveaxis(last, -1, 1), expected, magnitude, "NHWC", isa)
 
 
-def test_both_forms_are_used() -> None:
-    tiles = set()
+def test_every_form_is_used() -> None:
+    forms = set()
     for case in CASES.values():
         for isa in ISAS:
             with running(isa):
                 images, weight, _ = problem(case)
-                tiles.add(plan_of(images, weight, **case.options).chosen["tile"])
-    assert tiles == {(2, 2), (4, 4)}
+                forms.add((plan_of(images, weight, **case.options).chosen["tile"][0], case.side))
+    assert forms == {(2, 3), (4, 3), (2, 5)}
 
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)
@@ -160,7 +167,7 @@ def test_activations(activation: str) -> None:
         np.testing.assert_allclose(got, expected, rtol=100 * np.finfo(dtype).eps, atol=100 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("name", ["tails", "map_of_7", "dilated", "groups"])
+@pytest.mark.parametrize("name", ["tails", "map_of_7", "dilated", "groups", "fives", "fives_dilated_in_groups"])
 def test_what_is_not_finite_stays_where_it_belongs(name: str) -> None:
     case = CASES[name]
     images, weight, bias = (a.astype(np.float32) for a in problem(case))
@@ -179,13 +186,13 @@ def test_what_is_not_finite_stays_where_it_belongs(name: str) -> None:
             same = np.where(np.isfinite(direct), 0, direct)
             assert_exact(np.where(np.isfinite(got), 0, got), same, isa, layout)
             finite = np.isfinite(direct)
-            assert np.abs(got[finite] - direct[finite]).max() < 1e-4
+            assert np.abs(got[finite] - direct[finite]).max() < 1e-5 * direct[finite].std()
             with running_threads(3):
                 again = functional.conv2d(x, lw, bias, **case.options, layout=layout, algorithm="winograd")
             assert_same_bits(again, got, "3 threads", isa, layout)
 
 
-@pytest.mark.parametrize("name", ["several_blocks", "map_of_7"])
+@pytest.mark.parametrize("name", ["several_blocks", "map_of_7", "fives"])
 def test_an_offset_of_a_thousand(name: str) -> None:
     case = CASES[name]
     images, weight, _ = problem(case)
@@ -217,7 +224,15 @@ def test_highest_precision_adds_products_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("kernel", "options"),
-    [((3, 3), {"stride": 2}), ((3, 3), {"stride": (1, 2)}), ((5, 5), {}), ((1, 1), {}), ((3, 2), {})],
+    [
+        ((3, 3), {"stride": 2}),
+        ((3, 3), {"stride": (1, 2)}),
+        ((4, 4), {}),
+        ((7, 7), {}),
+        ((5, 3), {}),
+        ((1, 1), {}),
+        ((3, 2), {}),
+    ],
 )
 def test_what_it_cannot_serve(kernel: tuple[int, int], options: dict[str, Any]) -> None:
     x, w = np.ones((1, 4, 9, 9), np.float32), np.ones((8, 4, *kernel), np.float32)
@@ -232,10 +247,12 @@ def test_what_it_cannot_serve(kernel: tuple[int, int], options: dict[str, Any]) 
 def test_blocks_fit_the_second_level_cache(layout: str) -> None:
     """Three quarters of it, whatever the channels and extents."""
     shapes = [(c, k, size) for c in (16, 64, 200, 512, 2048) for k in (16, 64, 512) for size in (7, 28, 112)]
-    for (c, k, size), isa, dilation in product(shapes, ISAS, (1, 6)):
-        images, weights = ((1, c, size, size), (k, c, 3, 3)) if layout == "NCHW" else ((size, size, c), (3, 3, c, k))
-        conv = _arguments.conv(2, images, weights, 1, dilation, dilation, 1, layout)
+    for (c, k, size), side, isa, dilation in product(shapes, (3, 5), ISAS, (1, 6)):
+        images, weights = (1, c, size, size), (k, c, side, side)
+        if layout == "NHWC":
+            images, weights = (1, size, size, c), (side, side, c, k)
+        conv = _arguments.conv(2, images, weights, 1, "same", dilation, 1, layout)
         with running(isa):
             plan = _arguments.plan_conv(conv, _core.FORWARD, np.dtype(np.float32), algorithm="winograd")
-        assert plan.workspace(8, 1) <= _core.l2_bytes() * 3 // 4, (c, k, size, isa)
+        assert plan.workspace(8, 1) <= _core.l2_bytes() * 3 // 4, (c, k, size, side, isa)
         assert plan.workspace(8, 3) == 3 * plan.workspace(8, 1)

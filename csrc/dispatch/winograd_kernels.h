@@ -1,15 +1,15 @@
 /* What Winograd's convolution needs besides the channel family's register tiles: the transforms, whose vectors run
  * along channels, and what turns channels-first rows into such vectors and back.
  *
- * F(m x m, 3 x 3) makes m x m outputs, a *tile*, from a patch of (m + 2) x (m + 2) inputs: as many *products* of a
- * transformed input and a transformed weight for each pair of channels, instead of 9 m m.
+ * F(m x m, r x r) makes m x m outputs, a *tile*, from a patch of side m + r - 1: as many *products* of a transformed
+ * input and a transformed weight for each pair of channels as the patch has elements, instead of r r m m.
  */
 #ifndef FC_WINOGRAD_KERNELS_H
 #define FC_WINOGRAD_KERNELS_H
 
 #include "conv_kernels.h"
 
-enum { FC_WINOGRAD_TAPS = 3, FC_WINOGRAD_MOST = 6 }; /* taps along an axis; the largest patch's side */
+enum { FC_WINOGRAD_SIDE = 6, FC_WINOGRAD_TAPS = 5 }; /* the largest patch's side, the most taps along an axis */
 
 /* dst[product][tile][c] of a run of tiles beside each other, whose patches all have the same part outside the input. */
 typedef struct {
@@ -84,11 +84,11 @@ typedef struct {
 typedef void fc_store_strip_fn(const fc_strip_store *);
 
 struct fc_winograd_kernels {
-    /* by m, 2 or 4 */
-    fc_winograd_input_fn *input[5];
-    fc_winograd_output_fn *output[5];
-    fc_winograd_weights_fn *weights[5];
-    fc_winograd_grad_fn *grad; /* m = 4 */
+    fc_winograd_input_fn *input[FC_WINOGRAD_SIDE + 1]; /* by side */
+    /* by side and taps: F(2, 3), F(4, 3), F(2, 5) */
+    fc_winograd_output_fn *output[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1];
+    fc_winograd_weights_fn *weights[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1];
+    fc_winograd_grad_fn *grad; /* F(4, 3) */
     fc_winograd_sums_fn *sums;
     fc_fill_strip_fn *fill_strip;
     fc_store_strip_fn *store_strip;

@@ -1,13 +1,13 @@
-/* Winograd's transforms for 3 x 3 kernels (Lavin and Gray, 2016), vectors along channels.
+/* Winograd's transforms for 3 x 3 and 5 x 5 kernels (Lavin and Gray, 2016), vectors along channels.
  *
- * F(m, 3) interpolates at m + 1 points and at infinity. With M(x) the product of (x - point):
+ * F(m, r) interpolates at m + r - 2 points and at infinity. With M(x) the product of (x - point):
  *
- *   weights  row of a point p: (1, p, p p) / M'(p);          infinity: (0, 0, 1)
+ *   weights  row of a point p: (1, p, p p, ...) / M'(p);     infinity: (..., 0, 1)
  *   input    row of a point p: coefficients of M(x) / (x - p);  infinity: of M(x)
  *   output   row i: p^i for each point;                      infinity: 1 in the last row
  *
- * Points 0, 1, -1 for m = 2, and 0, 2/3, -2/3, 3/2, -3/2 for m = 4: these lose less than half of what the integers 0,
- * 1, -1, 2, -2 lose to rounding.
+ * Points 0, 1, -1 for patches of four, and 0, 2/3, -2/3, 3/2, -3/2 for six: these lose less than half of what the
+ * integers 0, 1, -1, 2, -2 lose to rounding. F(4, 3) and F(2, 5) share their points, and so the input's transform.
  */
 #include "dispatch/winograd_kernels.h"
 #include "simd.h"
@@ -22,13 +22,17 @@
 #define PPP ((FC_REAL)8 / 27)
 #define QQQ ((FC_REAL)27 / 8)
 
-enum { MOST = FC_WINOGRAD_MOST, TAPS = FC_WINOGRAD_TAPS };
+/* 1 / M'(p), 1 / M'(q): 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
+#define P_SCALE ((FC_REAL)(-81.0 / 130))
+#define Q_SCALE ((FC_REAL)(8.0 / 65))
+
+enum { MOST = FC_WINOGRAD_SIDE, MOST_TAPS = FC_WINOGRAD_TAPS };
 
 /* ---- input ------------------------------------------------------------------------------------------------ */
 
-FC_INLINE void input_line(const int m, const fc_vec d[MOST], fc_vec v[MOST])
+FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
 {
-    if (m == 2) {
+    if (side == 4) {
         v[0] = d[2] - d[0];
         v[1] = d[2] + d[1];
         v[2] = d[2] - d[1];
@@ -46,31 +50,29 @@ FC_INLINE void input_line(const int m, const fc_vec d[MOST], fc_vec v[MOST])
 }
 
 /* One vector of channels of one patch. */
-FC_INLINE void transform_patch(const int m, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
+FC_INLINE void transform_patch(const int side, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
                                FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {
-    const int side = m + TAPS - 1;
     fc_vec half[MOST][MOST];
     FC_UNROLL for (int j = 0; j < side; j++) {
         fc_vec d[MOST], v[MOST];
         FC_UNROLL for (int i = 0; i < side; i++)
             d[i] = fc_load_lanes(src + i * row + j * col, lanes);
-        input_line(m, d, v);
+        input_line(side, d, v);
         FC_UNROLL for (int i = 0; i < side; i++)
             half[i][j] = v[i];
     }
     FC_UNROLL for (int i = 0; i < side; i++) {
         fc_vec v[MOST];
-        input_line(m, half[i], v);
+        input_line(side, half[i], v);
         FC_UNROLL for (int j = 0; j < side; j++)
             fc_store(dst + (i * side + j) * product, v[j]);
     }
 }
 
 /* Patches on the border go through a copy whose missing part stays zero from vector to vector. */
-FC_INLINE void transform_border(const int m, const fc_winograd_input *s, const FC_REAL *src, FC_REAL *dst)
+FC_INLINE void transform_border(const int side, const fc_winograd_input *s, const FC_REAL *src, FC_REAL *dst)
 {
-    const int side = m + TAPS - 1;
     FC_REAL patch[MOST * MOST * FC_LANES] __attribute__((aligned(FC_VEC_BYTES))) = {0};
     for (ptrdiff_t c = 0; c < s->channels; c += FC_LANES) {
         const int lanes = fc_lanes_left(s->channels, c);
@@ -78,63 +80,65 @@ FC_INLINE void transform_border(const int m, const fc_winograd_input *s, const F
             for (int j = s->col_begin; j < s->col_end; j++)
                 fc_store(patch + (i * side + j) * FC_LANES,
                          fc_load_lanes(src + i * s->src_row + j * s->src_col + c, lanes));
-        transform_patch(m, patch, side * FC_LANES, FC_LANES, FC_LANES, dst + c, s->dst_product);
+        transform_patch(side, patch, side * FC_LANES, FC_LANES, FC_LANES, dst + c, s->dst_product);
     }
 }
 
-FC_INLINE void transform_input(const int m, const fc_winograd_input *s)
+FC_INLINE void transform_input(const int side, const fc_winograd_input *s)
 {
-    const int side = m + TAPS - 1;
     const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == side && s->col_end == side;
     const ptrdiff_t full = whole ? s->channels / FC_LANES * FC_LANES : 0;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
         const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
         FC_REAL *dst = (FC_REAL *)s->dst + t * s->dst_tile;
         for (ptrdiff_t c = 0; c < full; c += FC_LANES)
-            transform_patch(m, src + c, s->src_row, s->src_col, FC_LANES, dst + c, s->dst_product);
+            transform_patch(side, src + c, s->src_row, s->src_col, FC_LANES, dst + c, s->dst_product);
         if (full < s->channels) {
             fc_winograd_input rest = *s;
             rest.channels = s->channels - full;
-            transform_border(m, &rest, src + full, dst + full);
+            transform_border(side, &rest, src + full, dst + full);
         }
     }
 }
 
-static void input_2(const fc_winograd_input *s) { transform_input(2, s); }
 static void input_4(const fc_winograd_input *s) { transform_input(4, s); }
+static void input_6(const fc_winograd_input *s) { transform_input(6, s); }
 
 /* ---- output ----------------------------------------------------------------------------------------------- */
 
-FC_INLINE void output_line(const int m, const fc_vec v[MOST], fc_vec y[MOST])
+FC_INLINE void output_line(const int side, const int m, const fc_vec v[MOST], fc_vec y[MOST])
 {
-    if (m == 2) {
+    if (side == 4) {
         y[0] = v[0] + v[1] + v[2];
         y[1] = v[1] - v[2] + v[3];
-    } else {
-        const fc_vec p_sum = v[1] + v[2], p_difference = v[1] - v[2];
-        const fc_vec q_sum = v[3] + v[4], q_difference = v[3] - v[4];
-        y[0] = v[0] + p_sum + q_sum;
-        y[1] = P * p_difference + Q * q_difference;
-        y[2] = PP * p_sum + QQ * q_sum;
-        y[3] = PPP * p_difference + QQQ * q_difference + v[5];
+        return;
     }
+    const fc_vec p_sum = v[1] + v[2], p_difference = v[1] - v[2];
+    const fc_vec q_sum = v[3] + v[4], q_difference = v[3] - v[4];
+    y[0] = v[0] + p_sum + q_sum;
+    y[1] = P * p_difference + Q * q_difference;
+    if (m == 4) {
+        y[2] = PP * p_sum + QQ * q_sum;
+        y[3] = PPP * p_difference + QQQ * q_difference;
+    }
+    y[m - 1] += v[5];
 }
 
 /* One vector of channels of one tile; what it returns is not finite in a lane where a result is not. */
-FC_INLINE fc_vec transform_products(const int m, const FC_REAL *src, ptrdiff_t product, fc_vec y[MOST][MOST])
+FC_INLINE fc_vec transform_products(const int side, const int m, const FC_REAL *src, ptrdiff_t product,
+                                    fc_vec y[MOST][MOST])
 {
-    const int side = m + TAPS - 1;
     fc_vec half[MOST][MOST], sum = fc_zero();
     FC_UNROLL for (int j = 0; j < side; j++) {
         fc_vec v[MOST], column[MOST];
         FC_UNROLL for (int i = 0; i < side; i++)
             v[i] = fc_load(src + (i * side + j) * product);
-        output_line(m, v, column);
+        output_line(side, m, v, column);
         FC_UNROLL for (int i = 0; i < m; i++)
             half[i][j] = column[i];
     }
     FC_UNROLL for (int i = 0; i < m; i++) {
-        output_line(m, half[i], y[i]);
+        output_line(side, m, half[i], y[i]);
         FC_UNROLL for (int j = 0; j < m; j++)
             sum += y[i][j];
     }
@@ -154,8 +158,9 @@ static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_R
             }
 }
 
-FC_INLINE bool transform_output(const int m, const fc_winograd_output *s)
+FC_INLINE bool transform_output(const int side, const int taps, const fc_winograd_output *s)
 {
+    const int m = side - taps + 1;
     const FC_REAL *bias = s->bias, *residual = s->residual;
     bool any = false;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
@@ -166,7 +171,7 @@ FC_INLINE bool transform_output(const int m, const fc_winograd_output *s)
         for (int k = 0; k < s->channels; k += FC_LANES) {
             const int lanes = fc_lanes_left(s->channels, k);
             fc_vec y[MOST][MOST];
-            sums += transform_products(m, src + k, s->src_product, y);
+            sums += transform_products(side, m, src + k, s->src_product, y);
             const fc_vec shift = bias ? fc_load_lanes(bias + k, lanes) : fc_zero();
             FC_UNROLL for (int i = 0; i < m; i++) FC_UNROLL
                 for (int j = 0; j < m; j++) {
@@ -190,73 +195,83 @@ FC_INLINE bool transform_output(const int m, const fc_winograd_output *s)
     return any;
 }
 
-static bool output_2(const fc_winograd_output *s) { return transform_output(2, s); }
-static bool output_4(const fc_winograd_output *s) { return transform_output(4, s); }
+static bool output_4_3(const fc_winograd_output *s) { return transform_output(4, 3, s); }
+static bool output_6_3(const fc_winograd_output *s) { return transform_output(6, 3, s); }
+static bool output_6_5(const fc_winograd_output *s) { return transform_output(6, 5, s); }
 
 /* ---- weights ---------------------------------------------------------------------------------------------- */
 
-FC_INLINE void weight_line(const int m, const fc_vec g[TAPS], fc_vec u[MOST])
+/* A kernel's taps as a polynomial at p or q, of whose square it is one: its even powers, and its odd ones over it. */
+FC_INLINE fc_vec even_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
 {
-    if (m == 2) {
+    return taps == 3 ? g[0] + g[2] * square : g[0] + (g[2] + g[4] * square) * square;
+}
+
+FC_INLINE fc_vec odd_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
+{
+    return taps == 3 ? g[1] : g[1] + g[3] * square;
+}
+
+FC_INLINE void weight_line(const int side, const int taps, const fc_vec g[MOST_TAPS], fc_vec u[MOST])
+{
+    if (side == 4) {
         const FC_REAL half = (FC_REAL)0.5;
         const fc_vec even = (g[0] + g[2]) * half, odd = g[1] * half;
         u[0] = -g[0];
         u[1] = even + odd;
         u[2] = even - odd;
     } else {
-        /* 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
-        const FC_REAL p_scale = (FC_REAL)(-81.0 / 130), q_scale = (FC_REAL)(8.0 / 65);
-        const fc_vec p_even = (g[0] + g[2] * PP) * p_scale, p_odd = g[1] * (FC_REAL)(-81.0 / 130 * 2 / 3);
-        const fc_vec q_even = (g[0] + g[2] * QQ) * q_scale, q_odd = g[1] * (FC_REAL)(8.0 / 65 * 3 / 2);
+        const fc_vec p_even = P_SCALE * even_part(taps, g, PP), p_odd = P_SCALE * P * odd_part(taps, g, PP);
+        const fc_vec q_even = Q_SCALE * even_part(taps, g, QQ), q_odd = Q_SCALE * Q * odd_part(taps, g, QQ);
         u[0] = g[0];
         u[1] = p_even + p_odd;
         u[2] = p_even - p_odd;
         u[3] = q_even + q_odd;
         u[4] = q_even - q_odd;
     }
-    u[m + TAPS - 2] = g[2];
+    u[side - 1] = g[taps - 1];
 }
 
 /* A vector of lanes of one channel; taps and products lie `tap` and `product` apart. */
-FC_INLINE void transform_taps(const int m, const FC_REAL *src, ptrdiff_t tap, FC_REAL *FC_RESTRICT dst,
-                              ptrdiff_t product)
+FC_INLINE void transform_taps(const int side, const int taps, const FC_REAL *src, ptrdiff_t tap,
+                              FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {
-    const int side = m + TAPS - 1;
-    fc_vec half[MOST][TAPS];
-    FC_UNROLL for (int w = 0; w < TAPS; w++) {
-        fc_vec g[TAPS], u[MOST];
-        FC_UNROLL for (int h = 0; h < TAPS; h++)
-            g[h] = fc_load(src + (h * TAPS + w) * tap);
-        weight_line(m, g, u);
+    fc_vec half[MOST][MOST_TAPS];
+    FC_UNROLL for (int w = 0; w < taps; w++) {
+        fc_vec g[MOST_TAPS], u[MOST];
+        FC_UNROLL for (int h = 0; h < taps; h++)
+            g[h] = fc_load(src + (h * taps + w) * tap);
+        weight_line(side, taps, g, u);
         FC_UNROLL for (int i = 0; i < side; i++)
             half[i][w] = u[i];
     }
     FC_UNROLL for (int i = 0; i < side; i++) {
         fc_vec u[MOST];
-        weight_line(m, half[i], u);
+        weight_line(side, taps, half[i], u);
         FC_UNROLL for (int j = 0; j < side; j++)
             fc_store(dst + (i * side + j) * product, u[j]);
     }
 }
 
-FC_INLINE void transform_weights(const int m, const fc_winograd_weights *s)
+FC_INLINE void transform_weights(const int side, const int taps, const fc_winograd_weights *s)
 {
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
         const ptrdiff_t tap = together * s->width;
-        const FC_REAL *src = (const FC_REAL *)s->src + first * TAPS * TAPS * s->width;
+        const FC_REAL *src = (const FC_REAL *)s->src + first * taps * taps * s->width;
         FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
         for (ptrdiff_t at = 0; at < tap; at += FC_LANES)
-            transform_taps(m, src + at, tap, dst + at, s->dst_product);
+            transform_taps(side, taps, src + at, tap, dst + at, s->dst_product);
     }
 }
 
-static void weights_2(const fc_winograd_weights *s) { transform_weights(2, s); }
-static void weights_4(const fc_winograd_weights *s) { transform_weights(4, s); }
+static void weights_4_3(const fc_winograd_weights *s) { transform_weights(4, 3, s); }
+static void weights_6_3(const fc_winograd_weights *s) { transform_weights(6, 3, s); }
+static void weights_6_5(const fc_winograd_weights *s) { transform_weights(6, 5, s); }
 
 /* ---- the gradient of the weights -------------------------------------------------------------------------- */
 
-enum { TILE = 4 };
+enum { TILE = 4, TAPS = 3 };
 
 FC_INLINE void grad_line(const fc_vec y[TILE], fc_vec v[MOST])
 {
@@ -290,7 +305,7 @@ FC_INLINE void transform_grad(const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, 
     }
 }
 
-static void grad_4(const fc_winograd_input *s)
+static void grad_6_3(const fc_winograd_input *s)
 {
     const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == TILE && s->col_end == TILE;
     for (ptrdiff_t t = 0; t < s->tiles; t++)
@@ -314,14 +329,13 @@ static void grad_4(const fc_winograd_input *s)
 /* What weight_line leads back to. */
 FC_INLINE void sum_line(const fc_vec u[MOST], fc_vec g[TAPS])
 {
-    const FC_REAL p_scale = (FC_REAL)(-81.0 / 130), q_scale = (FC_REAL)(8.0 / 65);
-    const fc_vec p_sum = p_scale * (u[1] + u[2]), q_sum = q_scale * (u[3] + u[4]);
+    const fc_vec p_sum = P_SCALE * (u[1] + u[2]), q_sum = Q_SCALE * (u[3] + u[4]);
     g[0] = u[0] + p_sum + q_sum;
-    g[1] = P * p_scale * (u[1] - u[2]) + Q * q_scale * (u[3] - u[4]);
+    g[1] = P * P_SCALE * (u[1] - u[2]) + Q * Q_SCALE * (u[3] - u[4]);
     g[2] = PP * p_sum + QQ * q_sum + u[5];
 }
 
-static bool sums_4(const fc_winograd_sums *s)
+static bool sums_6_3(const fc_winograd_sums *s)
 {
     fc_vec check = fc_zero();
     for (int k = 0; k < s->vectors; k++) {
@@ -428,11 +442,11 @@ static void store_strip(const fc_strip_store *s)
 extern const struct fc_winograd_kernels FC_NAME(winograd);
 
 const struct fc_winograd_kernels FC_NAME(winograd) = {
-    .input = {[2] = input_2, [4] = input_4},
-    .output = {[2] = output_2, [4] = output_4},
-    .weights = {[2] = weights_2, [4] = weights_4},
-    .grad = grad_4,
-    .sums = sums_4,
+    .input = {[4] = input_4, [6] = input_6},
+    .output = {[4] = {[3] = output_4_3}, [6] = {[3] = output_6_3, [5] = output_6_5}},
+    .weights = {[4] = {[3] = weights_4_3}, [6] = {[3] = weights_6_3, [5] = weights_6_5}},
+    .grad = grad_6_3,
+    .sums = sums_6_3,
     .fill_strip = fill_strip,
     .store_strip = store_strip,
 };

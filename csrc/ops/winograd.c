@@ -45,13 +45,11 @@ typedef struct {
     workspace *at;
 } block;
 
-enum { REDONE = FC_SUM_LENGTH / (FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS) }; /* channels of a patch, at most */
-
 static ptrdiff_t strip_columns(const fc_conv_desc *desc, int m)
 {
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
-    const ptrdiff_t span = (fc_winograd_run(desc, m) - 1) * m + m + FC_WINOGRAD_TAPS - 2;
+    const ptrdiff_t span = fc_winograd_run(desc, m) * m + desc->kernel[2] - 2;
     return span * phase.axis[2].offset_step + 1;
 }
 
@@ -59,7 +57,7 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
 {
     const fc_winograd_blocks *blocks = &plan->winograd;
     const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
-    const ptrdiff_t side = blocks->m + FC_WINOGRAD_TAPS - 1, products = side * side;
+    const ptrdiff_t side = fc_winograd_side(plan), products = side * side, taps = plan->desc.kernel[1];
     const size_t element = fc_element(&plan->desc);
     at->input = fc_carve(arena, products * steps.input_product, element);
     at->products = fc_carve(arena, blocks->oc / steps.width * products * steps.output_product, element);
@@ -69,7 +67,7 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         at->strip = fc_carve(arena, fc_saturate(side * plan->lanes, strip_columns(&plan->desc, blocks->m)), element);
-    at->patch = fc_carve(arena, products * REDONE, element);
+    at->patch = fc_carve(arena, products * (FC_SUM_LENGTH / (taps * taps)), element);
     at->acc = fc_carve(arena, (ptrdiff_t)blocks->m * blocks->m * steps.width, element);
 }
 
@@ -188,7 +186,7 @@ static void transform_last(const block *b, const run *r, ptrdiff_t channel, ptrd
             const ptrdiff_t room = axis[2].src - 1 - col - (side - 1) * dilation;
             next = fc_min(r->count, next + room / (b->grid.m * dilation));
         }
-        b->call->kernels->winograd->input[b->grid.m](&(fc_winograd_input){
+        b->call->kernels->winograd->input[b->grid.side](&(fc_winograd_input){
             .src = b->call->src + source_at(b, r, row, col, channel) * (ptrdiff_t)b->call->element,
             .src_row = axis[1].offset_step * axis[2].src * b->src_pixel,
             .src_col = dilation * b->src_pixel,
@@ -235,7 +233,7 @@ static void transform_first(const block *b, const run *r, ptrdiff_t channel, ptr
             memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
             memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(side - rows.end) * strip_row);
         }
-        call->kernels->winograd->input[b->grid.m](&(fc_winograd_input){
+        call->kernels->winograd->input[b->grid.side](&(fc_winograd_input){
             .src = b->at->strip,
             .src_row = columns * lanes,
             .src_col = dilation * lanes,
@@ -339,35 +337,35 @@ static void fill_patch(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t c
 /* Results of one tile, from the weights themselves. */
 static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile)
 {
-    enum { TAPS = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS };
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
+    const int side = b->grid.taps, taps = side * side;
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t width = width_at(b, oc_tile), oc = call->channels.oc, ic = call->channels.ic;
     const int m = b->grid.m, rows = (int)fc_min(m, r->rows), cols = (int)fc_min(m, r->cols - tile * m);
     const int most = (int)fc_min(plan->rows, FC_MAX_ROWS);
     const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
-    const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * TAPS) * call->element;
-    const ptrdiff_t together = fc_channel_block(TAPS, ic); /* as they are packed */
+    const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
+    const ptrdiff_t together = fc_channel_block(taps, ic); /* as they are packed */
     for (ptrdiff_t c = 0; c < ic; c += together) {
         const ptrdiff_t channels = fc_min(together, ic - c);
         fill_patch(b, r, tile, c, channels);
         for (int first = 0; first < rows * cols; first += most) {
-            const void *pointers[TAPS * FC_MAX_ROWS];
+            const void *pointers[FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS * FC_MAX_ROWS];
             const int count = (int)fc_min(most, rows * cols - first);
-            for (int t = 0; t < TAPS; t++)
+            for (int t = 0; t < taps; t++)
                 for (int i = 0; i < count; i++) {
-                    const int row = (first + i) / cols + t / FC_WINOGRAD_TAPS;
-                    const int col = (first + i) % cols + t % FC_WINOGRAD_TAPS;
+                    const int row = (first + i) / cols + t / side;
+                    const int col = (first + i) % cols + t % side;
                     pointers[t * count + i] =
                         b->at->patch + (size_t)((row * b->grid.side + col) * channels) * call->element;
                 }
             const fc_tile_end sums = sums_at(b->at->acc + (size_t)(first * width) * call->element, width, c > 0);
-            call->kernels->channel[width / plan->lanes][count](pointers, TAPS, 0, channels, weights, &sums);
+            call->kernels->channel[width / plan->lanes][count](pointers, taps, 0, channels, weights, &sums);
         }
-        weights += (size_t)(TAPS * channels * width) * call->element;
+        weights += (size_t)(taps * channels * width) * call->element;
     }
-    ptrdiff_t offsets[FC_WINOGRAD_MOST * FC_WINOGRAD_MOST];
+    ptrdiff_t offsets[FC_WINOGRAD_SIDE * FC_WINOGRAD_SIDE];
     for (int i = 0; i < rows * cols; i++)
         offsets[i] = (i / cols * axis[1].offset_step * axis[2].dst + i % cols * axis[2].offset_step) * b->dst_pixel;
     const size_t at = (size_t)target_at(b, r, tile, first_channel) * call->element;
@@ -412,7 +410,7 @@ static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_
     out.dst_row = axis[1].offset_step * axis[2].dst * b->dst_pixel;
     out.dst_col = axis[2].offset_step * b->dst_pixel;
     out.epilogue = &call->epilogue;
-    return call->kernels->winograd->output[b->grid.m](&out);
+    return call->kernels->winograd->output[b->grid.side][b->grid.taps](&out);
 }
 
 /* A vector of channels at a time: tiles beside each other make rows, which are turned. */
@@ -428,7 +426,7 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
     out.dst = b->at->strip;
     out.dst_row = out.cols * lanes;
     out.dst_col = lanes;
-    const bool broken = call->kernels->winograd->output[b->grid.m](&out);
+    const bool broken = call->kernels->winograd->output[b->grid.side][b->grid.taps](&out);
     for (int i = 0; i < out.rows; i++) {
         const ptrdiff_t row = i * axis[1].offset_step * axis[2].dst;
         const size_t at = (size_t)(target_at(b, r, 0, first) + row) * call->element;

@@ -17,7 +17,7 @@ fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m);
 
 /* Tiles of one image and group, and what a plan cuts its blocks from. */
 typedef struct {
-    int m, side;        /* outputs and inputs of a tile along an axis */
+    int m, taps, side;  /* outputs, taps and inputs of a tile along an axis */
     ptrdiff_t products; /* side * side */
     fc_tile_axis axis[2];
     ptrdiff_t planes; /* of an image: its depth */
@@ -33,6 +33,9 @@ typedef struct {
 } fc_winograd_steps;
 
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles);
+
+/* Inputs of a plan's tile along an axis. */
+int fc_winograd_side(const fc_conv_plan *plan);
 
 /* Elements from a product's weights to the next one's, and of all before an output tile's. */
 ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width);

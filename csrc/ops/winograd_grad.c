@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE, TAPS = 9, VECTORS = 2 };
+enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE, ACROSS = 3, TAPS = ACROSS * ACROSS, VECTORS = 2 };
 
 typedef struct {
     char *src, *grad;
@@ -80,7 +80,7 @@ static bool serves(const fc_conv_plan *plan)
 {
     const fc_conv_desc *desc = &plan->desc;
     for (int a = 0; a < FC_SPATIAL; a++)
-        if (desc->kernel[a] != (a == 0 ? 1 : FC_WINOGRAD_TAPS) || desc->stride[a] != 1 || desc->dilation[a] != 1)
+        if (desc->kernel[a] != (a == 0 ? 1 : ACROSS) || desc->stride[a] != 1 || desc->dilation[a] != 1)
             return false;
     return desc->precision == FC_HIGH && desc->algorithm == FC_AUTO && desc->layout == FC_CHANNELS_LAST &&
            desc->groups == 1 && desc->src[0] == 1 && desc->dst[0] == 1 && !fc_is_folded(plan) &&
@@ -185,7 +185,7 @@ static void transform_block(const void *context, fc_part part)
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t vector = unit - at->blocks, panel = vector / VECTORS;
         if (unit < at->blocks) {
-            transform(s, s->src, desc->src, desc->ic, unit * lanes, desc->pad_begin, SIDE, kernels->input[TILE],
+            transform(s, s->src, desc->src, desc->ic, unit * lanes, desc->pad_begin, SIDE, kernels->input[SIDE],
                       at->src + (size_t)(unit * tiles * lanes) * s->element, lanes);
             continue;
         }
@@ -218,8 +218,7 @@ static bool finish(const grad_call *s, ptrdiff_t channel, ptrdiff_t lane, const 
     for (ptrdiff_t tap = 0; tap < TAPS; tap++) {
         ptrdiff_t offsets[FC_MAX_ROWS];
         for (ptrdiff_t r = 0; r < live; r++)
-            offsets[r] = (channel + r) * s->strides[1] + tap / FC_WINOGRAD_TAPS * s->strides[3] +
-                         tap % FC_WINOGRAD_TAPS * s->strides[4];
+            offsets[r] = (channel + r) * s->strides[1] + tap / ACROSS * s->strides[3] + tap % ACROSS * s->strides[4];
         s->kernels->conv->store_rows(&(fc_row_store){
             .acc = taps + (size_t)(tap * at->rows * at->width) * s->element,
             .rows = (int)live,

@@ -21,7 +21,8 @@ fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m)
 {
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
-    fc_tile_grid grid = {.m = m, .side = m + FC_WINOGRAD_TAPS - 1, .planes = phase.axis[0].count};
+    const int taps = (int)desc->kernel[1];
+    fc_tile_grid grid = {.m = m, .taps = taps, .side = m + taps - 1, .planes = phase.axis[0].count};
     grid.products = (ptrdiff_t)grid.side * grid.side;
     for (int a = 0; a < 2; a++)
         grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], m);
@@ -29,12 +30,14 @@ fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m)
     return grid;
 }
 
+int fc_winograd_side(const fc_conv_plan *plan) { return plan->winograd.m + (int)plan->desc.kernel[1] - 1; }
+
 bool fc_winograd_serves(const fc_conv_desc *desc)
 {
-    for (int a = 0; a < FC_SPATIAL; a++)
-        if (desc->kernel[a] != (a == 0 ? 1 : FC_WINOGRAD_TAPS) || desc->stride[a] != 1)
-            return false;
-    return desc->direction != FC_BACKWARD_WEIGHT && desc->pad_begin[0] == 0 && desc->pad_end[0] == 0;
+    const ptrdiff_t *kernel = desc->kernel, *stride = desc->stride;
+    return (kernel[1] == 3 || kernel[1] == 5) && kernel[2] == kernel[1] && kernel[0] == 1 && desc->pad_begin[0] == 0 &&
+           desc->pad_end[0] == 0 && stride[0] == 1 && stride[1] == 1 && stride[2] == 1 &&
+           desc->direction != FC_BACKWARD_WEIGHT;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------------- */
@@ -64,7 +67,7 @@ ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width)
 ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile)
 {
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc, width = (ptrdiff_t)plan->vectors * plan->lanes;
-    const ptrdiff_t side = plan->winograd.m + FC_WINOGRAD_TAPS - 1, tiles = fc_divide_up(oc, width);
+    const ptrdiff_t side = fc_winograd_side(plan), tiles = fc_divide_up(oc, width);
     const ptrdiff_t whole = fc_winograd_weights_step(plan, width);
     const ptrdiff_t last = fc_winograd_weights_step(plan, fc_tile_width(plan, oc, (tiles - 1) * width));
     return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * side * side;
@@ -76,16 +79,18 @@ ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
     const ptrdiff_t columns = COLUMNS / phase.axis[2].offset_step;
-    return fc_max_extent((columns - FC_WINOGRAD_TAPS + 1) / m, 1);
+    return fc_max_extent((columns - desc->kernel[2] + 1) / m, 1);
 }
 
 /* Cycles of one core, in rough figures: two vector multiply-adds a cycle; a vector of channels of a tile through both
  * lines of each transform, measured with AVX-512, and on 16 registers (AVX2), where the values between them do not stay
  * in registers; the turning of channels-first rows. */
 typedef struct {
-    double input_4, input_2, output_4, output_2;
+    double input[FC_WINOGRAD_SIDE + 1];                        /* by side */
+    double output[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1]; /* by side and taps */
 } transform_cycles;
-static const transform_cycles WITH_32 = {110, 45, 100, 40}, WITH_16 = {190, 70, 190, 60};
+static const transform_cycles WITH_32 = {{[4] = 45, [6] = 110}, {[4] = {[3] = 40}, [6] = {[3] = 100, [5] = 60}}},
+                              WITH_16 = {{[4] = 70, [6] = 190}, {[4] = {[3] = 60}, [6] = {[3] = 190, [5] = 100}}};
 enum { TURN = 4 };
 static const double PACK = 1; /* an element of transformed weights */
 
@@ -122,8 +127,7 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
     double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 16);
     const transform_cycles *each =
         fc_kernels_for(plan->desc.isa, plan->desc.dtype)->max_rows[2] > 8 ? &WITH_32 : &WITH_16;
-    cycles += tiles * (c->blocks.m == 4 ? in * each->input_4 + out * each->output_4
-                                        : in * each->input_2 + out * each->output_2);
+    cycles += tiles * (in * each->input[grid->side] + out * each->output[grid->side][grid->taps]);
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         cycles += tiles * TURN * c->blocks.m * (in * grid->side * (double)grid->axis[1].dilation + out * c->blocks.m);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
@@ -139,7 +143,7 @@ static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, 
     enum { MOST_TILES = 512 };
     const double line = FC_ALIGNMENT; /* of a tile's padding */
     const double tile = (double)grid->products * (bytes_of(plan, (double)(c->blocks.ic + c->blocks.oc)) + line);
-    const double run = (double)fc_winograd_run(&plan->desc, c->blocks.m) * grid->m + FC_WINOGRAD_TAPS - 1;
+    const double run = (double)fc_winograd_run(&plan->desc, c->blocks.m) * grid->m + grid->taps - 1;
     const double strip = run * grid->side * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
     const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
     const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : fc_max_extent((ptrdiff_t)(room / tile), 1);
@@ -179,7 +183,10 @@ static choice best_blocks(const fc_conv_plan *plan, int m)
 
 static choice best_form(const fc_conv_plan *plan)
 {
-    const choice large = best_blocks(plan, 4), small = best_blocks(plan, 2);
+    const choice small = best_blocks(plan, 2);
+    if (plan->desc.kernel[1] == 5)
+        return small;
+    const choice large = best_blocks(plan, 4);
     return large.cycles < small.cycles ? large : small;
 }
 
@@ -192,12 +199,12 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     const choice c = best_form(&plan);
     const fc_tile_grid grid = fc_winograd_grid(desc, 1);
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
-    const double taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS;
+    const double taps = (double)(grid.taps * grid.taps), side = c.blocks.m + grid.taps - 1;
     double direct = (double)grid.tiles * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
     if (bytes_of(&plan, taps * weights) > (double)fc_l2_bytes() / 2)
         direct += bytes_of(&plan, taps * weights) / fc_stream_bytes(bytes_of(&plan, taps * weights)) / 4;
     if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * (double)(c.blocks.m + 2) * (double)(c.blocks.m + 2);
+        winograd += PACK * weights * side * side;
     return direct / winograd;
 }
 
@@ -231,7 +238,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     plan->tile[1] = plan->tile[2] = c.blocks.m;
     if (!fc_reserve_packed(plan)) /* the weights themselves, for the tiles that are done directly */
         return FC_OVERFLOW;
-    if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are about four times as many */
+    if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are up to four times as many */
         return FC_OVERFLOW;
     const ptrdiff_t transformed = fc_winograd_weights_before(plan, fc_conv_channels(&plan->desc).groups, 0);
     fc_arena arena = {.used = plan->packed_bytes, .fits = true};
@@ -247,14 +254,14 @@ fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t taps = FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS, full = (ptrdiff_t)plan->vectors * plan->lanes;
+    const ptrdiff_t side = plan->desc.kernel[1], taps = side * side, full = (ptrdiff_t)plan->vectors * plan->lanes;
     const size_t element = fc_element(&plan->desc);
     char *const transformed = (char *)packed + fc_winograd_weights_at(plan);
     const char *src = packed;
     for (ptrdiff_t group = 0; group < channels.groups; group++)
         for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
             const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            kernels->winograd->weights[plan->winograd.m](&(fc_winograd_weights){
+            kernels->winograd->weights[fc_winograd_side(plan)][plan->desc.kernel[1]](&(fc_winograd_weights){
                 .src = src,
                 .channels = channels.ic,
                 .block = fc_channel_block(taps, channels.ic),
