@@ -432,8 +432,10 @@ void fc_conv_channel(const void *context, fc_part part)
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(desc, i, &phase);
+        const ptrdiff_t size = fc_packed_size(call->plan, &phase);
+        fc_flatten(&phase);
         run_phase(call, &phase, packed, &at, part);
         if (packed)
-            packed += (size_t)fc_packed_size(call->plan, &phase) * call->element;
+            packed += (size_t)size * call->element;
     }
 }

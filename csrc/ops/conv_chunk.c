@@ -182,7 +182,7 @@ static void point_along(const void **pointers, ptrdiff_t count, const char *src,
 }
 
 /* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row; to the first
- * group's channels. */
+ * group's channels. With one tap, tiles follow each other as their rows do: then it may be several. */
 static void fill_tile(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
                       const void **pointers)
 {
@@ -210,10 +210,12 @@ static void fill_tile(const fc_chunk *s, const layout_of_products *layout, ptrdi
 static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
 {
     const void **pointers = s->at->pointers;
-    for (int tile = 0; tile < s->tiles; tile++) {
+    const bool im2col = s->call->plan->algorithm == FC_IM2COL;
+    const int tiles = s->taps == 1 && !im2col ? 1 : s->tiles;
+    for (int tile = 0; tile < tiles; tile++) {
         ptrdiff_t begin, end;
-        fc_share(s->count, tile, s->tiles, &begin, &end);
-        if (s->call->plan->algorithm == FC_IM2COL)
+        fc_share(s->count, tile, tiles, &begin, &end);
+        if (im2col)
             fill_rows(s, layout, group, begin, end - begin, pointers);
         else
             fill_tile(s, layout, s->first + begin, end - begin, pointers);

@@ -331,7 +331,7 @@ void fc_conv_plane(const void *context, fc_part part)
         fc_phase_at(&plan->desc, i, &phase);
         const ptrdiff_t packed = fc_packed_size(plan, &phase);
         if (plan->flat)
-            fc_plane_flatten(&phase);
+            fc_flatten(&phase);
         s.phase = &phase;
         run_phase(&s, part);
         if (s.packed)

@@ -18,20 +18,6 @@ ptrdiff_t fc_plane_line(fc_plane_form form, const fc_band *band, const ptrdiff_t
     return ((box[0] - 1) * band->axis[1].length + box[1] - 1) * band->axis[2].length + box[2];
 }
 
-bool fc_plane_flatten(fc_phase *phase)
-{
-    fc_axis *axis = phase->axis;
-    for (int a = 0; a < FC_SPATIAL; a++)
-        if (axis[a].taps != 1 || axis[a].src_step != 1 || axis[a].dst_step != 1 || axis[a].offset_first != 0 ||
-            axis[a].src != axis[a].count || axis[a].dst != axis[a].count)
-            return false;
-    const fc_axis unit = {.src = 1, .dst = 1, .count = 1, .dst_step = 1, .src_step = 1, .offset_step = 1, .taps = 1};
-    const ptrdiff_t volume = axis[0].src * axis[1].src * axis[2].src;
-    axis[0] = axis[1] = axis[2] = unit;
-    axis[2].src = axis[2].dst = axis[2].count = volume;
-    return true;
-}
-
 int fc_plane_narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t count)
 {
     for (int v = (int)fc_divide_up(count, kernels->lanes); v < vectors; v++)
@@ -183,7 +169,7 @@ static void reserve(fc_conv_plan *plan)
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         if (plan->flat)
-            fc_plane_flatten(&phase);
+            fc_flatten(&phase);
         const fc_band band = fc_plane_band(plan, &phase, plan->tile);
         plan->band = fc_max_extent(plan->band, band.channel);
         if (band.channel < PTRDIFF_MAX)
@@ -234,7 +220,7 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
         plan->vectors = plan->rows = 1;
         return FC_OK;
     }
-    plan->flat = fc_plane_flatten(&phase);
+    plan->flat = fc_flatten(&phase);
     double cost;
     plan->form = choose_form(plan, &phase, &cost);
     if (plan->flat)

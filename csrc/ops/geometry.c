@@ -170,3 +170,17 @@ fc_window fc_taps_inside(const fc_axis *axis, ptrdiff_t index)
         window.end--;
     return window;
 }
+
+bool fc_flatten(fc_phase *phase)
+{
+    fc_axis *axis = phase->axis;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        if (axis[a].taps != 1 || axis[a].src_step != 1 || axis[a].dst_step != 1 || axis[a].offset_first != 0 ||
+            axis[a].src != axis[a].count || axis[a].dst != axis[a].count)
+            return false;
+    const fc_axis unit = {.src = 1, .dst = 1, .count = 1, .dst_step = 1, .src_step = 1, .offset_step = 1, .taps = 1};
+    const ptrdiff_t volume = axis[0].src * axis[1].src * axis[2].src;
+    axis[0] = axis[1] = axis[2] = unit;
+    axis[2].src = axis[2].dst = axis[2].count = volume;
+    return true;
+}

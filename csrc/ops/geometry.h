@@ -50,6 +50,9 @@ void fc_phase_at(const fc_conv_desc *desc, ptrdiff_t index, fc_phase *phase);
 /* Tap `index` (depth-major) of a phase: its flat kernel position, and its source offset along each axis. */
 ptrdiff_t fc_tap(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, ptrdiff_t offset[FC_SPATIAL]);
 
+/* Whether every position is one tap's at the same place of the input. Then the phase becomes a single axis. */
+bool fc_flatten(fc_phase *phase);
+
 /* The part of [0, count) whose source position i * src_step + offset lies inside [0, src). */
 fc_window fc_valid(const fc_axis *axis, ptrdiff_t offset);
 

@@ -20,9 +20,6 @@ fc_band fc_plane_band(const fc_conv_plan *plan, const fc_phase *phase, const ptr
 /* Positions of a box along the line that a form lays out. */
 ptrdiff_t fc_plane_line(fc_plane_form form, const fc_band *band, const ptrdiff_t box[FC_SPATIAL]);
 
-/* Whether products are the input's own planes. Then the phase is seen as a single axis. */
-bool fc_plane_flatten(fc_phase *phase);
-
 /* The widest of the narrower tiles of `rows` that still holds `count` positions, or the plan's. */
 int fc_plane_narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t count);
 
