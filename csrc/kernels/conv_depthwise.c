@@ -6,8 +6,8 @@
  *   sums  rows x pixels      weights  rows x taps      input  1
  */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 #include <math.h>
 
@@ -117,7 +117,7 @@ static __attribute__((noinline)) void finish(const block *b, int rows, int pixel
             fc_vec value = fc_load(from);
             if (s->residual)
                 value += fc_load_lanes((const FC_REAL *)s->residual + at, b->lanes);
-            value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            value = fc_finish(e, value);
             fc_store_lanes((FC_REAL *)s->dst + at, value, b->lanes);
         }
 }

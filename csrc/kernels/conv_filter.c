@@ -1,7 +1,7 @@
 /* Filters of one channel: each loaded pixel serves several rows of outputs. */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "tiles.h"
-#include "vmath.h"
 
 /* sum[r] += weights[t] * src[t …] for the rows lo <= r < hi of a tile and the taps t of one row of the kernel, which
  * for row r is `weights` less r rows. With `lanes` below a vector's, nothing past them is read. */
@@ -83,7 +83,7 @@ static void activate(const fc_filter *s)
         for (ptrdiff_t i = 0; i < s->columns; i += FC_LANES) {
             const int lanes = fc_lanes_left(s->columns, i);
             const fc_vec value = fc_load_lanes(dst + i, lanes);
-            fc_store_lanes(dst + i, fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value), lanes);
+            fc_store_lanes(dst + i, fc_finish(e, value), lanes);
         }
     }
 }

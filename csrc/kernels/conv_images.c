@@ -1,7 +1,7 @@
 /* Takes the results of a block of images, one image a lane, to the images. */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 FC_INLINE void store(const fc_image_store *s, const fc_activation kind)
 {
@@ -16,7 +16,7 @@ FC_INLINE void store(const fc_image_store *s, const fc_activation kind)
             _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++)
             {
                 v[i] = i < left ? fc_load(acc + i * s->channels * FC_LANES) + shift : fc_zero();
-                v[i] = fc_activate(kind, (FC_REAL)s->epilogue->alpha, (FC_REAL)s->epilogue->beta, v[i]);
+                v[i] = fc_activate(kind, 0, 0, v[i]);
             }
             fc_transpose_lanes(v);
             _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) if (i < s->live)
@@ -39,7 +39,7 @@ void FC_NAME(store_images)(const fc_image_store *s)
         for (ptrdiff_t p = 0; p < s->positions; p++)
             for (ptrdiff_t c = 0; c < s->channels; c++, acc += FC_LANES) {
                 const fc_vec value = fc_load(acc) + fc_splat(bias ? bias[c] : (FC_REAL)-0.0);
-                fc_store(acc, fc_activate(kind, (FC_REAL)s->epilogue->alpha, (FC_REAL)s->epilogue->beta, value));
+                fc_store(acc, fc_finish(s->epilogue, value));
             }
         fc_image_store finished = *s;
         finished.bias = NULL;

@@ -1,12 +1,7 @@
 /* What carries finished accumulators to the result: bias, residual and activation on the way. */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "tiles.h"
-#include "vmath.h"
-
-FC_INLINE fc_vec finish(const fc_epilogue *epilogue, fc_vec value)
-{
-    return fc_activate(epilogue->activation, (FC_REAL)epilogue->alpha, (FC_REAL)epilogue->beta, value);
-}
 
 /* The first `count` lanes at p, p + step, … */
 FC_INLINE fc_vec load_lanes(const FC_REAL *p, ptrdiff_t step, int count)
@@ -70,12 +65,12 @@ static void store_rows(const fc_row_store *s)
                 value += load_lanes(bias + k, 1, count);
             if (residual)
                 value += load_lanes(residual + at, s->channel_step, count);
-            store_lanes(dst + at, s->channel_step, count, finish(s->epilogue, value));
+            store_lanes(dst + at, s->channel_step, count, fc_finish(s->epilogue, value));
         }
     }
 }
 
-/* Row r of a tile of channels-first results, `kind` known to the compiler where it pays. */
+/* Row r of a tile of channels-first results; a plain one has no residual, and its activation is `kind`. */
 FC_INLINE void store_channel(const fc_plane_store *s, const FC_REAL *acc, int r, const fc_activation kind,
                              const bool plain)
 {
@@ -91,7 +86,7 @@ FC_INLINE void store_channel(const fc_plane_store *s, const FC_REAL *acc, int r,
             fc_vec value = fc_load(from + i) + bias;
             if (!plain && residual)
                 value += load_lanes(residual + at + i * s->step, s->step, count);
-            value = fc_activate(kind, (FC_REAL)s->epilogue->alpha, (FC_REAL)s->epilogue->beta, value);
+            value = plain ? fc_activate(kind, 0, 0, value) : fc_finish(s->epilogue, value);
             if (plain)
                 fc_store_lanes(dst + at + i, value, count);
             else
@@ -112,7 +107,7 @@ static void store_plane(const fc_plane_store *s)
         else if (plain && kind == FC_RELU)
             store_channel(s, acc, r, FC_RELU, true);
         else
-            store_channel(s, acc, r, kind, false);
+            store_channel(s, acc, r, FC_IDENTITY, false);
     }
 }
 

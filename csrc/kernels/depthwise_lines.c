@@ -7,8 +7,8 @@
  *   sums  rows      weights  a column's taps      source  1      mask  1
  */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 #define FC_UNROLL _Pragma("GCC unroll 16")
 
@@ -67,8 +67,7 @@ static __attribute__((noinline)) void finish(const fc_depthwise_lines *s, const 
         fc_vec value = fc_load(from + r * FC_LANES + b->done_lanes);
         if (s->residual)
             value += fc_load_lanes((const FC_REAL *)s->residual + at, lanes);
-        if (!plain)
-            value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+        value = fc_finish(e, value);
         /* what a whole vector writes of the next row, the next row's own writes again */
         const bool whole = plain && s->row_offset == 1 && at + FC_LANES <= b->end;
         fc_store_lanes((FC_REAL *)s->dst + at, value, whole ? FC_LANES : lanes);

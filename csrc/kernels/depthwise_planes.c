@@ -1,8 +1,8 @@
 /* Channels-first convolutions of groups of few channels: vectors run along pixels. One call takes many groups, so that
  * small planes do not pay for calls. */
 #include "dispatch/conv_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
@@ -172,8 +172,7 @@ static void store_line(const fc_depthwise_planes *s, const FC_REAL *sums, ptrdif
             fc_vec value = fc_load(acc + j);
             if (s->residual)
                 value += load_apart((const FC_REAL *)s->residual + at, s->dst_col, lanes);
-            if (e->activation != FC_IDENTITY)
-                value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            value = fc_finish(e, value);
             store_apart((FC_REAL *)s->dst + at, s->dst_col, lanes, value);
         }
     }

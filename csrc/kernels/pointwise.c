@@ -6,8 +6,8 @@
 #include <assert.h>
 
 #include "dispatch/pointwise_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 /* Vectors that are added plainly before their sum is put away: keeps the error of a long sum at that of a short one. */
 enum { PARTIAL = 64 };
@@ -22,6 +22,11 @@ FC_INLINE void map(const fc_activation kind, FC_REAL alpha, FC_REAL beta, ptrdif
         const int lanes = fc_lanes_left(count, i);
         fc_store_lanes(dst + i, fc_activate(kind, alpha, beta, fc_load_lanes(src + i, lanes)), lanes);
     }
+}
+
+fc_vec FC_NAME(activated)(const fc_epilogue *epilogue, fc_vec x)
+{
+    return fc_activate(epilogue->activation, (FC_REAL)epilogue->alpha, (FC_REAL)epilogue->beta, x);
 }
 
 /* Phi'(x) x + Phi(x) */

@@ -10,8 +10,8 @@
  * integers 0, 1, -1, 2, -2 lose to rounding. F(4, 3) and F(2, 5) share their points, and so the input's transform.
  */
 #include "dispatch/winograd_kernels.h"
+#include "epilogue.h"
 #include "simd.h"
-#include "vmath.h"
 
 #define FC_UNROLL _Pragma("GCC unroll 36")
 
@@ -154,7 +154,7 @@ static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_R
                 const int lanes = fc_lanes_left(s->channels, k);
                 FC_REAL *at = dst + i * s->dst_row + j * s->dst_col + k;
                 const fc_vec value = fc_load_lanes(at, lanes);
-                fc_store_lanes(at, fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value), lanes);
+                fc_store_lanes(at, fc_finish(e, value), lanes);
             }
 }
 
@@ -432,8 +432,7 @@ static void store_strip(const fc_strip_store *s)
                 value += fc_splat(bias[c]);
             if (residual)
                 value += load_spread(residual + at, s->column_step, lanes);
-            if (e->activation != FC_IDENTITY)
-                value = fc_activate(e->activation, (FC_REAL)e->alpha, (FC_REAL)e->beta, value);
+            value = fc_finish(e, value);
             store_spread(dst + at, s->column_step, lanes, value);
         }
     }
