@@ -216,8 +216,8 @@ typedef struct {
 typedef void fc_depthwise_lines_fn(const fc_depthwise_lines *);
 
 /* One tile's weights for `channels` x `taps`: packed[c0][tap][c][lane], channels in blocks of `block`; lanes from
- * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. With a lane_step of 1, `tiles` of them: the next
- * one's lanes follow in src, and its packed weights tile_step further on in dst. */
+ * `live` to `width` are zero. Tap t's weights lie at src + taps_at[t]. `tiles` of them, full ones if there are several:
+ * the next one's lanes follow in src, and its packed weights tile_step further on in dst. */
 typedef struct {
     const void *src;
     ptrdiff_t lane_step, channel_step;

@@ -165,40 +165,57 @@ FC_INLINE void copy_lanes(const fc_pack_tile *s, const FC_REAL *src, FC_REAL *ds
     }
 }
 
+static void copy_scattered(const fc_pack_tile *s, const FC_REAL *src, FC_REAL *dst)
+{
+    for (ptrdiff_t tile = 0; tile < s->tiles; tile++, src += s->live * s->lane_step, dst += s->tile_step) {
+        for (ptrdiff_t i = 0; i < s->live; i++)
+            dst[i] = src[i * s->lane_step];
+        for (ptrdiff_t i = s->live; i < s->width; i++)
+            dst[i] = 0;
+    }
+}
+
+/* Channels that are neighbours become lanes, tap by tap: the blocks of one follow each other in memory. */
+static void pack_across(const fc_pack_tile *s)
+{
+    for (ptrdiff_t t = 0; t < s->taps; t++)
+        for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
+            const ptrdiff_t left = s->channels - first, count = left < s->block ? left : s->block;
+            FC_NAME(gather)
+            (&(fc_gather){
+                .src = (const FC_REAL *)s->src + s->taps_at[t] + first,
+                .pixel_step = 1,
+                .channel_step = s->lane_step,
+                .pixels = count,
+                .channels = s->live * s->tiles,
+                .piece = (int)s->width,
+                .width = (int)s->width,
+                .pitch = s->width,
+                .panel_step = s->tile_step,
+                .dst = (FC_REAL *)s->dst + (first * s->taps + t * count) * s->width,
+            });
+        }
+}
+
 /* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
 static void pack(const fc_pack_tile *s)
 {
     const FC_REAL *src = s->src;
     FC_REAL *FC_RESTRICT dst = s->dst;
+    if (s->channel_step == 1 && s->lane_step != 1 && s->block > 1) {
+        pack_across(s);
+        return;
+    }
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t end = first + s->block < s->channels ? first + s->block : s->channels;
         for (ptrdiff_t t = 0; t < s->taps; t++) {
             const FC_REAL *weight = src + s->taps_at[t] + first * s->channel_step;
-            if (s->channel_step == 1 && s->lane_step != 1 && end - first > 1) {
-                FC_NAME(gather)
-                (&(fc_gather){
-                    .src = weight,
-                    .pixel_step = 1,
-                    .channel_step = s->lane_step,
-                    .pixels = end - first,
-                    .channels = s->live,
-                    .piece = (int)s->width,
-                    .width = (int)s->width,
-                    .pitch = s->width,
-                    .dst = dst,
-                });
-                dst += (end - first) * s->width;
-                continue;
-            }
             for (ptrdiff_t c = first; c < end; c++, weight += s->channel_step, dst += s->width) {
                 if (s->lane_step == 1) {
                     copy_lanes(s, weight, dst);
                     continue;
                 }
-                for (ptrdiff_t i = 0; i < s->live; i++)
-                    dst[i] = weight[i * s->lane_step];
-                for (ptrdiff_t i = s->live; i < s->width; i++)
-                    dst[i] = 0;
+                copy_scattered(s, weight, dst);
             }
         }
     }

@@ -11,6 +11,7 @@ typedef struct {
     char *panel;
     const void **stretches; /* of one position's products that lie together in src */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
+    ptrdiff_t *steps;       /* of each register tile, from a position's results to the next one's; 0: uneven */
     char *zeros;            /* what a padded position points at */
     char *acc;              /* of all the chunk's tiles */
     char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
@@ -26,7 +27,8 @@ typedef struct {
     ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
     ptrdiff_t first, count;
     int tiles;
-    bool straight; /* finished sums are results, row after row: nothing but a bias and a ReLU happens to them */
+    bool straight; /* channels of results are neighbours, and nothing but a bias and a ReLU happens to the sums: they
+                      start from the bias, and leave as results where the positions of a tile are equally far apart */
     fc_channel_workspace *at;
 } fc_chunk;
 

@@ -17,6 +17,16 @@ fc_channels fc_conv_channels(const fc_conv_desc *desc)
     };
 }
 
+fc_weight_steps fc_steps_of(const fc_conv_desc *desc, const ptrdiff_t *strides)
+{
+    const bool backward = desc->direction == FC_BACKWARD_INPUT;
+    return (fc_weight_steps){
+        .group = strides[0] * (desc->oc / desc->groups),
+        .lane = backward ? strides[1] : strides[0],
+        .channel = backward ? strides[0] : strides[1],
+    };
+}
+
 ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels)
 {
     if (taps < 1)
@@ -240,7 +250,7 @@ ptrdiff_t fc_tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t i
     return at;
 }
 
-enum { TAPS_AT_ONCE = 512 };
+enum { TAPS_AT_ONCE = 512, MOST_ROW_TILES = 16 };
 
 /* The order of one group's products: which channels are packed together, tap by tap. Planes and im2col rows of
  * channels-first images are channel after channel, im2col rows of channels-last ones tap after tap; the direct channel
@@ -268,11 +278,9 @@ static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, con
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
     const fc_channels channels = fc_conv_channels(desc);
     const ptrdiff_t element = (ptrdiff_t)fc_element(desc);
-    const bool backward = desc->direction == FC_BACKWARD_INPUT, rows = !has_lanes(plan);
-    const bool depthwise = plan->family == FC_FAMILY_DEPTHWISE && !rows;
-    const ptrdiff_t lane_step = backward && !depthwise ? strides[1] : strides[0];
-    const ptrdiff_t channel_step = backward ? strides[0] : strides[1];
-    const ptrdiff_t group_step = strides[0] * (desc->oc / desc->groups);
+    const bool rows = !has_lanes(plan), depthwise = plan->family == FC_FAMILY_DEPTHWISE && !rows;
+    const fc_weight_steps steps = fc_steps_of(desc, strides);
+    const ptrdiff_t lane_step = depthwise ? strides[0] : steps.lane;
     const ptrdiff_t groups = depthwise ? 1 : channels.groups, oc = depthwise ? channels.groups : channels.oc;
     const ptrdiff_t width = rows ? plan->rows : (ptrdiff_t)plan->lanes * plan->vectors;
     const ptrdiff_t tiles = fc_divide_up(oc, width);
@@ -288,7 +296,10 @@ static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, con
             fc_share(oc, (int)(unit % tiles), (int)tiles, &begin, &end);
         const ptrdiff_t packed_width = rows ? end - begin : fc_tile_width(plan, oc, begin);
         const ptrdiff_t tile_step = phase->taps * channels.ic * packed_width;
-        side = lane_step == 1 && !rows ? fc_tiles_together(oc - begin, width) : 1;
+        if (rows && lane_step < steps.channel)
+            side = fc_min(fc_equal_shares(oc, unit % tiles, tiles), MOST_ROW_TILES);
+        else
+            side = lane_step == 1 && !rows ? fc_tiles_together(oc - begin, width) : 1;
         for (ptrdiff_t c = 0, to = 0; c < channels.ic; c += together) {
             for (ptrdiff_t tap = 0; tap < phase->taps; tap += TAPS_AT_ONCE) {
                 const ptrdiff_t count = fc_min(TAPS_AT_ONCE, phase->taps - tap);
@@ -296,9 +307,9 @@ static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, con
                     taps_at[t] = fc_tap_at(desc, phase, tap + t, strides);
                 known = tap;
                 const fc_pack_tile tile = {
-                    .src = weights + (unit / tiles * group_step + begin * lane_step + c * channel_step) * element,
+                    .src = weights + (unit / tiles * steps.group + begin * lane_step + c * steps.channel) * element,
                     .lane_step = lane_step,
-                    .channel_step = channel_step,
+                    .channel_step = steps.channel,
                     .taps_at = taps_at,
                     .taps = count,
                     .channels = fc_min(together, channels.ic - c),
@@ -406,6 +417,8 @@ static bool reads_weights(const fc_conv_plan *plan, ptrdiff_t n, const ptrdiff_t
         return false;
     if (takes_dots(plan, strides))
         return true;
+    if (plan->family == FC_FAMILY_PLANE && plan->desc.direction == FC_BACKWARD_INPUT && n > 1)
+        return false; /* other images would copy them again */
     return (has_lanes(plan) || fc_lie_in_rows(&plan->desc, strides)) &&
            (double)n * (double)positions(&plan->desc) <= FC_FEW_POSITIONS;
 }

@@ -58,6 +58,12 @@ ptrdiff_t fc_packed_width(const fc_conv_plan *plan);
 ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase);
 bool fc_reserve_packed(fc_conv_plan *plan);
 
+/* From a weight to the next group's, output channel's and input channel's, in the run's own direction. */
+typedef struct {
+    ptrdiff_t group, lane, channel;
+} fc_weight_steps;
+fc_weight_steps fc_steps_of(const fc_conv_desc *desc, const ptrdiff_t *strides);
+
 /* Where tap `index` of a phase finds its weights, in elements. */
 ptrdiff_t fc_tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides);
 

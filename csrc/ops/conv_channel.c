@@ -36,7 +36,12 @@ static ptrdiff_t zeros_of(const fc_conv_plan *plan)
     return plan->algorithm == FC_IM2COL ? channels.ic * plan->desc.kernel[2] : channels.src_channels;
 }
 
-static ptrdiff_t positions(const fc_conv_desc *desc) { return desc->dst[0] * desc->dst[1] * desc->dst[2]; }
+/* Of one image's results, over all phases. */
+static ptrdiff_t positions(const fc_conv_desc *desc)
+{
+    const ptrdiff_t *extent = desc->direction == FC_BACKWARD_INPUT ? desc->src : desc->dst;
+    return extent[0] * extent[1] * extent[2];
+}
 
 /* Register tiles per chunk: as many as keep pointers or panel small. */
 static int chunk_tiles(const fc_conv_plan *plan)
@@ -58,11 +63,14 @@ static ptrdiff_t chunk_positions(const fc_conv_plan *plan, bool on_the_way)
 }
 
 /* Tiles of output channels that weights are packed for together, on the way: as many as keep the sums of a chunk's
- * positions, and the weights, in L2. */
+ * positions, and the weights, in L2. Where the weights of a tile do not lie beside the next one's, it is one tile with
+ * as many blocks of channels: memory is read in longer runs either way. */
 enum { MOST_AT_ONCE = 4 };
 
-static ptrdiff_t tiles_at_once(ptrdiff_t count)
+static ptrdiff_t tiles_at_once(const fc_conv_call *call, ptrdiff_t count)
 {
+    if (fc_steps_of(&call->plan->desc, call->strides).lane != 1)
+        return 1;
     return fc_min(fc_max_extent(FC_FEW_POSITIONS / fc_max_extent(count, 1), 1), MOST_AT_ONCE);
 }
 
@@ -84,6 +92,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
+    at->steps = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = fc_carve(arena, zeros_of(plan), element);
     const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
@@ -131,8 +140,8 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
         choose_tile(plan);
     }
     plan->reads_weights = plan->group_width == 0 && plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
-                          plan->desc.direction == FC_FORWARD && !fc_is_folded(plan) &&
-                          positions(&plan->desc) <= FC_FEW_POSITIONS && most_taps(&plan->desc) <= FEW_TAPS;
+                          !fc_is_folded(plan) && positions(&plan->desc) <= FC_FEW_POSITIONS &&
+                          most_taps(&plan->desc) <= FEW_TAPS;
     plan->tile[0] = plan->tile[1] = 1;
     plan->tile[2] = chunk_positions(plan, false);
     fc_arena arena = {.fits = true};
@@ -155,6 +164,21 @@ static ptrdiff_t channel_step(const fc_chunk *s)
     return s->call->plan->desc.layout == FC_CHANNELS_LAST ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
 }
 
+/* How far apart the results of each register tile's positions are: 0 where the distances differ. */
+static void find_steps(const fc_chunk *s)
+{
+    for (int tile = 0; tile < s->tiles; tile++) {
+        ptrdiff_t begin, end;
+        fc_share(s->count, tile, s->tiles, &begin, &end);
+        const ptrdiff_t *at = s->at->offsets;
+        ptrdiff_t step = end - begin > 1 ? at[begin + 1] - at[begin] : s->call->channels.dst_channels;
+        for (ptrdiff_t i = begin + 2; i < end; i++)
+            if (at[i] - at[i - 1] != step)
+                step = 0;
+        s->at->steps[tile] = step;
+    }
+}
+
 /* Some tiles of output channels of one group, side by side. */
 typedef struct {
     ptrdiff_t group, first, count;
@@ -172,6 +196,9 @@ static oc_tiles tiles_at(const fc_chunk *s, ptrdiff_t group, ptrdiff_t index, pt
     t.straight = s->straight && t.live == t.width;
     return t;
 }
+
+/* Whether finished sums of a register tile go to dst at once. */
+static bool leaves(const fc_chunk *s, const oc_tiles *t, int tile) { return t->straight && s->at->steps[tile] != 0; }
 
 /* The first channel of tile k, in the whole of dst, and what of an array begins with it. */
 static ptrdiff_t channel_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
@@ -200,32 +227,30 @@ typedef struct {
     bool first, last; /* of the sum */
 } piece;
 
-/* The piece's weights for every tile, where runs take weights that are not packed. */
-static void pack_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
+/* The weights of some blocks of channels for every tile, where runs take weights that are not packed. */
+static void pack_blocks(const fc_chunk *s, const oc_tiles *t, ptrdiff_t first, ptrdiff_t channels)
 {
     const fc_conv_call *call = s->call;
-    const ptrdiff_t *strides = call->strides, tile_step = p->taps * p->channels * t->width;
-    const ptrdiff_t side = strides[0] == 1 ? t->count : 1;
-    for (ptrdiff_t k = 0; k < t->count; k += side)
-        call->kernels->conv->pack(&(fc_pack_tile){
-            .src =
-                call->weights + (channel_of(s, t, k) * strides[0] + p->channel * strides[1]) * (ptrdiff_t)call->element,
-            .lane_step = strides[0],
-            .channel_step = strides[1],
-            .taps_at = s->at->taps_at + p->tap,
-            .taps = p->taps,
-            .channels = p->channels,
-            .block = p->channels,
-            .live = t->live,
-            .width = t->width,
-            .tiles = side,
-            .tile_step = tile_step,
-            .dst = s->at->piece + (size_t)(k * tile_step) * call->element,
-        });
+    const fc_weight_steps steps = fc_steps_of(&call->plan->desc, call->strides);
+    call->kernels->conv->pack(&(fc_pack_tile){
+        .src = call->weights +
+               (t->group * steps.group + t->first * steps.lane + first * steps.channel) * (ptrdiff_t)call->element,
+        .lane_step = steps.lane,
+        .channel_step = steps.channel,
+        .taps_at = s->at->taps_at,
+        .taps = s->taps,
+        .channels = channels,
+        .block = s->block,
+        .live = t->live,
+        .width = t->width,
+        .tiles = t->count,
+        .tile_step = s->taps * channels * t->width,
+        .dst = s->at->piece,
+    });
 }
 
 /* Where the sums of one register tile begin, and where they go: from one piece to the next they stay in acc. */
-static fc_tile_end end_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, ptrdiff_t begin)
+static fc_tile_end end_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, int tile, ptrdiff_t begin)
 {
     const fc_conv_call *call = s->call;
     char *const acc = acc_of(s, t, k, begin);
@@ -234,9 +259,9 @@ static fc_tile_end end_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, con
         end.from = t->straight && call->bias ? bias_of(s, t, k) : fc_zeros;
         end.from_step = 0;
     }
-    if (p->last && t->straight) {
+    if (p->last && leaves(s, t, tile)) {
         end.dst = call->dst + dst_of(s, t, k) + (size_t)s->at->offsets[begin] * call->element;
-        end.dst_step = call->channels.dst_channels;
+        end.dst_step = s->at->steps[tile];
         end.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
     }
     return end;
@@ -255,7 +280,7 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
         fc_share(s->count, tile, s->tiles, &begin, &end);
         const ptrdiff_t rows = end - begin;
         fc_channel_fn *const kernel = narrow > 0 ? kernels->groups[narrow][rows] : kernels->channel[vectors][rows];
-        const fc_tile_end to = end_of(s, t, k, p, begin);
+        const fc_tile_end to = end_of(s, t, k, p, tile, begin);
         kernel(pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
         pointers += s->taps * rows;
     }
@@ -272,7 +297,7 @@ static void stream_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t element = (ptrdiff_t)call->element;
-    fc_tile_end end = end_of(s, t, 0, p, 0);
+    fc_tile_end end = end_of(s, t, 0, p, 0, 0);
     if (end.from == fc_zeros)
         end.from = NULL;
     call->kernels->conv->dense_row(&(fc_dense_row){
@@ -286,29 +311,11 @@ static void stream_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
     });
 }
 
-/* One piece of every tile; returns the packed weights of the first one's next piece. */
-static const char *add_to_tiles(const fc_chunk *s, const oc_tiles *t, const piece *p, const char *packed)
-{
-    const size_t bytes = (size_t)(p->taps * p->channels * t->width) * s->call->element;
-    if (!s->call->weights) {
-        add_piece(s, t, 0, p, packed);
-        return packed + bytes;
-    }
-    if (streams(s->call)) {
-        stream_piece(s, t, p);
-        return NULL;
-    }
-    pack_piece(s, t, p);
-    for (ptrdiff_t k = 0; k < t->count; k++)
-        add_piece(s, t, k, p, s->at->piece + (size_t)k * bytes);
-    return NULL;
-}
-
-/* The chunk's sums, piece after piece of FC_SUM_LENGTH products at most. */
-static void add_pieces(const fc_chunk *s, const oc_tiles *t)
+/* The chunk's sums, piece after piece of FC_SUM_LENGTH products at most, with packed weights. */
+static void add_packed(const fc_chunk *s, const oc_tiles *t)
 {
     const ptrdiff_t before = t->group * fc_packed_width(s->call->plan) + t->first, all = s->length * s->taps;
-    const char *packed = s->call->weights ? NULL : s->packed + (size_t)(before * all) * s->call->element;
+    const char *packed = s->packed + (size_t)(before * all) * s->call->element;
     piece p = {.first = true};
     ptrdiff_t left = all;
     for (ptrdiff_t first = 0; first < s->length; first += s->block) {
@@ -321,8 +328,36 @@ static void add_pieces(const fc_chunk *s, const oc_tiles *t)
                 p.channels = fc_min(FC_SUM_LENGTH, together - c);
                 left -= p.taps * p.channels;
                 p.last = left == 0;
-                packed = add_to_tiles(s, t, &p, packed);
+                add_piece(s, t, 0, &p, packed);
+                packed += (size_t)(p.taps * p.channels * t->width) * s->call->element;
                 p.first = false;
+            }
+        }
+    }
+}
+
+/* The same sums where the weights are packed on the way, for several tiles or several blocks of one: a block, of few
+ * taps, is a piece. */
+static void add_on_the_way(const fc_chunk *s, const oc_tiles *t)
+{
+    const bool rows = streams(s->call);
+    const ptrdiff_t most = s->block * (rows || t->count > 1 ? 1 : MOST_AT_ONCE);
+    for (ptrdiff_t first = 0, ready; first < s->length; first += ready) {
+        ready = fc_min(most, s->length - first);
+        if (!rows)
+            pack_blocks(s, t, first, ready);
+        const char *weights = s->at->piece;
+        for (ptrdiff_t k = 0; k < (rows ? 1 : t->count); k++) {
+            piece p = {.taps = s->taps, .channel = first};
+            for (; p.channel < first + ready; p.channel += p.channels) {
+                p.channels = fc_min(s->block, first + ready - p.channel);
+                p.first = p.channel == 0;
+                p.last = p.channel + p.channels == s->length;
+                if (rows)
+                    stream_piece(s, t, &p);
+                else
+                    add_piece(s, t, k, &p, weights);
+                weights += (size_t)(p.taps * p.channels * t->width) * s->call->element;
             }
         }
     }
@@ -334,6 +369,8 @@ static void store_tiles(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
     for (int tile = 0; tile < s->tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
+        if (leaves(s, t, tile))
+            continue;
         call->kernels->conv->store_rows(&(fc_row_store){
             .acc = acc_of(s, t, k, begin),
             .rows = (int)(end - begin),
@@ -341,7 +378,7 @@ static void store_tiles(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
             .live = (int)t->live,
             .offsets = s->at->offsets + begin,
             .channel_step = channel_step(s),
-            .bias = bias_of(s, t, k),
+            .bias = t->straight ? NULL : bias_of(s, t, k),
             .residual = call->residual ? call->residual + dst_of(s, t, k) : NULL,
             .dst = call->dst + dst_of(s, t, k),
             .epilogue = &call->epilogue,
@@ -354,8 +391,11 @@ static void run_tiles(const fc_chunk *s, const oc_tiles *t)
 {
     if (s->taps * s->length == 0)
         memset(s->at->acc, 0, (size_t)(t->count * s->count * t->width) * s->call->element);
-    add_pieces(s, t);
-    for (ptrdiff_t k = 0; k < t->count && !t->straight; k++)
+    if (s->call->weights)
+        add_on_the_way(s, t);
+    else
+        add_packed(s, t);
+    for (ptrdiff_t k = 0; k < t->count; k++)
         store_tiles(s, t, k);
 }
 
@@ -368,15 +408,11 @@ static void set_runs(fc_chunk *s)
     s->block = im2col ? s->length : fc_channel_block(taps, ic);
 }
 
-/* Whether the positions of the phase are all of dst, in its order, and their channels neighbours. */
 static bool goes_straight(const fc_conv_call *call, const fc_phase *phase)
 {
     const fc_activation activation = call->epilogue.activation;
-    bool straight = call->plan->desc.layout == FC_CHANNELS_LAST && !call->residual && phase->taps > 0 &&
-                    call->channels.ic > 0 && (activation == FC_IDENTITY || activation == FC_RELU);
-    for (int a = 0; a < FC_SPATIAL; a++)
-        straight = straight && phase->axis[a].count == phase->axis[a].dst;
-    return straight;
+    return call->plan->desc.layout == FC_CHANNELS_LAST && !call->residual && phase->taps > 0 && call->channels.ic > 0 &&
+           (activation == FC_IDENTITY || activation == FC_RELU);
 }
 
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
@@ -410,9 +446,11 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             s.count = fc_min(longest, positions - s.first);
             s.tiles = (int)fc_divide_up(s.count, plan->rows);
             fc_chunk_prepare(&s, group);
+            find_steps(&s);
             ready = inputs;
         }
-        count = call->weights ? fc_min(fc_min(whole - index, end - unit), rows ? most : tiles_at_once(s.count)) : 1;
+        count =
+            call->weights ? fc_min(fc_min(whole - index, end - unit), rows ? most : tiles_at_once(call, s.count)) : 1;
         count = fc_max_extent(count, 1);
         const oc_tiles t = tiles_at(&s, group, index, count);
         run_tiles(&s, &t);

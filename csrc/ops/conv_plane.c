@@ -163,19 +163,21 @@ static const char *make_results(const unit *s, ptrdiff_t channel, fc_tile_end *e
     return call->bias ? call->bias + (size_t)channel * call->element : fc_zeros;
 }
 
-/* A tile's sums with weights that are not packed: then it is the panel that a tile streams. */
-static void add_in_place(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t length, char *acc)
+/* A tile's sums with weights that are not packed, those of row r at weights + r * step: then it is the panel that a
+ * tile streams. */
+static void add_in_place(const unit *s, const panel *p, ptrdiff_t rows, const char *weights, ptrdiff_t step,
+                         const char *src, char *acc)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t pitch = fc_plane_width(call->plan), width = (ptrdiff_t)p->vectors * call->plan->lanes;
-    const ptrdiff_t at = channel * call->strides[0] + s->channel * s->phase->taps;
+    const ptrdiff_t length = s->phase->taps * s->channels;
     for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH)
         call->kernels->lanes_kernels->pixels[p->vectors][rows](&(fc_lanes_tile){
-            .src = call->weights + at * (ptrdiff_t)call->element,
-            .src_step = call->strides[0],
+            .src = weights,
+            .src_step = step,
             .offsets = s->at.in_row + i,
             .count = fc_min(FC_SUM_LENGTH, length - i),
-            .weights = s->at.panel + (size_t)(i * pitch) * call->element,
+            .weights = src + (size_t)(i * pitch) * call->element,
             .weight_step = pitch,
             .dst = acc,
             .dst_step = width,
@@ -185,13 +187,15 @@ static void add_in_place(const unit *s, const panel *p, ptrdiff_t channel, ptrdi
 }
 
 /* A tile's sums with packed weights; whether the last block's have become results. */
-static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, ptrdiff_t length, char *acc)
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, char *acc)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
-    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
+    const ptrdiff_t length = taps * s->channels;
+    const char *const packed = s->packed + (size_t)first * call->element;
     const bool panel = fc_plane_gathers(call->plan);
     const char *src = panel ? s->at.panel : s->at.band + (size_t)p->begin * call->element;
+    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
     const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
     for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
         const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
@@ -199,8 +203,8 @@ static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff
         const char *start = fc_zeros;
         if (straight && i + count == length)
             start = make_results(s, channel, &end);
-        call->kernels->plane[p->vectors][rows](src, offsets + i, count,
-                                               s->packed + (size_t)(first + i * rows) * call->element, start, &end);
+        call->kernels->plane[p->vectors][rows](src, offsets + i, count, packed + (size_t)(i * rows) * call->element,
+                                               start, &end);
     }
     return straight;
 }
@@ -216,6 +220,7 @@ static void run_tiles(const unit *s, const panel *p)
     const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
     const int tiles = oc_tiles(call);
     const ptrdiff_t number = p->begin / fc_plane_width(plan);
+    const ptrdiff_t block = s->channel * s->phase->taps;
     for (int tile = s->tile_begin; tile < s->tile_end; tile++) {
         ptrdiff_t first, last;
         fc_share(oc, tile, tiles, &first, &last);
@@ -229,28 +234,106 @@ static void run_tiles(const unit *s, const panel *p)
         if (length == 0)
             memset(acc, 0, tile_bytes);
         else if (call->weights)
-            add_in_place(s, p, channel, rows, length, acc);
+            add_in_place(s, p, rows, call->weights + (channel * call->strides[0] + block) * (ptrdiff_t)call->element,
+                         call->strides[0], s->at.panel, acc);
         else
-            done = add_packed(s, p, channel, rows, length, acc);
+            done = add_packed(s, p, channel, rows, acc);
         if (last_block && !done)
             store(s, p, acc, channel, rows);
     }
 }
 
-static void run_panel(const unit *s, const panel *p)
+static void fill_panel(const unit *s, const panel *p, char *dst)
 {
     const fc_conv_call *call = s->call;
-    if (fc_plane_gathers(call->plan))
-        call->kernels->conv->copy_panel(&(fc_panel){
-            .src = call->plan->flat ? input_of(s) : s->at.band,
-            .offsets = s->at.in_band,
-            .count = s->phase->taps * s->channels,
-            .segments = s->at.sources,
-            .segment_count = p->sources,
-            .dst = s->at.panel,
-            .pitch = fc_plane_width(call->plan),
-        });
+    call->kernels->conv->copy_panel(&(fc_panel){
+        .src = call->plan->flat ? input_of(s) : s->at.band,
+        .offsets = s->at.in_band,
+        .count = s->phase->taps * s->channels,
+        .segments = s->at.sources,
+        .segment_count = p->sources,
+        .dst = dst,
+        .pitch = fc_plane_width(call->plan),
+    });
+}
+
+static void run_panel(const unit *s, const panel *p)
+{
+    if (fc_plane_gathers(s->call->plan))
+        fill_panel(s, p, s->at.panel);
     run_tiles(s, p);
+}
+
+/* Of a channel, neighbours: a phase wants some of them. */
+static ptrdiff_t kernel_taps(const fc_conv_plan *plan)
+{
+    return plan->desc.kernel[0] * plan->desc.kernel[1] * plan->desc.kernel[2];
+}
+
+/* Some tiles at every panel of the block, which run_block has filled and copied weights for. */
+static void run_copied(const unit *s, int begin, int end, ptrdiff_t line)
+{
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t oc = call->channels.oc, taps = s->phase->taps, width = fc_plane_width(plan);
+    const size_t panel_bytes = (size_t)(taps * s->channels * width) * call->element;
+    const int tiles = oc_tiles(call);
+    const ptrdiff_t row = kernel_taps(plan);
+    ptrdiff_t origin, first, last;
+    fc_share(oc, begin, tiles, &origin, &last);
+    for (ptrdiff_t at = 0, number = 0; at < line; at += width, number++) {
+        const panel p = panel_at(s, at, line);
+        for (int tile = begin; tile < end; tile++) {
+            fc_share(oc, tile, tiles, &first, &last);
+            const ptrdiff_t kept = plan->block < call->channels.ic ? number * tiles + tile : 0;
+            char *const acc = s->at.acc + (size_t)(kept * plan->rows * width) * call->element;
+            add_in_place(s, &p, last - first, s->at.copied + (size_t)((first - origin) * row) * call->element, row,
+                         s->at.panel + (size_t)number * panel_bytes, acc);
+            if (s->channel + s->channels == call->channels.ic)
+                store(s, &p, acc, s->group * oc + first, last - first);
+        }
+    }
+}
+
+/* A block of channels of an input gradient whose weights serve once: the panels of all positions first; then tile after
+ * tile of output channels, whose weights are neighbours, at each of them. */
+static void run_block(const unit *s, ptrdiff_t line)
+{
+    static const ptrdiff_t none[] = {0};
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t width = fc_plane_width(call->plan), oc = call->channels.oc, taps = s->phase->taps;
+    const size_t panel_bytes = (size_t)(taps * s->channels * width) * call->element;
+    for (ptrdiff_t begin = 0, number = 0; begin < line; begin += width, number++) {
+        const panel p = panel_at(s, begin, line);
+        fill_panel(s, &p, s->at.panel + (size_t)number * panel_bytes);
+    }
+    const fc_weight_steps steps = fc_steps_of(&call->plan->desc, call->strides);
+    const int tiles = oc_tiles(call);
+    for (int tile = s->tile_begin, end; tile < s->tile_end; tile = end) {
+        ptrdiff_t first, last, behind;
+        end = (int)fc_min(s->tile_end, tile + FC_TILES_COPIED);
+        fc_share(oc, tile, tiles, &first, &behind);
+        fc_share(oc, end - 1, tiles, &behind, &last);
+        const ptrdiff_t at = s->group * steps.group + first * steps.lane + s->channel * steps.channel;
+        const ptrdiff_t run = (last - first) * kernel_taps(call->plan);
+        call->kernels->conv->pack(&(fc_pack_tile){
+            .src = call->weights + at * (ptrdiff_t)call->element,
+            .lane_step = 1,
+            .channel_step = steps.channel,
+            .taps_at = none,
+            .taps = 1,
+            .channels = s->channels,
+            .block = s->channels,
+            .live = run,
+            .width = run,
+            .tiles = 1,
+            .dst = s->at.copied,
+        });
+        for (ptrdiff_t c = 0, i = 0; c < s->channels; c++)
+            for (ptrdiff_t t = 0; t < taps; t++)
+                s->at.in_row[i++] = c * run + fc_tap_at(&call->plan->desc, s->phase, t, call->strides);
+        run_copied(s, tile, end, line);
+    }
 }
 
 /* Panel after panel of a block of channels, block after block; between blocks the sums of all panels are kept. */
@@ -266,6 +349,10 @@ static void run_unit(unit *s)
                          s->at.band);
             memset(s->at.band + (size_t)(s->channels * s->band.channel) * call->element, 0,
                    (size_t)fc_plane_width(plan) * call->element);
+        }
+        if (call->weights && fc_plane_copies(plan) && s->phase->taps > 0) {
+            run_block(s, line);
+            continue;
         }
         for (ptrdiff_t begin = 0; begin < line; begin += fc_plane_width(plan)) {
             const panel p = panel_at(s, begin, line);

@@ -84,7 +84,7 @@ enum { MOST_ROWS_IN_PLACE = 8 };
 /* The tile whose work for a line is least. */
 static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
 {
-    const int most_rows = plan->reads_weights ? MOST_ROWS_IN_PLACE : FC_MAX_ROWS;
+    const int most_rows = plan->reads_weights && !fc_plane_copies(plan) ? MOST_ROWS_IN_PLACE : FC_MAX_ROWS;
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc;
     double least = 0;
@@ -111,7 +111,8 @@ static bool fits(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_
     const double element = (double)fc_element(&plan->desc), line = (double)fc_plane_line(plan->form, &band, box);
     if (fc_plane_gathers(plan) && line > LONG_LINE)
         return false;
-    if (plan->block < input_channels(plan) && line * element * (double)fc_conv_channels(&plan->desc).oc > ACC_BYTES)
+    const double most = fc_plane_copies(plan) ? 4.0 * ACC_BYTES : ACC_BYTES; /* some tiles' are wanted at a time */
+    if (plan->block < input_channels(plan) && line * element * (double)fc_conv_channels(&plan->desc).oc > most)
         return false;
     return plan->flat || (double)band.channel * element * (double)plan->block <= BAND_BYTES;
 }
@@ -149,7 +150,10 @@ void fc_plane_lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_plane_worksp
     const ptrdiff_t kept = plan->block < input_channels(plan) ? fc_saturate(plan->panels, tiles) : 1;
     /* the last vector of a tile may start at the line's last position, in any channel */
     at->band = fc_carve(arena, plan->flat ? 0 : plan->band + vector, element);
-    at->panel = fc_carve(arena, fc_plane_gathers(plan) ? fc_saturate(products + 1, vector) : 0, element);
+    const bool copies = fc_plane_copies(plan);
+    const ptrdiff_t panel = fc_plane_gathers(plan) ? fc_saturate(products + 1, vector) : 0;
+    at->panel = fc_carve(arena, fc_saturate(panel, copies ? plan->panels : 1), element);
+    at->copied = fc_carve(arena, copies ? fc_saturate(products, (ptrdiff_t)FC_TILES_COPIED * plan->rows) : 0, element);
     at->in_band = fc_carve(arena, products, sizeof(ptrdiff_t));
     at->in_panel = fc_carve(arena, fc_plane_gathers(plan) ? products : 0, sizeof(ptrdiff_t));
     at->in_row = fc_carve(arena, plan->reads_weights ? products : 0, sizeof(ptrdiff_t));
@@ -198,8 +202,8 @@ static bool packing_counts(const fc_conv_plan *plan, const fc_phase *phase)
 {
     enum { MANY_WEIGHTS = 32 * 1024 };
     const double weights = (double)phase->taps * (double)plan->desc.oc * (double)input_channels(plan);
-    return plan->desc.reuse == FC_ONCE && plan->desc.direction == FC_FORWARD && !plan->blocks_of_images &&
-           phase->count <= FC_FEW_POSITIONS && weights >= MANY_WEIGHTS;
+    return plan->desc.reuse == FC_ONCE && !plan->blocks_of_images && phase->count <= FC_FEW_POSITIONS &&
+           weights >= MANY_WEIGHTS;
 }
 
 bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPATIAL])
@@ -211,6 +215,32 @@ bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPA
         length *= desc->kernel[a];
     }
     return desc->ic == desc->groups || strides[1] == length;
+}
+
+static void choose_block(fc_conv_plan *plan, const fc_phase *phase)
+{
+    plan->block = block_of(plan, phase, fc_plane_gathers(plan) ? PANEL_PRODUCTS : FC_SUM_LENGTH);
+    choose_box(plan, phase);
+}
+
+/* The box of a plan whose runs may take weights as they lie; a backward one copies them on the way, which must not be
+ * for a box of several. */
+static bool choose_to_read(fc_conv_plan *plan, const fc_phase *phase)
+{
+    const fc_plane_form form = plan->form;
+    plan->reads_weights = packing_counts(plan, phase);
+    if (!plan->reads_weights)
+        return false;
+    plan->form = FC_PLANE_PANELS;
+    choose_block(plan, phase);
+    bool whole = true;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        whole = whole && plan->tile[a] >= phase->axis[a].count;
+    if (fc_plane_copies(plan) && !whole) {
+        plan->reads_weights = false;
+        plan->form = form;
+    }
+    return plan->reads_weights;
 }
 
 fc_status fc_plan_plane(fc_conv_plan *plan)
@@ -227,11 +257,8 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
         plan->form = FC_PLANE_PANELS;
     const double in_blocks = fc_images_cost(plan, &phase);
     plan->blocks_of_images = in_blocks >= 0 && in_blocks < cost;
-    plan->reads_weights = packing_counts(plan, &phase);
-    if (plan->reads_weights)
-        plan->form = FC_PLANE_PANELS;
-    plan->block = block_of(plan, &phase, fc_plane_gathers(plan) ? PANEL_PRODUCTS : FC_SUM_LENGTH);
-    choose_box(plan, &phase);
+    if (!choose_to_read(plan, &phase))
+        choose_block(plan, &phase);
     const fc_band band = fc_plane_band(plan, &phase, plan->tile);
     choose_tile(plan, band.channel < PTRDIFF_MAX ? fc_plane_line(plan->form, &band, plan->tile) : band.channel);
     reserve(plan);

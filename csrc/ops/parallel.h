@@ -35,6 +35,13 @@ static inline void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *b
     *end = *begin + each + (index < left);
 }
 
+/* Shares from `index` on that are as large as that. */
+static inline ptrdiff_t fc_equal_shares(ptrdiff_t count, ptrdiff_t index, ptrdiff_t shares)
+{
+    const ptrdiff_t left = count % shares;
+    return (index < left ? left : shares) - index;
+}
+
 void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end);
 
 #endif
