@@ -108,10 +108,11 @@ typedef enum {
     FC_FAMILY_WINOGRAD
 } fc_family;
 
-/* Winograd's form F(m x m, kernel), and its blocks: tiles of m x m outputs, input channels that are transformed
- * together, output channels that share them. */
+/* Winograd's form, with rows and columns exchanged or not, and its blocks: tiles of outputs, input channels that are
+ * transformed together, output channels that share them. */
 typedef struct {
-    int m;
+    int form;
+    bool exchanged;
     ptrdiff_t tiles, ic, oc;
 } fc_winograd_blocks;
 

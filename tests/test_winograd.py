@@ -29,11 +29,11 @@ class Case(NamedTuple):
     padding: Any = 1
     dilation: int | tuple[int, int] = 1
     groups: int = 1
-    side: int = 3
+    kernel: tuple[int, int] = (3, 3)
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        return (self.outputs, self.shape[1] // self.groups, self.side, self.side)
+        return (self.outputs, self.shape[1] // self.groups, *self.kernel)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,12 +56,22 @@ CASES = {
     "groups_dilated": Case((1, 34, 12, 12), 38, ((1, 0), (2, 3)), 2, 2),
     "several_blocks": Case((1, 40, 60, 61), 24),
     "several_parts_of_channels": Case((1, 1100, 11, 12), 17),
-    "fives": Case((2, 33, 17, 30), 41, "same", side=5),
-    "fives_one_tile": Case((1, 16, 6, 6), 16, 0, side=5),
-    "fives_padding_alone": Case((1, 2, 1, 2), 3, 5, side=5),
-    "fives_odd": Case((2, 5, 9, 11), 7, ((0, 2), (1, 3)), side=5),
-    "fives_dilated_in_groups": Case((1, 34, 20, 13), 38, (4, 3), (3, 2), 2, side=5),
-    "fives_in_parts_of_channels": Case((1, 1100, 9, 10), 17, 2, side=5),
+    "fives": Case((2, 33, 17, 30), 41, "same", kernel=(5, 5)),
+    "fives_one_tile": Case((1, 16, 6, 6), 16, 0, kernel=(5, 5)),
+    "fives_padding_alone": Case((1, 2, 1, 2), 3, 5, kernel=(5, 5)),
+    "fives_odd": Case((2, 5, 9, 11), 7, ((0, 2), (1, 3)), kernel=(5, 5)),
+    "fives_dilated_in_groups": Case((1, 34, 20, 13), 38, (4, 3), (3, 2), 2, kernel=(5, 5)),
+    "fives_in_parts_of_channels": Case((1, 1100, 9, 10), 17, 2, kernel=(5, 5)),
+    "line_of_3": Case((2, 33, 9, 17), 41, "same", kernel=(1, 3)),
+    "line_of_5": Case((3, 20, 7, 30), 18, (0, 2), kernel=(1, 5)),
+    "line_of_7": Case((1, 40, 17, 17), 24, (0, 3), kernel=(1, 7)),
+    "line_of_7_alone": Case((2, 16, 1, 75), 8, ((0, 0), (2, 3)), kernel=(1, 7)),
+    "column_of_3": Case((2, 18, 70, 2), 10, (2, 0), kernel=(3, 1)),
+    "column_of_5": Case((1, 33, 17, 30), 41, ((0, 3), (1, 0)), kernel=(5, 1)),
+    "column_of_7": Case((2, 20, 15, 9), 18, "same", kernel=(7, 1)),
+    "column_dilated_in_groups": Case((1, 34, 20, 13), 38, (4, 0), (3, 2), 2, kernel=(5, 1)),
+    "line_dilated": Case((1, 12, 5, 40), 20, "same", (2, 3), kernel=(1, 7)),
+    "line_in_parts_of_channels": Case((1, 1100, 30, 10), 17, 1, kernel=(1, 3)),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -148,8 +158,10 @@ def test_every_form_is_used() -> None:
         for isa in ISAS:
             with running(isa):
                 images, weight, _ = problem(case)
-                forms.add((plan_of(images, weight, **case.options).chosen["tile"][0], case.side))
-    assert forms == {(2, 3), (4, 3), (2, 5)}
+                forms.add((plan_of(images, weight, **case.options).chosen["tile"], case.kernel))
+    squares = {((2, 2), (3, 3)), ((4, 4), (3, 3)), ((2, 2), (5, 5))}
+    lines = {((1, 6), (1, 3)), ((1, 4), (1, 5)), ((1, 2), (1, 7))}
+    assert forms == squares | lines | {(tile[::-1], kernel[::-1]) for tile, kernel in lines}
 
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)
@@ -167,14 +179,26 @@ def test_activations(activation: str) -> None:
         np.testing.assert_allclose(got, expected, rtol=100 * np.finfo(dtype).eps, atol=100 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("name", ["tails", "map_of_7", "dilated", "groups", "fives", "fives_dilated_in_groups"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tails",
+        "map_of_7",
+        "dilated",
+        "groups",
+        "fives",
+        "fives_dilated_in_groups",
+        "line_of_7",
+        "column_dilated_in_groups",
+    ],
+)
 def test_what_is_not_finite_stays_where_it_belongs(name: str) -> None:
     case = CASES[name]
     images, weight, bias = (a.astype(np.float32) for a in problem(case))
     n, c, h, w = case.shape
     images[0, 0, 0, 0], images[0, 1, h // 2, w // 2], images[n - 1, c - 1, h - 1, 1] = np.nan, np.inf, -np.inf
     infinite = weight.copy()
-    infinite[1, 0, 2, 1] = np.inf
+    infinite[1, 0, case.kernel[0] // 2, case.kernel[1] - 1] = np.inf
     infinite[case.outputs - 1, 1, 0, 0] = np.nan
     for given, layout, isa in product((weight, infinite), LAYOUTS, ISAS):
         x, lw = swap_axes(images, layout), swap_weights(given, layout)
@@ -192,7 +216,7 @@ def test_what_is_not_finite_stays_where_it_belongs(name: str) -> None:
             assert_same_bits(again, got, "3 threads", isa, layout)
 
 
-@pytest.mark.parametrize("name", ["several_blocks", "map_of_7", "fives"])
+@pytest.mark.parametrize("name", ["several_blocks", "map_of_7", "fives", "line_of_5", "column_of_7"])
 def test_an_offset_of_a_thousand(name: str) -> None:
     case = CASES[name]
     images, weight, _ = problem(case)
@@ -232,6 +256,8 @@ def test_highest_precision_adds_products_as_they_are() -> None:
         ((5, 3), {}),
         ((1, 1), {}),
         ((3, 2), {}),
+        ((1, 9), {}),
+        ((2, 1), {}),
     ],
 )
 def test_what_it_cannot_serve(kernel: tuple[int, int], options: dict[str, Any]) -> None:
@@ -247,12 +273,13 @@ def test_what_it_cannot_serve(kernel: tuple[int, int], options: dict[str, Any]) 
 def test_blocks_fit_the_second_level_cache(layout: str) -> None:
     """Three quarters of it, whatever the channels and extents."""
     shapes = [(c, k, size) for c in (16, 64, 200, 512, 2048) for k in (16, 64, 512) for size in (7, 28, 112)]
-    for (c, k, size), side, isa, dilation in product(shapes, (3, 5), ISAS, (1, 6)):
-        images, weights = (1, c, size, size), (k, c, side, side)
+    kernels = [(3, 3), (5, 5), (1, 7), (5, 1)]
+    for (c, k, size), kernel, isa, dilation in product(shapes, kernels, ISAS, (1, 6)):
+        images, weights = (1, c, size, size), (k, c, *kernel)
         if layout == "NHWC":
-            images, weights = (1, size, size, c), (side, side, c, k)
+            images, weights = (1, size, size, c), (*kernel, c, k)
         conv = _arguments.conv(2, images, weights, 1, "same", dilation, 1, layout)
         with running(isa):
             plan = _arguments.plan_conv(conv, _core.FORWARD, np.dtype(np.float32), algorithm="winograd")
-        assert plan.workspace(8, 1) <= _core.l2_bytes() * 3 // 4, (c, k, size, side, isa)
+        assert plan.workspace(8, 1) <= _core.l2_bytes() * 3 // 4, (c, k, size, kernel, isa)
         assert plan.workspace(8, 3) == 3 * plan.workspace(8, 1)

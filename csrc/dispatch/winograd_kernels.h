@@ -1,15 +1,27 @@
 /* What Winograd's convolution needs besides the channel family's register tiles: the transforms, whose vectors run
  * along channels, and what turns channels-first rows into such vectors and back.
  *
- * F(m x m, r x r) makes m x m outputs, a *tile*, from a patch of side m + r - 1: as many *products* of a transformed
- * input and a transformed weight for each pair of channels as the patch has elements, instead of r r m m.
+ * F(m, r) makes m outputs of an axis with r taps from m + r - 1 inputs, by as many products of transformed inputs and
+ * transformed weights instead of r m. A *form* has one for the rows and one for the columns: a *tile* of outputs comes
+ * from a *patch* of inputs. Kernels of a single row (or column: rows and columns are then exchanged) transform lines.
  */
 #ifndef FC_WINOGRAD_KERNELS_H
 #define FC_WINOGRAD_KERNELS_H
 
 #include "conv_kernels.h"
 
-enum { FC_WINOGRAD_SIDE = 6, FC_WINOGRAD_TAPS = 5 }; /* the largest patch's side, the most taps along an axis */
+typedef enum {
+    FC_F2_3,
+    FC_F4_3,
+    FC_F2_5,
+    FC_F6_3_LINE,
+    FC_F4_5_LINE,
+    FC_F2_7_LINE,
+    FC_WINOGRAD_FORMS
+} fc_winograd_name;
+
+/* A patch's elements, a kernel's taps and a tile's outputs, at most. */
+enum { FC_WINOGRAD_PRODUCTS = 36, FC_WINOGRAD_TAPS = 25, FC_WINOGRAD_OUTPUTS = 16 };
 
 /* dst[product][tile][c] of a run of tiles beside each other, whose patches all have the same part outside the input. */
 typedef struct {
@@ -42,10 +54,10 @@ typedef struct {
     ptrdiff_t tiles;
     int channels;                /* that exist */
     int rows;                    /* of each tile that exist */
-    ptrdiff_t cols;              /* of the whole run that exist */
+    ptrdiff_t cols, cols_step;   /* of the first tile that exist, and so many less of each further one */
     const void *bias, *residual; /* of the run's channels; addressed as dst; either may be NULL */
     void *dst;
-    ptrdiff_t dst_row, dst_col;
+    ptrdiff_t dst_row, dst_col, dst_tile;
     const fc_epilogue *epilogue; /* NULL: activation comes later */
     unsigned char *broken;       /* broken[tile] is set where a result is not finite */
 } fc_winograd_output;
@@ -84,11 +96,10 @@ typedef struct {
 typedef void fc_store_strip_fn(const fc_strip_store *);
 
 struct fc_winograd_kernels {
-    fc_winograd_input_fn *input[FC_WINOGRAD_SIDE + 1]; /* by side */
-    /* by side and taps: F(2, 3), F(4, 3), F(2, 5) */
-    fc_winograd_output_fn *output[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1];
-    fc_winograd_weights_fn *weights[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1];
-    fc_winograd_grad_fn *grad; /* F(4, 3) */
+    fc_winograd_input_fn *input[FC_WINOGRAD_FORMS];
+    fc_winograd_output_fn *output[FC_WINOGRAD_FORMS];
+    fc_winograd_weights_fn *weights[FC_WINOGRAD_FORMS];
+    fc_winograd_grad_fn *grad; /* FC_F4_3's */
     fc_winograd_sums_fn *sums;
     fc_fill_strip_fn *fill_strip;
     fc_store_strip_fn *store_strip;

@@ -1,4 +1,4 @@
-/* Winograd's transforms for 3 x 3 and 5 x 5 kernels (Lavin and Gray, 2016), vectors along channels.
+/* Winograd's transforms (Lavin and Gray, 2016), vectors along channels.
  *
  * F(m, r) interpolates at m + r - 2 points and at infinity. With M(x) the product of (x - point):
  *
@@ -6,8 +6,9 @@
  *   input    row of a point p: coefficients of M(x) / (x - p);  infinity: of M(x)
  *   output   row i: p^i for each point;                      infinity: 1 in the last row
  *
- * Points 0, 1, -1 for patches of four, and 0, 2/3, -2/3, 3/2, -3/2 for six: these lose less than half of what the
- * integers 0, 1, -1, 2, -2 lose to rounding. F(4, 3) and F(2, 5) share their points, and so the input's transform.
+ * Points 0, 1, -1 for four inputs, and 0, 2/3, -2/3, 3/2, -3/2 for six: these lose less than half of what the integers
+ * 0, 1, -1, 2, -2 lose to rounding. Eight inputs, which only lines have, add 1/2, -1/2 to the integers. Forms of as
+ * many inputs share their points, and so the input's transform.
  */
 #include "dispatch/winograd_kernels.h"
 #include "epilogue.h"
@@ -25,18 +26,60 @@
 /* 1 / M'(p), 1 / M'(q): 1 / (2 p p (p p - q q)), 1 / (2 q q (q q - p p)) */
 #define P_SCALE ((FC_REAL)(-81.0 / 130))
 #define Q_SCALE ((FC_REAL)(8.0 / 65))
+/* and those of 1/2, 1 and 2 */
+#define HALF_SCALE ((FC_REAL)(32.0 / 45))
+#define ONE_SCALE ((FC_REAL)(-2.0 / 9))
+#define TWO_SCALE ((FC_REAL)(1.0 / 90))
 
-enum { MOST = FC_WINOGRAD_SIDE, MOST_TAPS = FC_WINOGRAD_TAPS };
+enum { MOST = 8, MOST_TAPS = 7 }; /* along an axis */
+
+/* Outputs and taps of one axis. */
+typedef struct {
+    int m, taps;
+} axis_form;
+
+typedef struct {
+    axis_form rows, cols;
+} form;
+
+#define SQUARE(m, taps)                                                                                                \
+    {                                                                                                                  \
+        {m, taps}, { m, taps }                                                                                         \
+    }
+#define LINE(m, taps)                                                                                                  \
+    {                                                                                                                  \
+        {1, 1}, { m, taps }                                                                                            \
+    }
+static const form F2_3 = SQUARE(2, 3), F4_3 = SQUARE(4, 3), F2_5 = SQUARE(2, 5);
+static const form F6_3_LINE = LINE(6, 3), F4_5_LINE = LINE(4, 5), F2_7_LINE = LINE(2, 7);
+
+FC_INLINE int side_of(const axis_form axis) { return axis.m + axis.taps - 1; }
 
 /* ---- input ------------------------------------------------------------------------------------------------ */
 
 FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
 {
-    if (side == 4) {
+    const FC_REAL quarter = (FC_REAL)0.25, all = (FC_REAL)5.25;
+    if (side == 1) {
+        v[0] = d[0];
+    } else if (side == 4) {
         v[0] = d[2] - d[0];
         v[1] = d[2] + d[1];
         v[2] = d[2] - d[1];
         v[3] = d[3] - d[1];
+    } else if (side == 8) {
+        const fc_vec half_even = d[6] - 5 * d[4] + 4 * d[2], half_odd = (d[5] - 5 * d[3] + 4 * d[1]) * (FC_REAL)0.5;
+        const fc_vec one_even = d[6] - (4 + quarter) * d[4] + d[2], one_odd = d[5] - (4 + quarter) * d[3] + d[1];
+        const fc_vec two_even = d[6] - (1 + quarter) * d[4] + quarter * d[2];
+        const fc_vec two_odd = (d[5] - (1 + quarter) * d[3] + quarter * d[1]) * 2;
+        v[0] = d[6] - d[0] + (d[2] - d[4]) * all;
+        v[1] = half_even + half_odd;
+        v[2] = half_even - half_odd;
+        v[3] = one_even + one_odd;
+        v[4] = one_even - one_odd;
+        v[5] = two_even + two_odd;
+        v[6] = two_even - two_odd;
+        v[7] = d[7] - d[1] + (d[3] - d[5]) * all;
     } else {
         const fc_vec p_even = d[4] - QQ * d[2], p_odd = d[3] - QQ * d[1];
         const fc_vec q_even = d[4] - PP * d[2], q_odd = d[3] - PP * d[1];
@@ -50,67 +93,85 @@ FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
 }
 
 /* One vector of channels of one patch. */
-FC_INLINE void transform_patch(const int side, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
+FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
                                FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {
+    const int height = side_of(f.rows), width = side_of(f.cols);
     fc_vec half[MOST][MOST];
-    FC_UNROLL for (int j = 0; j < side; j++) {
+    FC_UNROLL for (int j = 0; j < width; j++) {
         fc_vec d[MOST], v[MOST];
-        FC_UNROLL for (int i = 0; i < side; i++)
+        FC_UNROLL for (int i = 0; i < height; i++)
             d[i] = fc_load_lanes(src + i * row + j * col, lanes);
-        input_line(side, d, v);
-        FC_UNROLL for (int i = 0; i < side; i++)
+        input_line(height, d, v);
+        FC_UNROLL for (int i = 0; i < height; i++)
             half[i][j] = v[i];
     }
-    FC_UNROLL for (int i = 0; i < side; i++) {
+    FC_UNROLL for (int i = 0; i < height; i++) {
         fc_vec v[MOST];
-        input_line(side, half[i], v);
-        FC_UNROLL for (int j = 0; j < side; j++)
-            fc_store(dst + (i * side + j) * product, v[j]);
+        input_line(width, half[i], v);
+        FC_UNROLL for (int j = 0; j < width; j++)
+            fc_store(dst + (i * width + j) * product, v[j]);
     }
 }
 
 /* Patches on the border go through a copy whose missing part stays zero from vector to vector. */
-FC_INLINE void transform_border(const int side, const fc_winograd_input *s, const FC_REAL *src, FC_REAL *dst)
+FC_INLINE void transform_border(const form f, const fc_winograd_input *s, const FC_REAL *src, FC_REAL *dst)
 {
-    FC_REAL patch[MOST * MOST * FC_LANES] __attribute__((aligned(FC_VEC_BYTES))) = {0};
+    const int width = side_of(f.cols);
+    FC_REAL patch[FC_WINOGRAD_PRODUCTS * FC_LANES] __attribute__((aligned(FC_VEC_BYTES))) = {0};
     for (ptrdiff_t c = 0; c < s->channels; c += FC_LANES) {
         const int lanes = fc_lanes_left(s->channels, c);
         for (int i = s->row_begin; i < s->row_end; i++)
             for (int j = s->col_begin; j < s->col_end; j++)
-                fc_store(patch + (i * side + j) * FC_LANES,
+                fc_store(patch + (i * width + j) * FC_LANES,
                          fc_load_lanes(src + i * s->src_row + j * s->src_col + c, lanes));
-        transform_patch(side, patch, side * FC_LANES, FC_LANES, FC_LANES, dst + c, s->dst_product);
+        transform_patch(f, patch, width * FC_LANES, FC_LANES, FC_LANES, dst + c, s->dst_product);
     }
 }
 
-FC_INLINE void transform_input(const int side, const fc_winograd_input *s)
+FC_INLINE void transform_input(const form f, const fc_winograd_input *s)
 {
-    const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == side && s->col_end == side;
+    const bool whole =
+        s->row_begin == 0 && s->col_begin == 0 && s->row_end == side_of(f.rows) && s->col_end == side_of(f.cols);
     const ptrdiff_t full = whole ? s->channels / FC_LANES * FC_LANES : 0;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
         const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
         FC_REAL *dst = (FC_REAL *)s->dst + t * s->dst_tile;
         for (ptrdiff_t c = 0; c < full; c += FC_LANES)
-            transform_patch(side, src + c, s->src_row, s->src_col, FC_LANES, dst + c, s->dst_product);
+            transform_patch(f, src + c, s->src_row, s->src_col, FC_LANES, dst + c, s->dst_product);
         if (full < s->channels) {
             fc_winograd_input rest = *s;
             rest.channels = s->channels - full;
-            transform_border(side, &rest, src + full, dst + full);
+            transform_border(f, &rest, src + full, dst + full);
         }
     }
 }
 
-static void input_4(const fc_winograd_input *s) { transform_input(4, s); }
-static void input_6(const fc_winograd_input *s) { transform_input(6, s); }
+static void input_4(const fc_winograd_input *s) { transform_input(F2_3, s); }
+static void input_6(const fc_winograd_input *s) { transform_input(F4_3, s); }
+static void input_line_8(const fc_winograd_input *s) { transform_input(F6_3_LINE, s); }
 
 /* ---- output ----------------------------------------------------------------------------------------------- */
 
-FC_INLINE void output_line(const int side, const int m, const fc_vec v[MOST], fc_vec y[MOST])
+FC_INLINE void output_line(const axis_form axis, const fc_vec v[MOST], fc_vec y[MOST])
 {
+    const int side = side_of(axis), m = axis.m;
+    if (side == 1) {
+        y[0] = v[0];
+        return;
+    }
     if (side == 4) {
         y[0] = v[0] + v[1] + v[2];
         y[1] = v[1] - v[2] + v[3];
+        return;
+    }
+    if (side == 8) {
+        FC_REAL half = 1, two = 1;
+        FC_UNROLL for (int i = 0; i < m; i++, half /= 2, two *= 2)
+            y[i] = i % 2 ? half * (v[1] - v[2]) + (v[3] - v[4]) + two * (v[5] - v[6])
+                         : half * (v[1] + v[2]) + (v[3] + v[4]) + two * (v[5] + v[6]);
+        y[0] += v[0];
+        y[m - 1] += v[7];
         return;
     }
     const fc_vec p_sum = v[1] + v[2], p_difference = v[1] - v[2];
@@ -125,21 +186,21 @@ FC_INLINE void output_line(const int side, const int m, const fc_vec v[MOST], fc
 }
 
 /* One vector of channels of one tile; what it returns is not finite in a lane where a result is not. */
-FC_INLINE fc_vec transform_products(const int side, const int m, const FC_REAL *src, ptrdiff_t product,
-                                    fc_vec y[MOST][MOST])
+FC_INLINE fc_vec transform_products(const form f, const FC_REAL *src, ptrdiff_t product, fc_vec y[MOST][MOST])
 {
+    const int height = side_of(f.rows), width = side_of(f.cols);
     fc_vec half[MOST][MOST], sum = fc_zero();
-    FC_UNROLL for (int j = 0; j < side; j++) {
+    FC_UNROLL for (int j = 0; j < width; j++) {
         fc_vec v[MOST], column[MOST];
-        FC_UNROLL for (int i = 0; i < side; i++)
-            v[i] = fc_load(src + (i * side + j) * product);
-        output_line(side, m, v, column);
-        FC_UNROLL for (int i = 0; i < m; i++)
+        FC_UNROLL for (int i = 0; i < height; i++)
+            v[i] = fc_load(src + (i * width + j) * product);
+        output_line(f.rows, v, column);
+        FC_UNROLL for (int i = 0; i < f.rows.m; i++)
             half[i][j] = column[i];
     }
-    FC_UNROLL for (int i = 0; i < m; i++) {
-        output_line(side, m, half[i], y[i]);
-        FC_UNROLL for (int j = 0; j < m; j++)
+    FC_UNROLL for (int i = 0; i < f.rows.m; i++) {
+        output_line(f.cols, half[i], y[i]);
+        FC_UNROLL for (int j = 0; j < f.cols.m; j++)
             sum += y[i][j];
     }
     return sum;
@@ -158,23 +219,23 @@ static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_R
             }
 }
 
-FC_INLINE bool transform_output(const int side, const int taps, const fc_winograd_output *s)
+FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
 {
-    const int m = side - taps + 1;
     const FC_REAL *bias = s->bias, *residual = s->residual;
     bool any = false;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
         const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
-        const ptrdiff_t at = t * m * s->dst_col, cols = s->cols - t * m < m ? s->cols - t * m : m;
+        const ptrdiff_t at = t * s->dst_tile, left = s->cols - t * s->cols_step,
+                        cols = left < f.cols.m ? left : f.cols.m;
         FC_REAL *dst = (FC_REAL *)s->dst + at;
         fc_vec sums = fc_zero();
         for (int k = 0; k < s->channels; k += FC_LANES) {
             const int lanes = fc_lanes_left(s->channels, k);
             fc_vec y[MOST][MOST];
-            sums += transform_products(side, m, src + k, s->src_product, y);
+            sums += transform_products(f, src + k, s->src_product, y);
             const fc_vec shift = bias ? fc_load_lanes(bias + k, lanes) : fc_zero();
-            FC_UNROLL for (int i = 0; i < m; i++) FC_UNROLL
-                for (int j = 0; j < m; j++) {
+            FC_UNROLL for (int i = 0; i < f.rows.m; i++) FC_UNROLL
+                for (int j = 0; j < f.cols.m; j++) {
                     const ptrdiff_t place = i * s->dst_row + j * s->dst_col + k;
                     if (i >= s->rows || j >= cols)
                         continue;
@@ -195,85 +256,105 @@ FC_INLINE bool transform_output(const int side, const int taps, const fc_winogra
     return any;
 }
 
-static bool output_4_3(const fc_winograd_output *s) { return transform_output(4, 3, s); }
-static bool output_6_3(const fc_winograd_output *s) { return transform_output(6, 3, s); }
-static bool output_6_5(const fc_winograd_output *s) { return transform_output(6, 5, s); }
+static bool output_2_3(const fc_winograd_output *s) { return transform_output(F2_3, s); }
+static bool output_4_3(const fc_winograd_output *s) { return transform_output(F4_3, s); }
+static bool output_2_5(const fc_winograd_output *s) { return transform_output(F2_5, s); }
+static bool output_line_6_3(const fc_winograd_output *s) { return transform_output(F6_3_LINE, s); }
+static bool output_line_4_5(const fc_winograd_output *s) { return transform_output(F4_5_LINE, s); }
+static bool output_line_2_7(const fc_winograd_output *s) { return transform_output(F2_7_LINE, s); }
 
 /* ---- weights ---------------------------------------------------------------------------------------------- */
 
-/* A kernel's taps as a polynomial at p or q, of whose square it is one: its even powers, and its odd ones over it. */
+/* The taps as a polynomial at a point of this square: its even powers; and its odd ones, over the point. */
 FC_INLINE fc_vec even_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
 {
-    return taps == 3 ? g[0] + g[2] * square : g[0] + (g[2] + g[4] * square) * square;
+    fc_vec sum = g[taps - 1];
+    FC_UNROLL for (int i = taps - 3; i >= 0; i -= 2)
+        sum = g[i] + sum * square;
+    return sum;
 }
 
 FC_INLINE fc_vec odd_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
 {
-    return taps == 3 ? g[1] : g[1] + g[3] * square;
+    fc_vec sum = g[taps - 2];
+    FC_UNROLL for (int i = taps - 4; i >= 0; i -= 2)
+        sum = g[i] + sum * square;
+    return sum;
 }
 
-FC_INLINE void weight_line(const int side, const int taps, const fc_vec g[MOST_TAPS], fc_vec u[MOST])
+/* Products of a point and of its opposite. */
+FC_INLINE void weigh_pair(const int taps, const fc_vec g[MOST_TAPS], FC_REAL point, FC_REAL square, FC_REAL scale,
+                          fc_vec u[2])
 {
+    const fc_vec even = scale * even_part(taps, g, square), odd = scale * point * odd_part(taps, g, square);
+    u[0] = even + odd;
+    u[1] = even - odd;
+}
+
+FC_INLINE void weight_line(const axis_form axis, const fc_vec g[MOST_TAPS], fc_vec u[MOST])
+{
+    const int taps = axis.taps, side = side_of(axis);
+    u[0] = side == 4 || side == 8 ? -g[0] : g[0];
     if (side == 4) {
-        const FC_REAL half = (FC_REAL)0.5;
-        const fc_vec even = (g[0] + g[2]) * half, odd = g[1] * half;
-        u[0] = -g[0];
-        u[1] = even + odd;
-        u[2] = even - odd;
-    } else {
-        const fc_vec p_even = P_SCALE * even_part(taps, g, PP), p_odd = P_SCALE * P * odd_part(taps, g, PP);
-        const fc_vec q_even = Q_SCALE * even_part(taps, g, QQ), q_odd = Q_SCALE * Q * odd_part(taps, g, QQ);
-        u[0] = g[0];
-        u[1] = p_even + p_odd;
-        u[2] = p_even - p_odd;
-        u[3] = q_even + q_odd;
-        u[4] = q_even - q_odd;
+        weigh_pair(taps, g, 1, 1, (FC_REAL)0.5, u + 1);
+    } else if (side == 6) {
+        weigh_pair(taps, g, P, PP, P_SCALE, u + 1);
+        weigh_pair(taps, g, Q, QQ, Q_SCALE, u + 3);
+    } else if (side == 8) {
+        weigh_pair(taps, g, (FC_REAL)0.5, (FC_REAL)0.25, HALF_SCALE, u + 1);
+        weigh_pair(taps, g, 1, 1, ONE_SCALE, u + 3);
+        weigh_pair(taps, g, 2, 4, TWO_SCALE, u + 5);
     }
     u[side - 1] = g[taps - 1];
 }
 
 /* A vector of lanes of one channel; taps and products lie `tap` and `product` apart. */
-FC_INLINE void transform_taps(const int side, const int taps, const FC_REAL *src, ptrdiff_t tap,
-                              FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
+FC_INLINE void transform_taps(const form f, const FC_REAL *src, ptrdiff_t tap, FC_REAL *FC_RESTRICT dst,
+                              ptrdiff_t product)
 {
+    const int height = side_of(f.rows), width = side_of(f.cols);
     fc_vec half[MOST][MOST_TAPS];
-    FC_UNROLL for (int w = 0; w < taps; w++) {
+    FC_UNROLL for (int w = 0; w < f.cols.taps; w++) {
         fc_vec g[MOST_TAPS], u[MOST];
-        FC_UNROLL for (int h = 0; h < taps; h++)
-            g[h] = fc_load(src + (h * taps + w) * tap);
-        weight_line(side, taps, g, u);
-        FC_UNROLL for (int i = 0; i < side; i++)
+        FC_UNROLL for (int h = 0; h < f.rows.taps; h++)
+            g[h] = fc_load(src + (h * f.cols.taps + w) * tap);
+        weight_line(f.rows, g, u);
+        FC_UNROLL for (int i = 0; i < height; i++)
             half[i][w] = u[i];
     }
-    FC_UNROLL for (int i = 0; i < side; i++) {
+    FC_UNROLL for (int i = 0; i < height; i++) {
         fc_vec u[MOST];
-        weight_line(side, taps, half[i], u);
-        FC_UNROLL for (int j = 0; j < side; j++)
-            fc_store(dst + (i * side + j) * product, u[j]);
+        weight_line(f.cols, half[i], u);
+        FC_UNROLL for (int j = 0; j < width; j++)
+            fc_store(dst + (i * width + j) * product, u[j]);
     }
 }
 
-FC_INLINE void transform_weights(const int side, const int taps, const fc_winograd_weights *s)
+FC_INLINE void transform_weights(const form f, const fc_winograd_weights *s)
 {
+    const ptrdiff_t taps = f.rows.taps * f.cols.taps;
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
         const ptrdiff_t tap = together * s->width;
-        const FC_REAL *src = (const FC_REAL *)s->src + first * taps * taps * s->width;
+        const FC_REAL *src = (const FC_REAL *)s->src + first * taps * s->width;
         FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
         for (ptrdiff_t at = 0; at < tap; at += FC_LANES)
-            transform_taps(side, taps, src + at, tap, dst + at, s->dst_product);
+            transform_taps(f, src + at, tap, dst + at, s->dst_product);
     }
 }
 
-static void weights_4_3(const fc_winograd_weights *s) { transform_weights(4, 3, s); }
-static void weights_6_3(const fc_winograd_weights *s) { transform_weights(6, 3, s); }
-static void weights_6_5(const fc_winograd_weights *s) { transform_weights(6, 5, s); }
+static void weights_2_3(const fc_winograd_weights *s) { transform_weights(F2_3, s); }
+static void weights_4_3(const fc_winograd_weights *s) { transform_weights(F4_3, s); }
+static void weights_2_5(const fc_winograd_weights *s) { transform_weights(F2_5, s); }
+static void weights_line_6_3(const fc_winograd_weights *s) { transform_weights(F6_3_LINE, s); }
+static void weights_line_4_5(const fc_winograd_weights *s) { transform_weights(F4_5_LINE, s); }
+static void weights_line_2_7(const fc_winograd_weights *s) { transform_weights(F2_7_LINE, s); }
 
 /* ---- the gradient of the weights -------------------------------------------------------------------------- */
 
-enum { TILE = 4, TAPS = 3 };
+enum { TILE = 4, TAPS = 3, SIDE = 6 };
 
-FC_INLINE void grad_line(const fc_vec y[TILE], fc_vec v[MOST])
+FC_INLINE void grad_line(const fc_vec y[TILE], fc_vec v[SIDE])
 {
     const fc_vec p_even = y[0] + PP * y[2], p_odd = P * y[1] + PPP * y[3];
     const fc_vec q_even = y[0] + QQ * y[2], q_odd = Q * y[1] + QQQ * y[3];
@@ -288,24 +369,24 @@ FC_INLINE void grad_line(const fc_vec y[TILE], fc_vec v[MOST])
 FC_INLINE void transform_grad(const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, FC_REAL *FC_RESTRICT dst,
                               ptrdiff_t product)
 {
-    fc_vec half[MOST][TILE];
+    fc_vec half[SIDE][TILE];
     FC_UNROLL for (int j = 0; j < TILE; j++) {
-        fc_vec y[TILE], v[MOST];
+        fc_vec y[TILE], v[SIDE];
         FC_UNROLL for (int i = 0; i < TILE; i++)
             y[i] = fc_load(src + i * row + j * col);
         grad_line(y, v);
-        FC_UNROLL for (int i = 0; i < MOST; i++)
+        FC_UNROLL for (int i = 0; i < SIDE; i++)
             half[i][j] = v[i];
     }
-    FC_UNROLL for (int i = 0; i < MOST; i++) {
-        fc_vec v[MOST];
+    FC_UNROLL for (int i = 0; i < SIDE; i++) {
+        fc_vec v[SIDE];
         grad_line(half[i], v);
-        FC_UNROLL for (int j = 0; j < MOST; j++)
-            fc_store(dst + (i * MOST + j) * product, v[j]);
+        FC_UNROLL for (int j = 0; j < SIDE; j++)
+            fc_store(dst + (i * SIDE + j) * product, v[j]);
     }
 }
 
-static void grad_6_3(const fc_winograd_input *s)
+static void grad_4_3(const fc_winograd_input *s)
 {
     const bool whole = s->row_begin == 0 && s->col_begin == 0 && s->row_end == TILE && s->col_end == TILE;
     for (ptrdiff_t t = 0; t < s->tiles; t++)
@@ -327,7 +408,7 @@ static void grad_6_3(const fc_winograd_input *s)
 }
 
 /* What weight_line leads back to. */
-FC_INLINE void sum_line(const fc_vec u[MOST], fc_vec g[TAPS])
+FC_INLINE void sum_line(const fc_vec u[SIDE], fc_vec g[TAPS])
 {
     const fc_vec p_sum = P_SCALE * (u[1] + u[2]), q_sum = Q_SCALE * (u[3] + u[4]);
     g[0] = u[0] + p_sum + q_sum;
@@ -335,17 +416,17 @@ FC_INLINE void sum_line(const fc_vec u[MOST], fc_vec g[TAPS])
     g[2] = PP * p_sum + QQ * q_sum + u[5];
 }
 
-static bool sums_6_3(const fc_winograd_sums *s)
+static bool sums_4_3(const fc_winograd_sums *s)
 {
     fc_vec check = fc_zero();
     for (int k = 0; k < s->vectors; k++) {
         const FC_REAL *src = (const FC_REAL *)s->src + k * FC_LANES;
         FC_REAL *dst = (FC_REAL *)s->dst + k * FC_LANES;
-        fc_vec half[TAPS][MOST];
-        FC_UNROLL for (int j = 0; j < MOST; j++) {
-            fc_vec u[MOST], g[TAPS];
-            FC_UNROLL for (int i = 0; i < MOST; i++)
-                u[i] = fc_load(src + (i * MOST + j) * s->src_product);
+        fc_vec half[TAPS][SIDE];
+        FC_UNROLL for (int j = 0; j < SIDE; j++) {
+            fc_vec u[SIDE], g[TAPS];
+            FC_UNROLL for (int i = 0; i < SIDE; i++)
+                u[i] = fc_load(src + (i * SIDE + j) * s->src_product);
             sum_line(u, g);
             FC_UNROLL for (int i = 0; i < TAPS; i++)
                 half[i][j] = g[i];
@@ -441,11 +522,11 @@ static void store_strip(const fc_strip_store *s)
 extern const struct fc_winograd_kernels FC_NAME(winograd);
 
 const struct fc_winograd_kernels FC_NAME(winograd) = {
-    .input = {[4] = input_4, [6] = input_6},
-    .output = {[4] = {[3] = output_4_3}, [6] = {[3] = output_6_3, [5] = output_6_5}},
-    .weights = {[4] = {[3] = weights_4_3}, [6] = {[3] = weights_6_3, [5] = weights_6_5}},
-    .grad = grad_6_3,
-    .sums = sums_6_3,
+    .input = {input_4, input_6, input_6, input_line_8, input_line_8, input_line_8},
+    .output = {output_2_3, output_4_3, output_2_5, output_line_6_3, output_line_4_5, output_line_2_7},
+    .weights = {weights_2_3, weights_4_3, weights_2_5, weights_line_6_3, weights_line_4_5, weights_line_2_7},
+    .grad = grad_4_3,
+    .sums = sums_4_3,
     .fill_strip = fill_strip,
     .store_strip = store_strip,
 };

@@ -45,30 +45,28 @@ typedef struct {
     workspace *at;
 } block;
 
-static ptrdiff_t strip_columns(const fc_conv_desc *desc, int m)
+static ptrdiff_t strip_columns(const fc_tile_grid *grid)
 {
-    fc_phase phase;
-    fc_phase_at(desc, 0, &phase);
-    const ptrdiff_t span = fc_winograd_run(desc, m) * m + desc->kernel[2] - 2;
-    return span * phase.axis[2].offset_step + 1;
+    return (fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 2) * grid->axis[1].dilation + 1;
 }
 
 static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, workspace *at)
 {
     const fc_winograd_blocks *blocks = &plan->winograd;
     const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
-    const ptrdiff_t side = fc_winograd_side(plan), products = side * side, taps = plan->desc.kernel[1];
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, blocks);
+    const ptrdiff_t taps = (ptrdiff_t)grid.taps[0] * grid.taps[1];
     const size_t element = fc_element(&plan->desc);
-    at->input = fc_carve(arena, products * steps.input_product, element);
-    at->products = fc_carve(arena, blocks->oc / steps.width * products * steps.output_product, element);
+    at->input = fc_carve(arena, grid.products * steps.input_product, element);
+    at->products = fc_carve(arena, blocks->oc / steps.width * grid.products * steps.output_product, element);
     at->pointers = fc_carve(arena, tiles, sizeof(void *));
     at->runs = fc_carve(arena, tiles, sizeof(run));
     at->broken = fc_carve(arena, tiles, 1);
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
-        at->strip = fc_carve(arena, fc_saturate(side * plan->lanes, strip_columns(&plan->desc, blocks->m)), element);
-    at->patch = fc_carve(arena, products * (FC_SUM_LENGTH / (taps * taps)), element);
-    at->acc = fc_carve(arena, (ptrdiff_t)blocks->m * blocks->m * steps.width, element);
+        at->strip = fc_carve(arena, fc_saturate(grid.side[0] * plan->lanes, strip_columns(&grid)), element);
+    at->patch = fc_carve(arena, grid.products * (FC_SUM_LENGTH / taps), element);
+    at->acc = fc_carve(arena, (ptrdiff_t)grid.m[0] * grid.m[1] * steps.width, element);
 }
 
 fc_status fc_size_winograd(fc_conv_plan *plan)
@@ -104,12 +102,12 @@ static place place_on(const fc_tile_axis *axis, ptrdiff_t index, int m)
 static void find_runs(block *b)
 {
     const fc_tile_axis *axis = b->grid.axis;
-    const ptrdiff_t longest = fc_winograd_run(&b->call->plan->desc, b->grid.m);
+    const ptrdiff_t longest = fc_winograd_run(&b->grid);
     b->runs = 0;
     for (ptrdiff_t done = 0; done < b->count;) {
         const ptrdiff_t tile = b->first + done, line = tile / axis[1].tiles, plane = line / axis[0].tiles;
-        const place row = place_on(&axis[0], line % axis[0].tiles, b->grid.m);
-        const place col = place_on(&axis[1], tile % axis[1].tiles, b->grid.m);
+        const place row = place_on(&axis[0], line % axis[0].tiles, b->grid.m[0]);
+        const place col = place_on(&axis[1], tile % axis[1].tiles, b->grid.m[1]);
         run *r = &b->at->runs[b->runs++];
         *r = (run){
             .first = done,
@@ -143,7 +141,7 @@ static ptrdiff_t source_row(const block *b, const run *r) { return r->row + b->p
 static ptrdiff_t source_col(const block *b, const run *r, ptrdiff_t tile)
 {
     const fc_axis *axis = &b->phase->axis[2];
-    return r->col + tile * b->grid.m * axis->offset_step + axis->offset_first;
+    return r->col + tile * b->grid.m[1] * axis->offset_step + axis->offset_first;
 }
 
 /* Elements from the start of src to a pixel, inside the image or not. */
@@ -159,7 +157,7 @@ static ptrdiff_t target_at(const block *b, const run *r, ptrdiff_t tile, ptrdiff
 {
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t image = r->image * b->call->channels.dst_channels * axis[0].dst * axis[1].dst * axis[2].dst;
-    const ptrdiff_t col = r->col + tile * b->grid.m * axis[2].offset_step;
+    const ptrdiff_t col = r->col + tile * b->grid.m[1] * axis[2].offset_step;
     const ptrdiff_t pixel = (r->plane * axis[1].dst + r->row) * axis[2].dst + col;
     return image + pixel * b->dst_pixel + (b->group * b->call->channels.oc + channel) * b->dst_channel;
 }
@@ -171,36 +169,57 @@ static char *input_of(const block *b, ptrdiff_t tile, ptrdiff_t channel)
     return b->at->input + (size_t)(tile * b->steps.input_tile + channel) * b->call->element;
 }
 
+static void exchange(ptrdiff_t *a, ptrdiff_t *b)
+{
+    const ptrdiff_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Transforms a run's patches, of which `rows` and `cols` exist. */
+static void transform(const block *b, fc_winograd_input in, fc_window rows, fc_window cols)
+{
+    const fc_winograd_blocks *blocks = &b->call->plan->winograd;
+    if (blocks->exchanged) {
+        const fc_window kept = rows;
+        rows = cols;
+        cols = kept;
+        exchange(&in.src_row, &in.src_col);
+    }
+    in.row_begin = (int)rows.begin;
+    in.row_end = (int)rows.end;
+    in.col_begin = (int)cols.begin;
+    in.col_end = (int)cols.end;
+    b->call->kernels->winograd->input[blocks->form](&in);
+}
+
 /* Channels-last: straight from the image, in stretches of tiles with the same part inside. */
 static void transform_last(const block *b, const run *r, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_axis *axis = b->phase->axis;
-    const int side = b->grid.side;
+    const int width = b->grid.side[1];
     const ptrdiff_t row = source_row(b, r), dilation = axis[2].offset_step;
-    const fc_window rows = inside(&axis[1], row, side);
+    const fc_window rows = inside(&axis[1], row, b->grid.side[0]);
     for (ptrdiff_t tile = 0, next; tile < r->count; tile = next) {
         const ptrdiff_t col = source_col(b, r, tile);
-        const fc_window cols = inside(&axis[2], col, side);
+        const fc_window cols = inside(&axis[2], col, width);
         next = tile + 1;
-        if (cols.begin == 0 && cols.end == side) {
-            const ptrdiff_t room = axis[2].src - 1 - col - (side - 1) * dilation;
-            next = fc_min(r->count, next + room / (b->grid.m * dilation));
+        if (cols.begin == 0 && cols.end == width) {
+            const ptrdiff_t room = axis[2].src - 1 - col - (width - 1) * dilation;
+            next = fc_min(r->count, next + room / (b->grid.m[1] * dilation));
         }
-        b->call->kernels->winograd->input[b->grid.side](&(fc_winograd_input){
+        const fc_winograd_input in = {
             .src = b->call->src + source_at(b, r, row, col, channel) * (ptrdiff_t)b->call->element,
             .src_row = axis[1].offset_step * axis[2].src * b->src_pixel,
             .src_col = dilation * b->src_pixel,
-            .src_tile = b->grid.m * dilation * b->src_pixel,
-            .row_begin = (int)rows.begin,
-            .row_end = (int)rows.end,
-            .col_begin = (int)cols.begin,
-            .col_end = (int)cols.end,
+            .src_tile = b->grid.m[1] * dilation * b->src_pixel,
             .tiles = next - tile,
             .channels = channels,
             .dst = input_of(b, r->first + tile, 0),
             .dst_tile = b->steps.input_tile,
             .dst_product = b->steps.input_product,
-        });
+        };
+        transform(b, in, rows, cols);
     }
 }
 
@@ -209,10 +228,10 @@ static void transform_first(const block *b, const run *r, ptrdiff_t channel, ptr
 {
     const fc_axis *axis = b->phase->axis;
     const fc_conv_call *call = b->call;
-    const int side = b->grid.side, lanes = call->plan->lanes;
+    const int height = b->grid.side[0], width = b->grid.side[1], lanes = call->plan->lanes;
     const ptrdiff_t row = source_row(b, r), col = source_col(b, r, 0), dilation = axis[2].offset_step;
-    const ptrdiff_t columns = ((r->count - 1) * b->grid.m + side - 1) * dilation + 1;
-    const fc_window rows = inside(&axis[1], row, side);
+    const ptrdiff_t columns = ((r->count - 1) * b->grid.m[1] + width - 1) * dilation + 1;
+    const fc_window rows = inside(&axis[1], row, height);
     const ptrdiff_t begin = fc_min(fc_max_extent(-col, 0), columns);
     const ptrdiff_t end = fc_max_extent(fc_min(axis[2].src - col, columns), begin);
     const size_t strip_row = (size_t)(columns * lanes) * call->element;
@@ -231,21 +250,20 @@ static void transform_first(const block *b, const run *r, ptrdiff_t channel, ptr
         }
         if (c == 0) {
             memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
-            memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(side - rows.end) * strip_row);
+            memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(height - rows.end) * strip_row);
         }
-        call->kernels->winograd->input[b->grid.side](&(fc_winograd_input){
+        const fc_winograd_input in = {
             .src = b->at->strip,
             .src_row = columns * lanes,
             .src_col = dilation * lanes,
-            .src_tile = b->grid.m * dilation * lanes,
-            .row_end = side,
-            .col_end = side,
+            .src_tile = b->grid.m[1] * dilation * lanes,
             .tiles = r->count,
             .channels = lanes,
             .dst = input_of(b, r->first, c),
             .dst_tile = b->steps.input_tile,
             .dst_product = b->steps.input_product,
-        });
+        };
+        transform(b, in, (fc_window){0, height}, (fc_window){0, width});
     }
 }
 
@@ -321,16 +339,16 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
 static void fill_patch(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_axis *axis = b->phase->axis;
-    const int side = b->grid.side;
+    const int width = b->grid.side[1];
     const ptrdiff_t row = source_row(b, r), col = source_col(b, r, tile), dilation = axis[2].offset_step;
-    const fc_window rows = inside(&axis[1], row, side), cols = inside(&axis[2], col, side);
+    const fc_window rows = inside(&axis[1], row, b->grid.side[0]), cols = inside(&axis[2], col, width);
     const size_t pixel = (size_t)channels * b->call->element;
-    memset(b->at->patch, 0, (size_t)(side * side) * pixel);
+    memset(b->at->patch, 0, (size_t)b->grid.products * pixel);
     for (ptrdiff_t i = rows.begin; i < rows.end && cols.begin < cols.end; i++) {
         const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col + cols.begin * dilation, channel);
         b->call->kernels->conv->transpose(b->call->src + (size_t)at * b->call->element, b->src_channel,
                                           dilation * b->src_pixel, channels, cols.end - cols.begin,
-                                          b->at->patch + (size_t)(i * side + cols.begin) * pixel, channels);
+                                          b->at->patch + (size_t)(i * width + cols.begin) * pixel, channels);
     }
 }
 
@@ -339,10 +357,11 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
 {
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
-    const int side = b->grid.taps, taps = side * side;
+    const int taps = b->grid.taps[0] * b->grid.taps[1];
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t width = width_at(b, oc_tile), oc = call->channels.oc, ic = call->channels.ic;
-    const int m = b->grid.m, rows = (int)fc_min(m, r->rows), cols = (int)fc_min(m, r->cols - tile * m);
+    const int rows = (int)fc_min(b->grid.m[0], r->rows);
+    const int cols = (int)fc_min(b->grid.m[1], r->cols - tile * b->grid.m[1]);
     const int most = (int)fc_min(plan->rows, FC_MAX_ROWS);
     const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
     const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
@@ -351,21 +370,21 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
         const ptrdiff_t channels = fc_min(together, ic - c);
         fill_patch(b, r, tile, c, channels);
         for (int first = 0; first < rows * cols; first += most) {
-            const void *pointers[FC_WINOGRAD_TAPS * FC_WINOGRAD_TAPS * FC_MAX_ROWS];
+            const void *pointers[FC_WINOGRAD_TAPS * FC_MAX_ROWS];
             const int count = (int)fc_min(most, rows * cols - first);
             for (int t = 0; t < taps; t++)
                 for (int i = 0; i < count; i++) {
-                    const int row = (first + i) / cols + t / side;
-                    const int col = (first + i) % cols + t % side;
+                    const int row = (first + i) / cols + t / b->grid.taps[1];
+                    const int col = (first + i) % cols + t % b->grid.taps[1];
                     pointers[t * count + i] =
-                        b->at->patch + (size_t)((row * b->grid.side + col) * channels) * call->element;
+                        b->at->patch + (size_t)((row * b->grid.side[1] + col) * channels) * call->element;
                 }
             const fc_tile_end sums = sums_at(b->at->acc + (size_t)(first * width) * call->element, width, c > 0);
             call->kernels->channel[width / plan->lanes][count](pointers, taps, 0, channels, weights, &sums);
         }
         weights += (size_t)(taps * channels * width) * call->element;
     }
-    ptrdiff_t offsets[FC_WINOGRAD_SIDE * FC_WINOGRAD_SIDE];
+    ptrdiff_t offsets[FC_WINOGRAD_OUTPUTS];
     for (int i = 0; i < rows * cols; i++)
         offsets[i] = (i / cols * axis[1].offset_step * axis[2].dst + i % cols * axis[2].offset_step) * b->dst_pixel;
     const size_t at = (size_t)target_at(b, r, tile, first_channel) * call->element;
@@ -390,10 +409,24 @@ static fc_winograd_output output_of(const block *b, const run *r, ptrdiff_t oc_t
         .src_tile = width_at(b, oc_tile),
         .src_product = b->steps.output_product,
         .tiles = r->count,
-        .rows = (int)fc_min(b->grid.m, r->rows),
-        .cols = fc_min(r->count * b->grid.m, r->cols),
+        .rows = (int)fc_min(b->grid.m[0], r->rows),
+        .cols = fc_min(r->count * b->grid.m[1], r->cols),
+        .cols_step = b->grid.m[1],
         .broken = b->at->broken,
     };
+}
+
+static bool transform_back(const block *b, fc_winograd_output out)
+{
+    const fc_winograd_blocks *blocks = &b->call->plan->winograd;
+    out.dst_tile = b->grid.m[1] * out.dst_col;
+    if (blocks->exchanged) { /* lines of rows, one beside the other */
+        out.cols = out.rows;
+        out.cols_step = 0;
+        out.rows = 1;
+        exchange(&out.dst_row, &out.dst_col);
+    }
+    return b->call->kernels->winograd->output[blocks->form](&out);
 }
 
 static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place)
@@ -410,7 +443,7 @@ static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_
     out.dst_row = axis[1].offset_step * axis[2].dst * b->dst_pixel;
     out.dst_col = axis[2].offset_step * b->dst_pixel;
     out.epilogue = &call->epilogue;
-    return call->kernels->winograd->output[b->grid.side][b->grid.taps](&out);
+    return transform_back(b, out);
 }
 
 /* A vector of channels at a time: tiles beside each other make rows, which are turned. */
@@ -426,7 +459,7 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
     out.dst = b->at->strip;
     out.dst_row = out.cols * lanes;
     out.dst_col = lanes;
-    const bool broken = call->kernels->winograd->output[b->grid.side][b->grid.taps](&out);
+    const bool broken = transform_back(b, out);
     for (int i = 0; i < out.rows; i++) {
         const ptrdiff_t row = i * axis[1].offset_step * axis[2].dst;
         const size_t at = (size_t)(target_at(b, r, 0, first) + row) * call->element;
@@ -495,7 +528,7 @@ void fc_conv_winograd(const void *context, fc_part part)
     const bool last = plan->desc.layout == FC_CHANNELS_LAST;
     fc_phase phase;
     fc_phase_at(&plan->desc, 0, &phase);
-    block b = {.call = call, .phase = &phase, .grid = fc_winograd_grid(&plan->desc, blocks->m), .group = -1};
+    block b = {.call = call, .phase = &phase, .grid = fc_winograd_grid(&plan->desc, blocks), .group = -1};
     const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
     workspace at;
     fc_arena arena = fc_thread_arena(call, part.thread);

@@ -15,16 +15,16 @@ typedef struct {
 
 fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m);
 
-/* Tiles of one image and group, and what a plan cuts its blocks from. */
+/* Tiles of one image and group, and what a plan cuts its blocks from; of two extents the first is that of rows. */
 typedef struct {
-    int m, taps, side;  /* outputs, taps and inputs of a tile along an axis */
-    ptrdiff_t products; /* side * side */
+    int m[2], taps[2], side[2]; /* outputs, taps and inputs of a tile */
+    ptrdiff_t products;         /* elements of a patch */
     fc_tile_axis axis[2];
     ptrdiff_t planes; /* of an image: its depth */
     ptrdiff_t tiles;  /* of an image */
 } fc_tile_grid;
 
-fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m);
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks);
 
 /* Steps of a block's arrays, in elements, for blocks of so many tiles. */
 typedef struct {
@@ -34,15 +34,12 @@ typedef struct {
 
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles);
 
-/* Inputs of a plan's tile along an axis. */
-int fc_winograd_side(const fc_conv_plan *plan);
-
 /* Elements from a product's weights to the next one's, and of all before an output tile's. */
 ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width);
 ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile);
 
 /* Tiles whose channels-first rows are turned together. */
-ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m);
+ptrdiff_t fc_winograd_run(const fc_tile_grid *grid);
 
 /* Whether there is such a form for the description at all; fc_plan_winograd takes the best form. */
 bool fc_winograd_serves(const fc_conv_desc *desc);

@@ -116,7 +116,10 @@ void fc_plan_winograd_grad(fc_conv_plan *plan)
     const double panel = (double)fc_l2_bytes() / 4 / (PRODUCTS * VECTORS * plan->lanes * element);
     const double room = 3.5 * weights > (double)fc_l2_bytes() / 2 ? 3.5 * weights : (double)fc_l2_bytes() / 2;
     const double all = room / (PRODUCTS * channels * element), most = panel < all ? panel : all;
-    candidate.winograd = (fc_winograd_blocks){.m = TILE, .tiles = most < 8 ? 8 : most > 256 ? 256 : (ptrdiff_t)most};
+    candidate.winograd = (fc_winograd_blocks){.form = FC_F4_3,
+                                              .tiles = most < 8     ? 8
+                                                       : most > 256 ? 256
+                                                                    : (ptrdiff_t)most};
     fc_arena arena = {.fits = true}, thread = {.fits = true};
     const layout at = lay_out(&candidate, &arena);
     lay_out_thread(&at, fc_element(desc), &thread);
@@ -185,7 +188,7 @@ static void transform_block(const void *context, fc_part part)
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t vector = unit - at->blocks, panel = vector / VECTORS;
         if (unit < at->blocks) {
-            transform(s, s->src, desc->src, desc->ic, unit * lanes, desc->pad_begin, SIDE, kernels->input[SIDE],
+            transform(s, s->src, desc->src, desc->ic, unit * lanes, desc->pad_begin, SIDE, kernels->input[FC_F4_3],
                       at->src + (size_t)(unit * tiles * lanes) * s->element, lanes);
             continue;
         }

@@ -17,27 +17,44 @@ fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m)
     return line;
 }
 
-fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, int m)
+/* Outputs and taps of each form's rows and columns. */
+static const struct {
+    int m[2], taps[2];
+} FORMS[FC_WINOGRAD_FORMS] = {
+    [FC_F2_3] = {{2, 2}, {3, 3}},      [FC_F4_3] = {{4, 4}, {3, 3}},      [FC_F2_5] = {{2, 2}, {5, 5}},
+    [FC_F6_3_LINE] = {{1, 6}, {1, 3}}, [FC_F4_5_LINE] = {{1, 4}, {1, 5}}, [FC_F2_7_LINE] = {{1, 2}, {1, 7}},
+};
+
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks)
 {
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
-    const int taps = (int)desc->kernel[1];
-    fc_tile_grid grid = {.m = m, .taps = taps, .side = m + taps - 1, .planes = phase.axis[0].count};
-    grid.products = (ptrdiff_t)grid.side * grid.side;
-    for (int a = 0; a < 2; a++)
-        grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], m);
+    fc_tile_grid grid = {.planes = phase.axis[0].count};
+    for (int a = 0; a < 2; a++) {
+        const int of = blocks->exchanged ? 1 - a : a;
+        grid.m[a] = FORMS[blocks->form].m[of];
+        grid.taps[a] = FORMS[blocks->form].taps[of];
+        grid.side[a] = grid.m[a] + grid.taps[a] - 1;
+        grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], grid.m[a]);
+    }
+    grid.products = (ptrdiff_t)grid.side[0] * grid.side[1];
     grid.tiles = grid.planes * grid.axis[0].tiles * grid.axis[1].tiles;
     return grid;
 }
 
-int fc_winograd_side(const fc_conv_plan *plan) { return plan->winograd.m + (int)plan->desc.kernel[1] - 1; }
+static bool form_serves(const fc_conv_desc *desc, int form, bool exchanged)
+{
+    const int *taps = FORMS[form].taps;
+    return desc->kernel[1] == taps[exchanged] && desc->kernel[2] == taps[!exchanged];
+}
 
 bool fc_winograd_serves(const fc_conv_desc *desc)
 {
-    const ptrdiff_t *kernel = desc->kernel, *stride = desc->stride;
-    return (kernel[1] == 3 || kernel[1] == 5) && kernel[2] == kernel[1] && kernel[0] == 1 && desc->pad_begin[0] == 0 &&
-           desc->pad_end[0] == 0 && stride[0] == 1 && stride[1] == 1 && stride[2] == 1 &&
-           desc->direction != FC_BACKWARD_WEIGHT;
+    bool any = false;
+    for (int form = 0; form < FC_WINOGRAD_FORMS; form++)
+        any = any || form_serves(desc, form, false) || form_serves(desc, form, true);
+    return any && desc->kernel[0] == 1 && desc->pad_begin[0] == 0 && desc->pad_end[0] == 0 && desc->stride[0] == 1 &&
+           desc->stride[1] == 1 && desc->stride[2] == 1 && desc->direction != FC_BACKWARD_WEIGHT;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------------- */
@@ -67,30 +84,27 @@ ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width)
 ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile)
 {
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc, width = (ptrdiff_t)plan->vectors * plan->lanes;
-    const ptrdiff_t side = fc_winograd_side(plan), tiles = fc_divide_up(oc, width);
+    const ptrdiff_t tiles = fc_divide_up(oc, width);
+    const ptrdiff_t products = fc_winograd_grid(&plan->desc, &plan->winograd).products;
     const ptrdiff_t whole = fc_winograd_weights_step(plan, width);
     const ptrdiff_t last = fc_winograd_weights_step(plan, fc_tile_width(plan, oc, (tiles - 1) * width));
-    return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * side * side;
+    return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * products;
 }
 
-ptrdiff_t fc_winograd_run(const fc_conv_desc *desc, int m)
+ptrdiff_t fc_winograd_run(const fc_tile_grid *grid)
 {
     enum { COLUMNS = 66 }; /* six rows of them are 25 KB of L1 */
-    fc_phase phase;
-    fc_phase_at(desc, 0, &phase);
-    const ptrdiff_t columns = COLUMNS / phase.axis[2].offset_step;
-    return fc_max_extent((columns - desc->kernel[2] + 1) / m, 1);
+    return fc_max_extent((COLUMNS / grid->axis[1].dilation - grid->taps[1] + 1) / grid->m[1], 1);
 }
 
 /* Cycles of one core, in rough figures: two vector multiply-adds a cycle; a vector of channels of a tile through both
  * lines of each transform, measured with AVX-512, and on 16 registers (AVX2), where the values between them do not stay
  * in registers; the turning of channels-first rows. */
 typedef struct {
-    double input[FC_WINOGRAD_SIDE + 1];                        /* by side */
-    double output[FC_WINOGRAD_SIDE + 1][FC_WINOGRAD_TAPS + 1]; /* by side and taps */
+    double input[FC_WINOGRAD_FORMS], output[FC_WINOGRAD_FORMS];
 } transform_cycles;
-static const transform_cycles WITH_32 = {{[4] = 45, [6] = 110}, {[4] = {[3] = 40}, [6] = {[3] = 100, [5] = 60}}},
-                              WITH_16 = {{[4] = 70, [6] = 190}, {[4] = {[3] = 60}, [6] = {[3] = 190, [5] = 100}}};
+static const transform_cycles WITH_32 = {{45, 110, 110, 25, 25, 25}, {40, 100, 60, 30, 25, 18}};
+static const transform_cycles WITH_16 = {{70, 190, 190, 35, 35, 35}, {60, 190, 100, 50, 40, 25}};
 enum { TURN = 4 };
 static const double PACK = 1; /* an element of transformed weights */
 
@@ -127,9 +141,9 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
     double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 16);
     const transform_cycles *each =
         fc_kernels_for(plan->desc.isa, plan->desc.dtype)->max_rows[2] > 8 ? &WITH_32 : &WITH_16;
-    cycles += tiles * (in * each->input[grid->side] + out * each->output[grid->side][grid->taps]);
+    cycles += tiles * (in * each->input[c->blocks.form] + out * each->output[c->blocks.form]);
     if (plan->desc.layout == FC_CHANNELS_FIRST)
-        cycles += tiles * TURN * c->blocks.m * (in * grid->side * (double)grid->axis[1].dilation + out * c->blocks.m);
+        cycles += tiles * TURN * grid->m[1] * (in * grid->side[0] * (double)grid->axis[1].dilation + out * grid->m[0]);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
     if (weights > (double)fc_l2_bytes() / 2)
@@ -143,8 +157,8 @@ static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, 
     enum { MOST_TILES = 512 };
     const double line = FC_ALIGNMENT; /* of a tile's padding */
     const double tile = (double)grid->products * (bytes_of(plan, (double)(c->blocks.ic + c->blocks.oc)) + line);
-    const double run = (double)fc_winograd_run(&plan->desc, c->blocks.m) * grid->m + grid->taps - 1;
-    const double strip = run * grid->side * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
+    const double run = (double)fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 1;
+    const double strip = run * grid->side[0] * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
     const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
     const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : fc_max_extent((ptrdiff_t)(room / tile), 1);
     return tiles > 2 * c->rows ? tiles / c->rows * c->rows : tiles;
@@ -160,7 +174,8 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
     ptrdiff_t ic = channels.ic;
     do {
         for (ptrdiff_t oc = width; oc == width || (ic < channels.ic && oc < 2 * whole); oc *= 2) {
-            c.blocks = (fc_winograd_blocks){.m = grid->m, .ic = ic, .oc = fc_min(oc, whole)};
+            c.blocks.ic = ic;
+            c.blocks.oc = fc_min(oc, whole);
             c.blocks.tiles = most_tiles(plan, grid, &c);
             c.cycles = cycles_of(plan, grid, &c);
             if (best->cycles == 0 || c.cycles < best->cycles)
@@ -170,24 +185,25 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
     } while (ic >= LEAST_CHANNELS);
 }
 
-static choice best_blocks(const fc_conv_plan *plan, int m)
+static void try_form(const fc_conv_plan *plan, fc_winograd_blocks form, choice *best)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, m);
-    choice best = {.vectors = 0};
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &form);
     for (int v = 1; v <= 4; v++)
         if (kernels->max_rows[v] > 0)
-            try_blocks(plan, &grid, (choice){.vectors = v, .rows = kernels->max_rows[v]}, &best);
-    return best;
+            try_blocks(plan, &grid, (choice){.vectors = v, .rows = kernels->max_rows[v], .blocks = form}, best);
 }
 
 static choice best_form(const fc_conv_plan *plan)
 {
-    const choice small = best_blocks(plan, 2);
-    if (plan->desc.kernel[1] == 5)
-        return small;
-    const choice large = best_blocks(plan, 4);
-    return large.cycles < small.cycles ? large : small;
+    choice best = {.vectors = 0};
+    for (int form = 0; form < FC_WINOGRAD_FORMS; form++) {
+        if (form_serves(&plan->desc, form, false))
+            try_form(plan, (fc_winograd_blocks){.form = form}, &best);
+        else if (form_serves(&plan->desc, form, true))
+            try_form(plan, (fc_winograd_blocks){.form = form, .exchanged = true}, &best);
+    }
+    return best;
 }
 
 double fc_winograd_gain(const fc_conv_desc *desc)
@@ -197,14 +213,16 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     if (!fc_winograd_serves(desc) || channels.ic < plan.lanes || channels.oc < plan.lanes)
         return 0;
     const choice c = best_form(&plan);
-    const fc_tile_grid grid = fc_winograd_grid(desc, 1);
+    const fc_tile_grid grid = fc_winograd_grid(desc, &c.blocks);
+    fc_phase phase;
+    fc_phase_at(desc, 0, &phase);
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
-    const double taps = (double)(grid.taps * grid.taps), side = c.blocks.m + grid.taps - 1;
-    double direct = (double)grid.tiles * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
+    const double taps = (double)(grid.taps[0] * grid.taps[1]);
+    double direct = (double)phase.count * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
     if (bytes_of(&plan, taps * weights) > (double)fc_l2_bytes() / 2)
         direct += bytes_of(&plan, taps * weights) / fc_stream_bytes(bytes_of(&plan, taps * weights)) / 4;
     if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * side * side;
+        winograd += PACK * weights * (double)grid.products;
     return direct / winograd;
 }
 
@@ -234,8 +252,10 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     plan->vectors = c.vectors;
     plan->rows = c.rows;
     plan->winograd = c.blocks;
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &c.blocks);
     plan->tile[0] = 1;
-    plan->tile[1] = plan->tile[2] = c.blocks.m;
+    plan->tile[1] = grid.m[0];
+    plan->tile[2] = grid.m[1];
     if (!fc_reserve_packed(plan)) /* the weights themselves, for the tiles that are done directly */
         return FC_OVERFLOW;
     if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are up to four times as many */
@@ -254,14 +274,15 @@ fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t side = plan->desc.kernel[1], taps = side * side, full = (ptrdiff_t)plan->vectors * plan->lanes;
+    const ptrdiff_t taps = plan->desc.kernel[1] * plan->desc.kernel[2];
+    const ptrdiff_t full = (ptrdiff_t)plan->vectors * plan->lanes;
     const size_t element = fc_element(&plan->desc);
     char *const transformed = (char *)packed + fc_winograd_weights_at(plan);
     const char *src = packed;
     for (ptrdiff_t group = 0; group < channels.groups; group++)
         for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
             const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            kernels->winograd->weights[fc_winograd_side(plan)][plan->desc.kernel[1]](&(fc_winograd_weights){
+            kernels->winograd->weights[plan->winograd.form](&(fc_winograd_weights){
                 .src = src,
                 .channels = channels.ic,
                 .block = fc_channel_block(taps, channels.ic),
