@@ -270,7 +270,8 @@ BLOCKS(DEFINE, 2, 3)
 #if FC_REAL_BITS == 32 /* large kernels in float64 are not worth a tenth of the module */
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
-#define LARGE_KERNELS {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}},
+BLOCKS(DEFINE, 2, 5)
+#define LARGE_KERNELS {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}}, {2, 5, {BLOCKS(ENTRY, 2, 5)}},
 #else
 #define LARGE_KERNELS
 #endif
