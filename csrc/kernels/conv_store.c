@@ -43,6 +43,36 @@ FC_INLINE void store_simple_rows(const fc_row_store *s, const fc_activation acti
     }
 }
 
+/* Channels that are planes: as many rows as lanes at most, neighbours in each plane, are turned in registers. */
+FC_INLINE void store_turned(const fc_row_store *s, int first, int rows)
+{
+    for (int k = 0; k < s->live; k += FC_LANES) {
+        const int channels = fc_lanes_left(s->live, k);
+        const FC_REAL *acc = (const FC_REAL *)s->acc + first * (ptrdiff_t)s->stride + k;
+        const fc_vec bias = s->bias ? fc_load_lanes((const FC_REAL *)s->bias + k, channels) : fc_zero();
+        fc_vec v[FC_LANES];
+        for (int i = 0; i < FC_LANES; i++)
+            v[i] = i < rows ? fc_load(acc + i * s->stride) + bias : fc_zero();
+        fc_transpose_lanes(v);
+        for (int i = 0; i < channels; i++) {
+            const ptrdiff_t at = s->offsets[first] + (k + i) * s->channel_step;
+            if (s->residual)
+                v[i] += fc_load_lanes((const FC_REAL *)s->residual + at, rows);
+            fc_store_lanes((FC_REAL *)s->dst + at, fc_finish(s->epilogue, v[i]), rows);
+        }
+    }
+}
+
+static void store_planes(const fc_row_store *s)
+{
+    for (int r = 0, rows; r < s->rows; r += rows) {
+        rows = 1;
+        while (rows < FC_LANES && r + rows < s->rows && s->offsets[r + rows] == s->offsets[r] + rows)
+            rows++;
+        store_turned(s, r, rows);
+    }
+}
+
 /* dst[offsets[r] + k * channel_step] = activation(acc[r][k] + bias[k] + residual[the same place]), k < live. */
 static void store_rows(const fc_row_store *s)
 {
@@ -54,18 +84,22 @@ static void store_rows(const fc_row_store *s)
         store_simple_rows(s, FC_RELU);
         return;
     }
+    if (s->channel_step != 1) {
+        store_planes(s);
+        return;
+    }
     const FC_REAL *acc = s->acc, *bias = s->bias, *residual = s->residual;
     FC_REAL *dst = s->dst;
     for (int r = 0; r < s->rows; r++, acc += s->stride) {
         for (int k = 0; k < s->live; k += FC_LANES) {
             const int count = fc_lanes_left(s->live, k);
-            const ptrdiff_t at = s->offsets[r] + k * s->channel_step;
+            const ptrdiff_t at = s->offsets[r] + k;
             fc_vec value = fc_load(acc + k);
             if (bias)
-                value += load_lanes(bias + k, 1, count);
+                value += fc_load_lanes(bias + k, count);
             if (residual)
-                value += load_lanes(residual + at, s->channel_step, count);
-            store_lanes(dst + at, s->channel_step, count, fc_finish(s->epilogue, value));
+                value += fc_load_lanes(residual + at, count);
+            fc_store_lanes(dst + at, fc_finish(s->epilogue, value), count);
         }
     }
 }

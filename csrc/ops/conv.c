@@ -94,13 +94,27 @@ static bool reads_kernel_rows(const fc_conv_desc *desc)
            weights * (double)desc->kernel[2] * (double)fc_element(desc) <= (double)fc_l2_bytes() / 2;
 }
 
+/* Whether planes fill their last vector so badly that it is less work to turn them, and the results back: 49 pixels are
+ * six vectors of eight and a seventh for the last one. */
+static bool turning_pays(const fc_conv_desc *desc, fc_channels channels)
+{
+    enum { LEAST_PIXELS = 32 };
+    const ptrdiff_t lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes, pixels = positions(desc);
+    const double work = (double)(fc_divide_up(pixels, lanes) * lanes) / (double)fc_max_extent(pixels, 1);
+    const double turning = 16 / (double)fc_max_extent(channels.ic, 1) + 16 / (double)fc_max_extent(channels.oc, 1);
+    return desc->layout == FC_CHANNELS_FIRST && desc->reuse == FC_MANY && desc->groups == 1 && pixels >= LEAST_PIXELS &&
+           desc->stride[0] * desc->stride[1] * desc->stride[2] == 1 && work > 1 + turning;
+}
+
 /* im2col pays where direct cannot fill its vectors or its sums: channels-last with few input channels (a tap brings
  * only a few products between two reloads of the pointers), channels-first with planes of few pixels. */
 static fc_algorithm choose(const fc_conv_desc *desc, fc_channels channels)
 {
     const ptrdiff_t taps = desc->kernel[0] * desc->kernel[1] * desc->kernel[2];
-    if (fc_is_depthwise(desc) || taps == 1)
+    if (fc_is_depthwise(desc))
         return FC_DIRECT;
+    if (taps == 1)
+        return turning_pays(desc, channels) ? FC_IM2COL : FC_DIRECT;
     if (desc->precision == FC_HIGH && fc_winograd_gain(desc) > 1)
         return FC_WINOGRAD;
     if (!channels_first(desc))

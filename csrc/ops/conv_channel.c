@@ -49,6 +49,10 @@ static int chunk_tiles(const fc_conv_plan *plan)
     const ptrdiff_t taps = most_taps(&plan->desc);
     const double row = plan->algorithm == FC_IM2COL ? (double)fc_products(plan, taps) * (double)fc_element(&plan->desc)
                                                     : (double)taps * (double)sizeof(void *);
+    if (plan->algorithm == FC_IM2COL && plan->desc.layout == FC_CHANNELS_FIRST) { /* turned results are no rows */
+        const double fitting = 0.45 * (double)fc_l2_bytes() / (row * plan->rows);
+        return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
+    }
     const double result = (double)fc_conv_channels(&plan->desc).dst_channels * (double)fc_element(&plan->desc);
     const double inputs = CHUNK_BYTES / (row * plan->rows), results = CHUNK_RESULTS / (result * plan->rows);
     const double tiles = inputs < results ? inputs : results < LEAST_TILES ? LEAST_TILES : results;
@@ -366,11 +370,15 @@ static void add_on_the_way(const fc_chunk *s, const oc_tiles *t)
 static void store_tiles(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k)
 {
     const fc_conv_call *call = s->call;
-    for (int tile = 0; tile < s->tiles; tile++) {
-        ptrdiff_t begin, end;
-        fc_share(s->count, tile, s->tiles, &begin, &end);
+    for (int tile = 0, next; tile < s->tiles; tile = next) {
+        next = tile + 1;
         if (leaves(s, t, tile))
             continue;
+        while (next < s->tiles && !leaves(s, t, next))
+            next++;
+        ptrdiff_t begin, end, last;
+        fc_share(s->count, tile, s->tiles, &begin, &last);
+        fc_share(s->count, next - 1, s->tiles, &last, &end);
         call->kernels->conv->store_rows(&(fc_row_store){
             .acc = acc_of(s, t, k, begin),
             .rows = (int)(end - begin),

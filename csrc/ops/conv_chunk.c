@@ -110,6 +110,12 @@ static ptrdiff_t whole_positions(const fc_axis *axis, const layout_of_products *
     return fc_min(fc_max_extent(fc_min(last.end, first.end) - column, 0), count);
 }
 
+/* Whether a position's products are its channels in planes, all inside. */
+static bool turns(const fc_chunk *s, const layout_of_products *layout)
+{
+    return s->phase->taps == 1 && layout->channels > 1 && s->at->stretches[0];
+}
+
 /* The chunk's panel, row of positions by row of positions. */
 static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
 {
@@ -122,7 +128,19 @@ static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrd
         ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
         const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
         const ptrdiff_t run = whole_positions(axis, layout, place[2], s->count - done);
-        if (run > 0)
+        if (run > 0 && turns(s, layout))
+            s->call->kernels->conv->gather(&(fc_gather){
+                .src = s->at->stretches[0],
+                .pixel_step = axis->src_step,
+                .channel_step = layout->channel,
+                .pixels = run,
+                .channels = length,
+                .piece = (int)length,
+                .width = (int)length,
+                .pitch = length,
+                .dst = panel,
+            });
+        else if (run > 0)
             s->call->kernels->conv->copy_stretches(&(fc_stretches){
                 .src = s->at->stretches,
                 .rows = stretches,
