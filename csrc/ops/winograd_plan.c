@@ -219,8 +219,11 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
     const double taps = (double)(grid.taps[0] * grid.taps[1]);
     double direct = (double)phase.count * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
-    if (bytes_of(&plan, taps * weights) > (double)fc_l2_bytes() / 2)
-        direct += bytes_of(&plan, taps * weights) / fc_stream_bytes(bytes_of(&plan, taps * weights)) / 4;
+    if (desc->layout == FC_CHANNELS_FIRST) /* vectors of pixels, of which the last is not full */
+        direct *= (double)(fc_divide_up(phase.count, plan.lanes) * plan.lanes) / (double)phase.count;
+    const double streamed = bytes_of(&plan, taps * weights);
+    if (streamed > (double)fc_l2_bytes() / 2)
+        direct += streamed / fc_stream_bytes(streamed);
     if (desc->reuse == FC_ONCE)
         winograd += PACK * weights * (double)grid.products;
     return direct / winograd;
