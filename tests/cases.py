@@ -130,8 +130,13 @@ EDGE_CONVS = [
     ConvCase("depthwise_strided", (1, 33, 11, 12), (33, 3, 3), stride=2, padding=1, groups=33),
     ConvCase("depthwise_5x5", (1, 20, 12, 19), (20, 5, 5), padding=2, groups=20),
     *(
-        ConvCase(f"depthwise_5x5_strided_{w}", (1, 20, 9, w), (20, 5, 5), stride=2, padding=2, groups=20)
+        ConvCase(f"depthwise_{k}x{k}_strided_{w}", (1, 20, 9, w), (20, k, k), stride=2, padding=k // 2, groups=20)
+        for k in (5, 7)
         for w in range(2, 40, 3)
+    ),
+    *(
+        ConvCase(f"depthwise_4x4_strided_{w}", (1, 11, 7, w), (11, 4, 4), stride=3, padding=2, groups=11)
+        for w in range(4, 44, 3)
     ),
     ConvCase("depthwise_7x7_dilated", (1, 9, 16, 35), (9, 7, 7), padding="same", dilation=2, groups=9),
     ConvCase("depthwise_1x1", (1, 17, 6, 6), (17, 1, 1), groups=17),

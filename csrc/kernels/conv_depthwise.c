@@ -13,7 +13,7 @@
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
-enum { MOST_PIXELS = 8, MOST_TAPS = 7, MOST_RATIO = 2, ANY_PIXELS = 4 };
+enum { MOST_PIXELS = 8, MOST_TAPS = 7, MOST_RATIO = 2, ANY_PIXELS = 6 };
 enum { MOST_COLUMNS = (MOST_PIXELS - 1) * MOST_RATIO + MOST_TAPS };
 
 #if defined(FC_ISA_AVX512) || defined(FC_ISA_NEON)
@@ -176,9 +176,11 @@ static block block_at(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, ptrd
     return (block){.rows = s, .pixel = pixel, .c = c, .row = row, .lanes = FC_LANES};
 }
 
-/* Any taps and ratio, any length of sums: one vector of `pixels` pixels of one row. */
-FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole)
+/* Any taps and ratio, any length of sums: one vector of `pixels` pixels of one row; `inside` where all its columns
+ * exist. */
+FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole, const bool inside)
 {
+    static const FC_REAL zeros[FC_LANES];
     const fc_depthwise_rows *s = b->rows;
     const ptrdiff_t column = b->pixel * s->ratio, low = s->low - column, high = s->high - column;
     fc_vec sum[ANY_PIXELS], total[ANY_PIXELS];
@@ -190,12 +192,10 @@ FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole
         const FC_REAL *src = s->lines[j].src, *weight = s->lines[j].weights[b->row];
         for (ptrdiff_t t = 0; t < s->taps && weight; t++) {
             const fc_vec w = fc_load(weight + b->c * s->all_taps + t * FC_LANES);
-            const ptrdiff_t at = s->first + (column + t) * s->step + b->c;
-            FC_UNROLL for (int p = 0; p < pixels; p++) {
-                fc_vec x = fc_zero();
-                if (p * s->ratio + t >= low && p * s->ratio + t < high)
-                    x = load_lanes(src + at + p * s->ratio * s->step, whole, b->lanes);
-                sum[p] += x * w;
+            const FC_REAL *at = src + s->first + (column + t) * s->step + b->c;
+            FC_UNROLL for (int p = 0; p < pixels; p++, at += s->ratio * s->step) {
+                const bool exists = inside || (p * s->ratio + t >= low && p * s->ratio + t < high);
+                sum[p] += load_lanes(exists ? at : zeros, whole, b->lanes) * w;
             }
         }
         if (--cut > 0)
@@ -211,27 +211,38 @@ FC_INLINE void run_any_vector(const block *b, const int pixels, const bool whole
     finish(b, 1, pixels, s->partial);
 }
 
+FC_INLINE void run_any_row(const fc_depthwise_rows *s, int row, ptrdiff_t pixel, const int pixels, ptrdiff_t c)
+{
+    const ptrdiff_t column = pixel * s->ratio;
+    const bool inside = column >= s->low && column + (pixels - 1) * s->ratio + s->taps <= s->high;
+    block b = block_at(s, row, pixel, c);
+    for (; b.c + FC_LANES <= s->channels; b.c += FC_LANES) {
+        if (inside && pixels == ANY_PIXELS)
+            run_any_vector(&b, pixels, true, true);
+        else
+            run_any_vector(&b, pixels, true, false);
+    }
+    b.lanes = (int)(s->channels - b.c);
+    if (b.lanes > 0)
+        run_any_vector(&b, pixels, false, false);
+}
+
 static __attribute__((noinline)) void run_any(const fc_depthwise_rows *s, ptrdiff_t pixel, ptrdiff_t pixels,
                                               ptrdiff_t c)
 {
     const ptrdiff_t end = pixel + pixels;
     while (pixel < end) {
-        const bool several = end - pixel >= ANY_PIXELS;
+        const ptrdiff_t left = end - pixel;
+        const int together = left >= ANY_PIXELS ? ANY_PIXELS : left >= 2 ? 2 : 1;
         for (int row = 0; row < s->rows; row++) {
-            block b = block_at(s, row, pixel, c);
-            for (; b.c < s->channels; b.c += FC_LANES) {
-                b.lanes = fc_lanes_left(s->channels, b.c);
-                if (several && b.lanes == FC_LANES)
-                    run_any_vector(&b, ANY_PIXELS, true);
-                else if (several)
-                    run_any_vector(&b, ANY_PIXELS, false);
-                else if (b.lanes == FC_LANES)
-                    run_any_vector(&b, 1, true);
-                else
-                    run_any_vector(&b, 1, false);
-            }
+            if (together == ANY_PIXELS)
+                run_any_row(s, row, pixel, ANY_PIXELS, c);
+            else if (together == 2)
+                run_any_row(s, row, pixel, 2, c);
+            else
+                run_any_row(s, row, pixel, 1, c);
         }
-        pixel += several ? ANY_PIXELS : 1;
+        pixel += together;
     }
 }
 
@@ -271,7 +282,10 @@ BLOCKS(DEFINE, 2, 3)
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
 BLOCKS(DEFINE, 2, 5)
-#define LARGE_KERNELS {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}}, {2, 5, {BLOCKS(ENTRY, 2, 5)}},
+BLOCKS(DEFINE, 2, 7)
+#define LARGE_KERNELS                                                                                                  \
+    {1, 5, {BLOCKS(ENTRY, 1, 5)}}, {1, 7, {BLOCKS(ENTRY, 1, 7)}}, {2, 5, {BLOCKS(ENTRY, 2, 5)}},                       \
+        {2, 7, {BLOCKS(ENTRY, 2, 7)}},
 #else
 #define LARGE_KERNELS
 #endif
