@@ -206,21 +206,26 @@ FC_INLINE fc_vec fc_expm1(fc_vec x)
     return fc_copy_sign(scale * fc_exp_near(r) + (scale - 1), x);
 }
 
-/* (t - 1) / (t + 1) of t = exp(-2 |x|), or |x| where that is less, as it is for small ones: numbers below
- * FC_TANH_LEAST, whose intermediate results could be subnormal, do not take part. In float32 t = 2^n 2^f without an
- * exact reduction: what f lacks matters to t alone, where |x| is large and t small. */
+/* (t - 1) / (t + 1) of t = exp(-2 |x|), or -|x| where that is closer to zero, as it is for small ones: numbers below
+ * FC_TANH_LEAST, whose intermediate results could be subnormal, do not take part. All of it is negative; the sign comes
+ * last. In float32 t = 2^n 2^f without an exact reduction: what f lacks matters to t alone, where |x| is large and t
+ * small. Terms are added in pairs, which makes the chain shorter; the last step alone has a rounding that counts. */
 FC_INLINE fc_vec fc_tanh(fc_vec x)
 {
+    const fc_mask sign = (fc_mask)fc_splat((FC_REAL)-0.0);
+    fc_vec minus = (fc_vec)((fc_mask)x | sign), a = fc_at_most(minus, -FC_TANH_LEAST);
 #if FC_REAL_BITS == 32
-    fc_vec a = fc_at_most(fc_at_least(fc_abs(x), FC_TANH_LEAST), FC_TANH_MOST), to_power = fc_splat(-2 * FC_LOG2_E);
-    fc_vec shifted = a * to_power + FC_ROUNDER, f = a * to_power - (shifted - FC_ROUNDER);
+    a = fc_at_least(a, -FC_TANH_MOST);
+    fc_vec to_power = fc_splat(2 * FC_LOG2_E);
+    fc_vec shifted = a * to_power + FC_ROUNDER, f = a * to_power - (shifted - FC_ROUNDER), square = f * f;
     fc_vec scale = (fc_vec)(((fc_mask)shifted << FC_MANTISSA_BITS) + (fc_mask)fc_splat(1)), part = scale * f;
-    fc_vec terms = FC_POLYNOMIAL(f, FC_EXP2_TERMS);
+    fc_vec low = f * FC_EXP2_TERMS[2] + FC_EXP2_TERMS[1], high = f * FC_EXP2_TERMS[4] + FC_EXP2_TERMS[3];
+    fc_vec terms = ((FC_EXP2_TERMS[5] * square + high) * square + low) * f + FC_EXP2_TERMS[0];
     fc_vec y = fc_quotient(part * terms + (scale - 1), part * terms + (scale + 1));
 #else
-    fc_vec less = fc_expm1(-2 * fc_at_least(fc_abs(x), FC_TANH_LEAST)), y = fc_quotient(less, less + 2);
+    fc_vec less = fc_expm1(2 * a), y = fc_quotient(less, less + 2);
 #endif
-    return fc_copy_sign(fc_lesser(fc_abs(x), fc_abs(y)), x);
+    return (fc_vec)((fc_mask)fc_greater(minus, y) ^ (~(fc_mask)x & sign));
 }
 
 /* factor * sigmoid(x.high + x.low) = factor * e / (1 + e) with the product rounded once; |factor| <= 110. */
