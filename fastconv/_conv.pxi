@@ -1,5 +1,8 @@
 # Convolution: plans, and the calls that functional makes with plans that are kept.
 
+cdef enum:
+    SHORT_FLOPS = 10000  # a run of fewer keeps the interpreter's lock: giving it away takes as long
+
 
 cdef class ConvPlan:
     """A planned convolution: forward, gradient of the input or gradient of the weights; with packed weights or not."""
@@ -129,11 +132,14 @@ cdef class ConvPlan:
             drop(&held)
 
     def __call__(self, x, out=None):
-        result = self.execute(x, out)
+        result = self.run_packed(x, out)
         return self.general(x, out) if result is None else result
 
-    cpdef object execute(self, object x, object out):
+    def execute(self, x, out):
         """Run with the weights that stay; None when an array is not plain or does not fit."""
+        return self.run_packed(x, out)
+
+    cdef object run_packed(self, object x, object out):
         cdef Held held
         memset(&held, 0, sizeof(held))
         cdef Py_buffer *source
@@ -240,23 +246,26 @@ cdef class ConvPlan:
         # x, b contiguous. With w NULL the plan's own weights and bias are used.
         if not self.fits(x, self.read):
             return None
-        cdef tuple shape = batch_shape(x, self.written, self.axes)
+        cdef tuple shape = batch_shape(x, self.written, self.axes) if out is None else None
         return self.run_into(held, images_in(x, self.axes), x, w, strides, b, shape, out)
+
+    cdef bint fits_output(self, const Py_buffer *view, Py_ssize_t n, int ndim) noexcept nogil:
+        return self.fits(view, self.written) and view.ndim == ndim and images_in(view, self.axes) == n
 
     cdef object run_into(self, Held *held, Py_ssize_t n, const Py_buffer *x, const Py_buffer *w,
                          const ptrdiff_t *strides, const Py_buffer *b, tuple shape, object out):
+        # `shape` is the result's, or None where it is that of n images and there is an `out`.
         cdef const Py_buffer *o
-        cdef Py_ssize_t i, nbytes = nbytes_of(n, self.written, self.itemsize)
+        cdef Py_ssize_t nbytes = nbytes_of(n, self.written, self.itemsize)
         cdef void *dst = NULL
         if out is None:
             out = new_array(held, shape, self.kind, nbytes, &dst)
         else:
             o = hold_contiguous(held, out, PyBUF_WRITABLE)
-            if o == NULL or o.format[0] != self.kind or o.ndim != len(shape):
+            if o == NULL or o.format[0] != self.kind:
                 return None
-            for i in range(o.ndim):
-                if o.shape[i] != <Py_ssize_t> shape[i]:
-                    return None
+            if not (self.fits_output(o, n, x.ndim) if shape is None else has_shape(o, shape)):
+                return None
             if overlap(o, x) or (w != NULL and overlap(o, w)) or (b != NULL and overlap(o, b)):
                 return None
             dst = o.buf
@@ -274,14 +283,20 @@ cdef class ConvPlan:
         cdef const void *weights = NULL if w == NULL else w.buf
         cdef void *packed = self.packed if w == NULL else memory
         cdef const void *bias = self.bias if w == NULL else NULL if b == NULL else b.buf
-        cdef fc_status status = FC_OK
-        with nogil:
-            if weights != NULL:
-                status = fc_conv_once(&self.plan, n, src, weights, strides, packed, bias, NULL, dst, workspace, count)
-            else:
-                status = fc_conv_run(&self.plan, n, src, packed, bias, NULL, dst, workspace, count)
+        cdef fc_status status
+        if self.plan.flops * n < SHORT_FLOPS:
+            status = self.start(n, src, weights, strides, packed, bias, dst, workspace, count)
+        else:
+            with nogil:
+                status = self.start(n, src, weights, strides, packed, bias, dst, workspace, count)
         finish(status)
         return out
+
+    cdef fc_status start(self, Py_ssize_t n, const void *src, const void *weights, const ptrdiff_t *strides,
+                         void *packed, const void *bias, void *dst, void *workspace, int count) noexcept nogil:
+        if weights != NULL:
+            return fc_conv_once(&self.plan, n, src, weights, strides, packed, bias, NULL, dst, workspace, count)
+        return fc_conv_run(&self.plan, n, src, packed, bias, NULL, dst, workspace, count)
 
 
 def conv(int axes, x, weight, bias, tuple options, out, make):

@@ -127,6 +127,16 @@ cdef bint same_shape(const Py_buffer *a, const Py_buffer *b) noexcept nogil:
     return True
 
 
+cdef bint has_shape(const Py_buffer *view, tuple shape) except -1:
+    cdef int i
+    if view.ndim != len(shape):
+        return False
+    for i in range(view.ndim):
+        if view.shape[i] != <Py_ssize_t> shape[i]:
+            return False
+    return True
+
+
 cdef Py_ssize_t nbytes_of(Py_ssize_t n, const ptrdiff_t *tail, Py_ssize_t itemsize) except -1:
     cdef Py_ssize_t extent, nbytes = itemsize
     cdef int i
