@@ -11,6 +11,7 @@ from cpython.buffer cimport (
     Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy, memset
 
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from _thread import allocate_lock as Lock  # threading itself would be an import
 import numpy
 
 cdef extern from "Python.h":
+    PyObject *PyDict_GetItemWithError(PyObject *where, PyObject *key) noexcept  # borrowed
     void PyErr_Clear() noexcept
     int PyErr_CheckSignals() noexcept
     int PyErr_ExceptionMatches(object kind) noexcept

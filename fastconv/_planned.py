@@ -8,9 +8,12 @@ import numpy as np
 
 import fastconv
 from fastconv import _arguments, _core
+from fastconv._core import empty
 
 if TYPE_CHECKING:
     from fastconv._arguments import Array
+
+__all__ = ["PackedConvolution", "convolve", "empty", "input_gradient"]
 
 # Stride, padding, dilation, groups.
 Window = tuple[Any, Any, Any, int]

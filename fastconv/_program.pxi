@@ -27,10 +27,13 @@ cdef class Program:
     cdef tuple made
     cdef list arrays            # whose memory the steps point to
     cdef list facts             # (dict, key, value): what the program was made from
+    cdef PyObject **looked_at   # those, one after the other
+    cdef size_t looked_at_capacity
 
     def __dealloc__(self):
         fc_block_release(self.steps, self.steps_capacity)
         fc_block_release(self.tables, self.tables_capacity)
+        fc_block_release(self.looked_at, self.looked_at_capacity)
 
     def describe(self, *, bint double_precision, tuple read, tuple made, list steps, list facts):
         """Plan for the current instruction set; return the status.
@@ -43,7 +46,13 @@ cdef class Program:
         self.read = read
         self.made = made
         self.arrays = []
-        self.facts = facts
+        self.facts = list(facts)
+        self.looked_at = <PyObject **> self.take(3 * len(facts) * sizeof(void *), &self.looked_at_capacity)
+        for i in range(len(facts)):
+            where, name, value = facts[i]
+            self.looked_at[3 * i] = <PyObject *> <dict> where
+            self.looked_at[3 * i + 1] = <PyObject *> name
+            self.looked_at[3 * i + 2] = <PyObject *> value
         self.itemsize = 8 if double_precision else 4
         self.steps = <fc_step *> self.take(len(steps) * sizeof(fc_step), &self.steps_capacity)
         memset(self.steps, 0, len(steps) * sizeof(fc_step))
@@ -125,12 +134,14 @@ cdef class Program:
 
     cpdef bint is_current(self):
         """Whether what the program was made from is still so, and the instruction set is that of the plan."""
-        cdef tuple fact
+        cdef Py_ssize_t i
+        cdef PyObject **fact = self.looked_at
         if current_isa() != <int> self.program.isa:
             return False
-        for fact in self.facts:
-            if (<dict> fact[0]).get(fact[1]) is not fact[2]:
+        for i in range(len(self.facts)):
+            if PyDict_GetItemWithError(fact[0], fact[1]) != fact[2]:
                 return False
+            fact += 3
         return True
 
     @property

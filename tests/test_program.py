@@ -93,6 +93,20 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[Any]]] = {
             layers.Dense(4),
         ],
     ),
+    "bands": (
+        (13, 31, 1),
+        [
+            layers.Conv2D(3, (2, 4), activation="tanh"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(9, 2, padding="same", activation="sigmoid"),
+            layers.MaxPooling2D((2, 3), strides=(2, 1)),
+            layers.Conv2D(4, 1, strides=(1, 2)),
+            layers.BatchNormalization(),
+            layers.AveragePooling2D((3, 2)),
+            layers.Flatten(),
+            layers.Dense(3),
+        ],
+    ),
     "rows": (
         (20,),
         [

@@ -31,14 +31,17 @@ typedef struct {
 } fc_lanes_tile;
 typedef void fc_lanes_fn(const fc_lanes_tile *);
 
-/* One row of a pool without padding over a plane: dst[j] = maximum or average of src[r * pitch + j * stride + k] for r
- * < height and k < width, in the order in which average_channel and max_channel take them; stride is 1 or 2, j < count.
- */
+/* Rows of a pool without padding over a plane, `down` rows of the input apart: dst[j] = maximum or average of
+ * src[r * pitch + j * stride + k] for r < height and k < width, in the order in which average_channel and max_channel
+ * take them; stride is 1 or 2, j < count.
+ *
+ * Bands are one row of windows, of any stride, over `channels` vectors of images at each place: dst[j][c], src[r *
+ * pitch + j * stride + k][c]. */
 typedef struct {
     const void *src;
-    ptrdiff_t pitch, height, width, stride, count;
+    ptrdiff_t pitch, height, width, down, stride, rows, count, channels;
     void *dst;
-} fc_pool_line;
+} fc_pool_plane;
 
 /* A tile of weight gradients of a convolution: acc[r][k] += sum over `height` x `width` pixels of src[offsets[r]] *
  * grad[k], all vectors of images; from pixel to pixel and from row to row src and grad go on by their steps. Steps and
@@ -65,8 +68,10 @@ struct fc_lanes_kernels {
     fc_lanes_fn *lines[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
     fc_lanes_grad_fn *grad[FC_GRAD_ROWS + 1][FC_GRAD_COLUMNS + 1]; /* [rows][columns] */
     fc_lanes_outer_fn *outer[FC_MAX_VECTORS + 1][FC_MAX_ROWS + 1];
-    void (*max_line)(const fc_pool_line *);
-    void (*average_line)(const fc_pool_line *);
+    void (*max_plane)(const fc_pool_plane *);
+    void (*average_plane)(const fc_pool_plane *);
+    void (*max_band)(const fc_pool_plane *);
+    void (*average_band)(const fc_pool_plane *);
     /* dst[e][lane] = src[lane * step + e] for e < count and lane < live; the other lanes are zero; and back. */
     void (*gather)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
     void (*scatter)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);

@@ -156,7 +156,7 @@ FC_INLINE fc_vec load_inside(const FC_REAL *p, ptrdiff_t left)
 FC_INLINE fc_vec join(const bool max, fc_vec next, fc_vec so_far) { return max ? fc_max(next, so_far) : next + so_far; }
 
 /* A row of windows' columns k … , in this order; at stride 2 two of them come from the same two loads. */
-FC_INLINE fc_vec join_row(const bool max, const fc_pool_line *s, const FC_REAL *row, ptrdiff_t j, fc_vec sum)
+FC_INLINE fc_vec join_row(const bool max, const fc_pool_plane *s, const FC_REAL *row, ptrdiff_t j, fc_vec sum)
 {
     for (ptrdiff_t k = 0; k < s->width; k += s->stride) {
         const ptrdiff_t column = j * s->stride + k, left = s->pitch - column;
@@ -173,20 +173,71 @@ FC_INLINE fc_vec join_row(const bool max, const fc_pool_line *s, const FC_REAL *
     return sum;
 }
 
-FC_INLINE void pool_line(const bool max, const fc_pool_line *s)
+/* `pairs`: windows of two columns at stride 2, at least a vector of them; the last vector moves back to where it is
+ * whole. */
+FC_INLINE void pool_line(const bool max, const bool pairs, const fc_pool_plane *s, const FC_REAL *src, FC_REAL *dst)
 {
-    for (ptrdiff_t j = 0; j < s->count; j += FC_LANES) {
+    for (ptrdiff_t i = 0; i < s->count; i += FC_LANES) {
+        const ptrdiff_t j = pairs && i + FC_LANES > s->count ? s->count - FC_LANES : i;
         fc_vec sum = max ? fc_splat((FC_REAL)-INFINITY) : fc_zero();
-        for (ptrdiff_t r = 0; r < s->height; r++)
-            sum = join_row(max, s, (const FC_REAL *)s->src + r * s->pitch, j, sum);
+        for (ptrdiff_t r = 0; r < s->height; r++) {
+            const FC_REAL *row = src + r * s->pitch;
+            if (pairs) {
+                const fc_vec a = fc_load(row + 2 * j), b = fc_load(row + 2 * j + FC_LANES);
+                sum = join(max, fc_odd(a, b), join(max, fc_even(a, b), sum));
+            } else {
+                sum = join_row(max, s, row, j, sum);
+            }
+        }
         if (!max)
             sum /= (FC_REAL)(s->height * s->width);
-        fc_store_lanes((FC_REAL *)s->dst + j, sum, fc_lanes_left(s->count, j));
+        if (pairs)
+            fc_store(dst + j, sum);
+        else
+            fc_store_lanes(dst + j, sum, fc_lanes_left(s->count, j));
     }
 }
 
-static void max_line(const fc_pool_line *s) { pool_line(true, s); }
-static void average_line(const fc_pool_line *s) { pool_line(false, s); }
+FC_INLINE void pool_plane(const bool max, const fc_pool_plane *s)
+{
+    const FC_REAL *src = s->src;
+    FC_REAL *dst = s->dst;
+    const bool pairs = s->stride == 2 && s->width == 2 && s->count >= FC_LANES;
+    for (ptrdiff_t row = 0; row < s->rows; row++, src += s->down * s->pitch, dst += s->count)
+        if (pairs)
+            pool_line(max, true, s, src, dst);
+        else
+            pool_line(max, false, s, src, dst);
+}
+
+static void max_plane(const fc_pool_plane *s) { pool_plane(true, s); }
+static void average_plane(const fc_pool_plane *s) { pool_plane(false, s); }
+
+FC_INLINE void pool_windows(const bool max, const ptrdiff_t height, const ptrdiff_t width, const fc_pool_plane *s)
+{
+    const ptrdiff_t step = s->channels * FC_LANES, row = s->pitch * step;
+    const FC_REAL *src = s->src;
+    FC_REAL *dst = s->dst;
+    for (ptrdiff_t j = 0; j < s->count; j++, src += s->stride * step)
+        for (ptrdiff_t c = 0; c < step; c += FC_LANES, dst += FC_LANES) {
+            fc_vec sum = max ? fc_splat((FC_REAL)-INFINITY) : fc_zero();
+            for (ptrdiff_t r = 0; r < height; r++)
+                for (ptrdiff_t k = 0; k < width; k++)
+                    sum = join(max, fc_load(src + c + r * row + k * step), sum);
+            fc_store(dst, max ? sum : sum / (FC_REAL)(height * width));
+        }
+}
+
+FC_INLINE void pool_band(const bool max, const fc_pool_plane *s)
+{
+    if (s->height == 2 && s->width == 2)
+        pool_windows(max, 2, 2, s);
+    else
+        pool_windows(max, s->height, s->width, s);
+}
+
+static void max_band(const fc_pool_plane *s) { pool_band(true, s); }
+static void average_band(const fc_pool_plane *s) { pool_band(false, s); }
 
 /* ---- weight gradients -------------------------------------------------------------------------------------- */
 
@@ -365,8 +416,10 @@ const struct fc_lanes_kernels FC_NAME(lanes) = {
     .lines = {FC_TILES(LINES_ENTRY)},
     .grad = {GRAD_TILES(GRAD_ENTRY)},
     .outer = {FC_TILES(OUTER_ENTRY)},
-    .max_line = max_line,
-    .average_line = average_line,
+    .max_plane = max_plane,
+    .average_plane = average_plane,
+    .max_band = max_band,
+    .average_band = average_band,
     .gather = gather,
     .scatter = scatter,
     .affine = affine,

@@ -40,7 +40,7 @@ fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row)
 
 /* The vectors of neighbouring pixels in a tile whose work is least: multiply-adds and loads run side by side, and a sum
  * takes some cycles. */
-int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width, bool far)
+int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width)
 {
     static const int COUNTS[] = {1, 2, 3, 4};
     double least = 0;
@@ -50,7 +50,7 @@ int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width, bo
         if (v > width || kernels->max_rows[v] == 0)
             continue;
         const ptrdiff_t tiles = fc_divide_up(oc, kernels->max_rows[v]), rows = fc_divide_up(oc, tiles);
-        const double fma = (double)rows * v, loads = (double)rows + (far ? 2 : 1) * v + 2, latency = 8;
+        const double fma = (double)rows * v, loads = (double)rows + v + 2, latency = 10;
         const double step = fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
         const double cost = step * (double)tiles * (double)fc_divide_up(width, v);
         if (i == 0 || cost <= least) { /* fewer, longer tiles among equals */
@@ -88,7 +88,7 @@ static fc_status plan_conv(const fc_program *p, fc_step *s)
     s->dst[0] = desc.dst[1];
     s->dst[1] = desc.dst[2];
     s->products = s->kernel[0] * s->kernel[1] * (s->ic / s->groups);
-    s->vectors = fc_tile_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1], false);
+    s->vectors = fc_tile_vectors(fc_kernels_for(p->isa, p->dtype), s->oc / s->groups, s->dst[1]);
     return FC_OK;
 }
 
@@ -203,10 +203,24 @@ static char *carve(arena *a, ptrdiff_t bytes)
     return member;
 }
 
-/* A thread's workspace: two buffers for the spatial steps of one group, one that hands their results to the dense
- * steps, and two for those. */
+/* Whether a pool can take the rows of the convolution before it as they come: whole windows, rows of which do not
+ * overlap. Longer sums are cut in pools, and not in bands. */
+static bool takes_band(const fc_program *p, int step)
+{
+    enum { PARTIAL = 64 };
+    const fc_step *s = &p->steps[step];
+    if (step == 0 || s->kind != FC_STEP_POOL || (s - 1)->kind != FC_STEP_CONV || s->adaptive)
+        return false;
+    for (int a = 0; a < 2; a++)
+        if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
+            return false;
+    return s->stride[0] == s->kernel[0] && s->kernel[0] * s->kernel[1] <= PARTIAL;
+}
+
+/* A thread's workspace: two buffers for the spatial steps of one group and one for rows between a convolution and a
+ * pool, one that hands their results to the dense steps, and two for those. */
 typedef struct {
-    char *spatial[2], *handed, *dense[2];
+    char *spatial[2], *band, *handed, *dense[2];
     fc_program_thread thread;
 } workspace;
 
@@ -219,7 +233,7 @@ static workspace lay_out(const fc_program *p, arena *a)
 {
     const ptrdiff_t group = p->lanes * element_of(p);
     const ptrdiff_t spatial = fc_max_extent(largest(p, 0, p->dense), p->read);
-    ptrdiff_t padded = 0, channels = 0, pool = 0;
+    ptrdiff_t padded = 0, channels = 0, pool = 0, band = 0;
     for (int i = 0; i < p->count; i++) {
         const fc_step *s = &p->steps[i];
         padded = fc_max_extent(padded, fc_step_padded(s));
@@ -227,6 +241,8 @@ static workspace lay_out(const fc_program *p, arena *a)
         if (s->kind == FC_STEP_POOL)
             pool = fc_max_extent(pool, fc_max_extent((ptrdiff_t)s->lanes_pool.workspace_bytes,
                                                      (ptrdiff_t)s->pixel_pool.workspace_bytes));
+        if (takes_band(p, i))
+            band = fc_max_extent(band, s->kernel[0] * s->src[1] * s->ic);
     }
     workspace w = {.thread = {.program = p, .element = element_of(p)}};
     for (int i = 0; i < 2; i++) {
@@ -234,6 +250,7 @@ static workspace lay_out(const fc_program *p, arena *a)
         w.dense[i] = carve(a, largest(p, p->dense, p->count) * group * p->groups + SLACK);
     }
     w.handed = carve(a, handed_elements(p) * group * p->groups + SLACK);
+    w.band = carve(a, band * group);
     w.thread.padded = carve(a, padded * group + SLACK);
     w.thread.factor = carve(a, 2 * channels * element_of(p));
     w.thread.pool = carve(a, pool);
@@ -321,9 +338,15 @@ static void run_group(const workspace *w, const char *src, int live, char *hande
     const fc_program *p = w->thread.program;
     char *from = p->dense > 0 ? w->spatial[0] : handed;
     w->thread.kernels->gather(src, p->read, live, p->read, from);
-    for (int i = 0; i < p->dense; i++) {
-        char *const to = i + 1 == p->dense ? handed : w->spatial[(i + 1) % 2];
-        fc_step_lanes(&w->thread, &p->steps[i], 1, (fc_lanes_buffer){from, 0}, (fc_lanes_buffer){to, 0});
+    for (int i = 0, next; i < p->dense; i = next) {
+        const fc_step *s = &p->steps[i];
+        const bool pooled = i + 1 < p->dense && takes_band(p, i + 1);
+        next = pooled ? i + 2 : i + 1;
+        char *const to = next == p->dense ? handed : w->spatial[from == w->spatial[0]];
+        if (pooled)
+            fc_step_pooled(&w->thread, s, from, w->band, to);
+        else
+            fc_step_lanes(&w->thread, s, 1, (fc_lanes_buffer){from, 0}, (fc_lanes_buffer){to, 0});
         from = to;
     }
 }

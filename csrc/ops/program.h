@@ -39,8 +39,8 @@ ptrdiff_t fc_step_padded(const fc_step *s);
 /* The kernel rows [begin, end) of output row `row` that lie inside the image. */
 fc_window fc_step_kernel_rows(const fc_step *s, ptrdiff_t row);
 
-/* Neighbouring vectors of a tile of `oc` rows over a line of `width`; `far`: they come from beyond L1. */
-int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width, bool far);
+/* Neighbouring vectors of a tile of `oc` rows over a line of `width`. */
+int fc_tile_vectors(const fc_kernels *kernels, ptrdiff_t oc, ptrdiff_t width);
 
 /* All products of a tile, in partial sums. */
 void fc_lanes_sum(const fc_program_thread *t, fc_lanes_fn *kernel, const fc_lanes_tile *whole);
@@ -67,6 +67,9 @@ void fc_step_pad_back(const fc_program_thread *t, const fc_step *s, const char *
 
 /* A step for `groups` groups of lanes images, or for one image by itself. */
 void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src, fc_lanes_buffer dst);
+/* The same for a spatial convolution and the banded pool after it; `band` holds the rows of a window. */
+void fc_step_pooled(const fc_program_thread *t, const fc_step *conv, const char *src, char *band, char *dst);
+
 void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, const char *src, char *dst);
 void fc_step_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst);
 

@@ -272,8 +272,7 @@ static void back_row(const fc_program_thread *t, const fc_step *s, ptrdiff_t row
 {
     const int lanes = t->program->lanes;
     const ptrdiff_t count = back_products(s, false);
-    const ptrdiff_t vectors =
-        fc_tile_vectors(fc_kernels_for(t->program->isa, t->program->dtype), rows, s->src[1], false);
+    const ptrdiff_t vectors = fc_tile_vectors(fc_kernels_for(t->program->isa, t->program->dtype), rows, s->src[1]);
     bool accumulate = false;
     for (ptrdiff_t h = 0; h < s->kernel[0]; h++) {
         const ptrdiff_t from = row + s->pad_begin[0] - h * s->dilation[0];

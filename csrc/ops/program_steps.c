@@ -92,34 +92,39 @@ static int vectors_of(const fc_program_thread *t, ptrdiff_t most, int *rows)
 
 /* ---- groups of images -------------------------------------------------------------------------------------- */
 
-/* One pixel that sees all of its input: vectors of several groups. */
+/* A partial sum of one pixel that sees all of its input: products [first, first + count), vectors of several groups. */
+static void dense_lanes_part(const fc_program_thread *t, const fc_step *s, int groups, ptrdiff_t first, ptrdiff_t count,
+                             fc_lanes_buffer src, fc_lanes_buffer dst)
+{
+    const int lanes = t->program->lanes;
+    const ptrdiff_t most = fc_tile_vectors(fc_kernels_for(t->program->isa, t->program->dtype), s->oc, groups);
+    const ptrdiff_t tiles = fc_divide_up(s->oc, t->max_rows[most]);
+    for (ptrdiff_t i = 0; i < tiles; i++) {
+        const ptrdiff_t begin = s->oc * i / tiles, end = s->oc * (i + 1) / tiles;
+        for (ptrdiff_t g = 0, vectors; g < groups; g += vectors) {
+            vectors = fc_min(groups - g, most);
+            t->kernels->lanes[vectors][end - begin](&(fc_lanes_tile){
+                .src = at(t, src.data, g * src.step * lanes),
+                .src_step = src.step,
+                .offsets = s->offsets + first,
+                .count = count,
+                .weights = at(t, s->weights, first * s->oc + begin),
+                .weight_step = s->oc,
+                .bias = s->bias ? at(t, s->bias, begin) : NULL,
+                .dst = at(t, dst.data, (g * dst.step + begin) * lanes),
+                .dst_step = dst.step,
+                .accumulate = first > 0,
+            });
+        }
+    }
+}
+
 static void dense_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_lanes_buffer src,
                         fc_lanes_buffer dst)
 {
-    const int lanes = t->program->lanes;
-    /* the inputs of several groups are more than L1 holds, and are read again for every tile */
-    const int least = fc_tile_vectors(fc_kernels_for(t->program->isa, t->program->dtype), s->oc, groups, true);
-    for (int g = 0, vectors; g < groups; g += vectors) {
-        int most;
-        vectors = vectors_of(t, fc_min(groups - g, least), &most);
-        const ptrdiff_t tiles = fc_divide_up(s->oc, most);
-        for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-            const ptrdiff_t begin = s->oc * tile / tiles, end = s->oc * (tile + 1) / tiles;
-            fc_lanes_sum(t, t->kernels->lanes[vectors][end - begin],
-                         &(fc_lanes_tile){
-                             .src = at(t, src.data, g * src.step * lanes),
-                             .src_step = src.step,
-                             .offsets = s->offsets,
-                             .count = s->products,
-                             .weights = at(t, s->weights, begin),
-                             .weight_step = s->oc,
-                             .bias = s->bias ? at(t, s->bias, begin) : NULL,
-                             .dst = at(t, dst.data, (g * dst.step + begin) * lanes),
-                             .dst_step = dst.step,
-                         });
-        }
-    }
-    finish(t, s, dst.data, groups, lanes);
+    for (ptrdiff_t first = 0; first < s->products; first += FC_PROGRAM_SUM)
+        dense_lanes_part(t, s, groups, first, fc_min(s->products - first, FC_PROGRAM_SUM), src, dst);
+    finish(t, s, dst.data, groups, t->program->lanes);
 }
 
 /* One row of outputs of one group of channels: a tile is neighbouring pixels by output channels. */
@@ -156,14 +161,15 @@ static void conv_row_lanes(const fc_program_thread *t, const fc_step *s, ptrdiff
     }
 }
 
-static void conv_lanes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+/* Rows [first, first + count). */
+static void conv_lanes(const fc_program_thread *t, const fc_step *s, ptrdiff_t first, ptrdiff_t count, const char *src,
+                       char *dst)
 {
     const int lanes = t->program->lanes;
-    src = between_padding(t, s, src, lanes);
-    for (ptrdiff_t row = 0; row < s->dst[0]; row++) {
+    for (ptrdiff_t row = 0; row < count; row++) {
         char *const to = at(t, dst, row * s->dst[1] * s->oc * lanes);
         for (ptrdiff_t group = 0; group < s->groups; group++)
-            conv_row_lanes(t, s, group, row, src, to);
+            conv_row_lanes(t, s, group, first + row, src, to);
         finish(t, s, to, s->dst[1], lanes);
     }
 }
@@ -205,7 +211,7 @@ void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_
         if (src.step)
             dense_lanes(t, s, groups, src, dst);
         else
-            conv_lanes(t, s, src.data, dst.data);
+            conv_lanes(t, s, 0, s->dst[0], between_padding(t, s, src.data, lanes), dst.data);
         break;
     case FC_STEP_POOL:
         fc_pool_run(&s->lanes_pool, groups, src.data, dst.data, NULL, t->pool, 1);
@@ -224,38 +230,73 @@ void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_
     }
 }
 
+void fc_step_pooled(const fc_program_thread *t, const fc_step *conv, const char *src, char *band, char *dst)
+{
+    const fc_step *pool = conv + 1;
+    const int lanes = t->program->lanes;
+    prepare_scale(t, conv);
+    src = between_padding(t, conv, src, lanes);
+    void (*const windows)(const fc_pool_plane *) =
+        pool->pool == FC_POOL_MAX ? t->kernels->max_band : t->kernels->average_band;
+    for (ptrdiff_t row = 0; row < pool->dst[0]; row++) {
+        conv_lanes(t, conv, row * pool->kernel[0], pool->kernel[0], src, band);
+        windows(&(fc_pool_plane){
+            .src = band,
+            .pitch = pool->src[1],
+            .height = pool->kernel[0],
+            .width = pool->kernel[1],
+            .stride = pool->stride[1],
+            .count = pool->dst[1],
+            .channels = pool->ic,
+            .dst = at(t, dst, row * pool->dst[1] * pool->oc * lanes),
+        });
+    }
+}
+
 /* ---- one image --------------------------------------------------------------------------------------------- */
 
-/* Tiles of neighbouring pixels by vectors of output channels. */
-static void conv_row_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, ptrdiff_t group,
-                            ptrdiff_t row, const char *src, char *dst)
+/* All rows of a tile: neighbouring pixels from `begin` on by vectors of output channels. */
+static void conv_pixels_tile(const fc_program_thread *t, const fc_step *s, bool from_planes, ptrdiff_t begin,
+                             fc_lanes_fn *kernel, fc_lanes_tile tile)
 {
-    const int lanes = t->program->lanes;
-    const ptrdiff_t ic = s->ic / s->groups, oc = s->oc / s->groups;
     const ptrdiff_t pixel = from_planes ? 1 : s->ic;
     const ptrdiff_t pitch = (fc_step_is_padded(s) ? s->src[1] + s->pad_begin[1] + s->pad_end[1] : s->src[1]) * pixel;
-    const fc_window inside = fc_step_kernel_rows(s, row);
-    const ptrdiff_t skipped = inside.begin * s->kernel[1] * ic;
-    const char *line = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * pitch + group * ic);
+    const ptrdiff_t *offsets = from_planes ? s->plane_offsets : s->offsets;
+    const ptrdiff_t kernel_row = s->kernel[1] * (s->ic / s->groups);
+    const char *src = at(t, tile.src, begin * s->stride[1] * pixel), *weights = tile.weights;
+    char *dst = at(t, tile.dst, begin * s->oc);
+    tile.src_step = s->stride[1] * pixel;
+    tile.weight_step = tile.dst_step = s->oc;
+    for (ptrdiff_t row = 0; row < s->dst[0]; row++) {
+        const fc_window inside = fc_step_kernel_rows(s, row);
+        tile.src = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * pitch);
+        tile.offsets = offsets + inside.begin * kernel_row;
+        tile.count = (inside.end - inside.begin) * kernel_row;
+        tile.weights = at(t, weights, inside.begin * kernel_row * s->oc);
+        tile.dst = at(t, dst, row * s->dst[1] * s->oc);
+        fc_lanes_sum(t, kernel, &tile);
+    }
+}
+
+static void conv_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, ptrdiff_t group,
+                        const char *src, char *dst)
+{
+    const int lanes = t->program->lanes;
+    const ptrdiff_t oc = s->oc / s->groups;
     for (ptrdiff_t k = 0, vectors; k < oc; k += vectors * lanes) {
         int most;
         vectors = vectors_of(t, fc_divide_up(oc - k, lanes), &most);
         const ptrdiff_t tiles = fc_divide_up(s->dst[1], most), channel = group * oc + k;
         for (ptrdiff_t tile = 0; tile < tiles; tile++) {
             const ptrdiff_t begin = s->dst[1] * tile / tiles, end = s->dst[1] * (tile + 1) / tiles;
-            fc_lanes_sum(t, t->kernels->pixels[vectors][end - begin],
-                         &(fc_lanes_tile){
-                             .src = at(t, line, begin * s->stride[1] * pixel),
-                             .src_step = s->stride[1] * pixel,
-                             .offsets = (from_planes ? s->plane_offsets : s->offsets) + skipped,
-                             .count = (inside.end - inside.begin) * s->kernel[1] * ic,
-                             .weights = at(t, s->weights, skipped * s->oc + channel),
-                             .weight_step = s->oc,
-                             .bias = s->bias ? at(t, s->bias, channel) : NULL,
-                             .dst = at(t, dst, begin * s->oc + channel),
-                             .dst_step = s->oc,
-                             .live = (int)fc_min(oc - k, vectors * lanes),
-                         });
+            conv_pixels_tile(t, s, from_planes, begin, t->kernels->pixels[vectors][end - begin],
+                             (fc_lanes_tile){
+                                 .src = at(t, src, group * (s->ic / s->groups)),
+                                 .weights = at(t, s->weights, channel),
+                                 .bias = s->bias ? at(t, s->bias, channel) : NULL,
+                                 .dst = at(t, dst, channel),
+                                 .live = (int)fc_min(oc - k, vectors * lanes),
+                             });
         }
     }
 }
@@ -267,9 +308,8 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_plan
     switch (s->kind) {
     case FC_STEP_CONV:
         src = between_padding(t, s, src, 1);
-        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
-            for (ptrdiff_t group = 0; group < s->groups; group++)
-                conv_row_pixels(t, s, from_planes, group, row, src, at(t, dst, row * s->dst[1] * s->oc));
+        for (ptrdiff_t group = 0; group < s->groups; group++)
+            conv_pixels(t, s, from_planes, group, src, dst);
         finish(t, s, dst, pixels, 1);
         break;
     case FC_STEP_POOL:
@@ -291,47 +331,66 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_plan
 
 /* ---- one image as planes ------------------------------------------------------------------------------------ */
 
-/* A row of every output channel's plane. */
-static void conv_row_planes(const fc_program_thread *t, const fc_step *s, ptrdiff_t row, const char *src, char *dst)
+/* All rows of a tile: vectors of pixels from x on by output channels. */
+static void conv_planes_tile(const fc_program_thread *t, const fc_step *s, ptrdiff_t x, fc_lanes_fn *kernel,
+                             fc_lanes_tile tile)
+{
+    const char *src = at(t, tile.src, x), *weights = tile.weights;
+    char *dst = at(t, tile.dst, x);
+    tile.weight_step = s->oc;
+    tile.dst_step = s->dst[0] * s->dst[1];
+    for (ptrdiff_t row = 0; row < s->dst[0]; row++) {
+        const fc_window inside = fc_step_kernel_rows(s, row);
+        const ptrdiff_t skipped = inside.begin * s->kernel[1];
+        tile.src = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * s->src[1]);
+        tile.offsets = s->plane_offsets + skipped;
+        tile.count = (inside.end - inside.begin) * s->kernel[1];
+        tile.weights = at(t, weights, skipped * s->oc);
+        tile.dst = at(t, dst, row * s->dst[1]);
+        fc_lanes_sum(t, kernel, &tile);
+    }
+}
+
+static void conv_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
 {
     const int lanes = t->program->lanes;
-    const fc_window inside = fc_step_kernel_rows(s, row);
-    const ptrdiff_t skipped = inside.begin * s->kernel[1], width = s->dst[1];
+    const ptrdiff_t width = s->dst[1];
     for (ptrdiff_t x = 0, vectors; x < width; x += vectors * lanes) {
         vectors = fc_min(fc_divide_up(width - x, lanes), 2);
+        /* the last vectors move back to where they are whole, unless that added parts of sums twice */
+        if (width - x < vectors * lanes && width >= vectors * lanes && s->products <= FC_PROGRAM_SUM)
+            x = width - vectors * lanes;
         const ptrdiff_t tiles = fc_divide_up(s->oc, t->max_rows[vectors]);
         for (ptrdiff_t i = 0; i < tiles; i++) {
             const ptrdiff_t begin = s->oc * i / tiles, end = s->oc * (i + 1) / tiles;
-            fc_lanes_sum(t, t->kernels->lines[vectors][end - begin],
-                         &(fc_lanes_tile){
-                             .src = at(t, src, (row * s->stride[0] - s->pad_begin[0]) * s->src[1] + x),
-                             .offsets = s->plane_offsets + skipped,
-                             .count = (inside.end - inside.begin) * s->kernel[1],
-                             .weights = at(t, s->weights, skipped * s->oc + begin),
-                             .weight_step = s->oc,
-                             .bias = s->bias ? at(t, s->bias, begin) : NULL,
-                             .dst = at(t, dst, (begin * s->dst[0] + row) * width + x),
-                             .dst_step = s->dst[0] * width,
-                             .live = (int)fc_min(width - x, vectors * lanes),
-                         });
+            conv_planes_tile(t, s, x, t->kernels->lines[vectors][end - begin],
+                             (fc_lanes_tile){
+                                 .src = src,
+                                 .weights = at(t, s->weights, begin),
+                                 .bias = s->bias ? at(t, s->bias, begin) : NULL,
+                                 .dst = at(t, dst, begin * s->dst[0] * width),
+                                 .live = (int)fc_min(width - x, vectors * lanes),
+                             });
         }
     }
 }
 
 static void pool_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
 {
-    void (*const line)(const fc_pool_line *) = s->pool == FC_POOL_MAX ? t->kernels->max_line : t->kernels->average_line;
+    void (*const plane)(const fc_pool_plane *) =
+        s->pool == FC_POOL_MAX ? t->kernels->max_plane : t->kernels->average_plane;
     for (ptrdiff_t c = 0; c < s->ic; c++)
-        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
-            line(&(fc_pool_line){
-                .src = at(t, src, (c * s->src[0] + row * s->stride[0]) * s->src[1]),
-                .pitch = s->src[1],
-                .height = s->kernel[0],
-                .width = s->kernel[1],
-                .stride = s->stride[1],
-                .count = s->dst[1],
-                .dst = at(t, dst, (c * s->dst[0] + row) * s->dst[1]),
-            });
+        plane(&(fc_pool_plane){
+            .src = at(t, src, c * s->src[0] * s->src[1]),
+            .pitch = s->src[1],
+            .height = s->kernel[0],
+            .width = s->kernel[1],
+            .down = s->stride[0],
+            .stride = s->stride[1],
+            .rows = s->dst[0],
+            .count = s->dst[1],
+            .dst = at(t, dst, c * s->dst[0] * s->dst[1]),
+        });
 }
 
 void fc_step_planes(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
@@ -339,8 +398,7 @@ void fc_step_planes(const fc_program_thread *t, const fc_step *s, const char *sr
     const ptrdiff_t pixels = s->dst[0] * s->dst[1];
     switch (s->kind) {
     case FC_STEP_CONV:
-        for (ptrdiff_t row = 0; row < s->dst[0]; row++)
-            conv_row_planes(t, s, row, src, dst);
+        conv_planes(t, s, src, dst);
         finish(t, s, dst, pixels, 1);
         break;
     case FC_STEP_POOL:

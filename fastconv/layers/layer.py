@@ -13,6 +13,7 @@ import numpy as np
 
 from fastconv import _registry, initializers, regularizers
 from fastconv._arguments import constructors as check
+from fastconv._planned import empty
 from fastconv.layers import symbolic
 from fastconv.layers.arguments import Array, Shape, shape_of
 from fastconv.layers.symbolic import Node
@@ -232,15 +233,17 @@ class Layer(check.Checked, rules=_RULES):
         shape, dtype = tuple(shape), np.dtype(dtype or self.dtype)
         path = f"{self.name}/{name}"
         left = _weights_left.get()
-        if left is None:
-            value = np.array(initializers.get(initializer or "glorot_uniform")(shape, dtype), dtype, order="C")
-            if value.shape != shape:
-                raise ValueError(f"{path}: the initializer returned weights of shape {value.shape}, expected {shape}")
-        else:
+        if left is not None:
             left[0] -= math.prod(shape)
             if left[0] < 0:
                 raise ValueError(f"{path} of shape {shape} is more than the file holds")
-            value = np.empty(shape, dtype)
+        # from the beginning of a cache line on: vectors that lie across two take longer to read
+        value = empty(shape, dtype)
+        if left is None:
+            first = np.asarray(initializers.get(initializer or "glorot_uniform")(shape, dtype))
+            if first.shape != shape:
+                raise ValueError(f"{path}: the initializer returned weights of shape {first.shape}, expected {shape}")
+            value[...] = first
         variable = Variable(value, trainable, regularizers.get(regularizer), name, path)
         self._variables.append(variable)
         return variable

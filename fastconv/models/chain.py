@@ -30,6 +30,9 @@ class Chain:
         self._layers = list(layers)
         self._steps = [(layer, layer.call, layer.call_takes_training, layer.dtype) for layer in layers]
         self._runs = _runs(self._layers)
+        only = self._runs[0] if len(self._runs) == 1 else None
+        # What runs all of the layers, if there is one such.
+        self.only = only if isinstance(only, CompiledRun) else None
 
     @property
     def layers(self) -> list[Layer]:
@@ -38,18 +41,16 @@ class Chain:
 
     def program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program of the engine that predicts from images of a shape, or None if it takes more."""
-        return self._runs[0].program(shape) if len(self._runs) == 1 and isinstance(self._runs[0], CompiledRun) else None
+        return None if self.only is None else self.only.program(shape)
 
     def ready(self, inputs: Array) -> Array | None:
         """Return the outputs for inputs that need no preparation, if one program that is there serves them."""
-        run = self._runs[0] if len(self._runs) == 1 else None
-        program = run.ready(inputs.shape[1:]) if type(run) is CompiledRun else None
+        program = None if self.only is None else self.only.ready(inputs.shape[1:])
         return None if program is None else program(inputs)
 
     def training_program(self, shape: tuple[int, ...]) -> Any:
         """Return the one program of the engine that trains on images of a shape, or None if it takes more."""
-        run = self._runs[0] if len(self._runs) == 1 else None
-        return run.training_program(shape) if isinstance(run, CompiledRun) else None
+        return None if self.only is None else self.only.training_program(shape)
 
     def forward_whole(self, inputs: Array) -> Array | None:
         """Return the outputs for inputs of any number, in little memory beside them; None where that takes batches."""

@@ -234,6 +234,8 @@ class CompiledRun:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = list(layers)
         self._programs: dict[tuple[int, ...], list[Any]] = {}
+        # The one that `ready` found last: it looks at shape and type itself, and whether it is current.
+        self.latest: Program | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledRun:
         return CompiledRun(copy.deepcopy(self.layers, memo))
@@ -246,7 +248,8 @@ class CompiledRun:
     def ready(self, shape: tuple[int, ...]) -> Program | None:
         """Return what `program` does if it has been made before."""
         parts = self._programs.get(shape)
-        return parts[0] if parts is not None and len(parts) == 1 and type(parts[0]) is Program else None
+        self.latest = parts[0] if parts is not None and len(parts) == 1 and type(parts[0]) is Program else None
+        return self.latest
 
     def run(self, inputs: Array) -> Array:
         """Return the last layer's outputs for a batch of the layers' type."""

@@ -230,7 +230,11 @@ class Sequential(Model):
 
     def _outputs_at_once(self, x: Any) -> Any:
         """Return outputs where a program has served inputs of the same shape before."""
-        return self._chain.ready(x) if self._chain is not None and type(x) is np.ndarray else None
+        chain = self._chain
+        run = None if chain is None else chain.only
+        program = None if run is None else run.latest
+        made = None if program is None else program(x)
+        return chain.ready(x) if made is None and chain is not None and type(x) is np.ndarray else made
 
     def call(self, inputs: Array, training: bool = False) -> Array:
         """Return the outputs of a batch of inputs."""
