@@ -238,6 +238,9 @@ typedef struct {
 } fc_dense_row;
 typedef void fc_dense_row_fn(const fc_dense_row *);
 
+/* Whether all elements are numbers, and finite. */
+typedef bool fc_are_finite_fn(const void *src, ptrdiff_t count);
+
 struct fc_conv_kernels {
     fc_store_rows_fn *store_rows;
     fc_store_plane_fn *store_plane;
@@ -256,6 +259,7 @@ struct fc_conv_kernels {
     fc_depthwise_lines_fn *depthwise_lines;
     fc_pack_fn *pack;
     fc_dense_row_fn *dense_row;
+    fc_are_finite_fn *are_finite;
 };
 
 #endif

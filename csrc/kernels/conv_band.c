@@ -1,17 +1,7 @@
 /* What fills the plane family's bands and panels. */
 #include "dispatch/conv_kernels.h"
 #include "simd.h"
-
-static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
-/* The least i with first + i * step >= bound, for step > 0. */
-static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
-{
-    return first >= bound ? 0 : (bound - first - 1) / step + 1;
-}
+#include "steps.h"
 
 FC_INLINE void clear(FC_REAL *dst, ptrdiff_t count)
 {
@@ -30,7 +20,7 @@ FC_INLINE void copy(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count)
 /* The `index`-th vector of `count` elements; what lies past them is zero. */
 FC_INLINE fc_vec load_vector(const FC_REAL *p, ptrdiff_t count, int index)
 {
-    const ptrdiff_t left = clamp(count - index * FC_LANES, 0, FC_LANES);
+    const ptrdiff_t left = fc_clamp(count - index * FC_LANES, 0, FC_LANES);
     return left > 0 ? fc_load_lanes(p + index * FC_LANES, (int)left) : fc_zero();
 }
 
@@ -61,8 +51,8 @@ FC_INLINE void sample(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count, ptrdiff
 void FC_NAME(copy_rectangle)(const fc_rectangle *s)
 {
     FC_REAL *dst = s->dst;
-    const ptrdiff_t begin = clamp(steps_to(s->col_first, s->col_step, 0), 0, s->cols);
-    const ptrdiff_t end = clamp(steps_to(s->col_first, s->col_step, s->src_cols), begin, s->cols);
+    const ptrdiff_t begin = fc_clamp(fc_steps_to(s->col_first, s->col_step, 0), 0, s->cols);
+    const ptrdiff_t end = fc_clamp(fc_steps_to(s->col_first, s->col_step, s->src_cols), begin, s->cols);
     const ptrdiff_t last = s->row_first + (s->rows - 1) * s->row_step;
     const bool whole = s->cols == s->src_pitch && end - begin == s->cols && s->col_step == 1 && s->row_step == 1;
     if (whole && s->row_first >= 0 && last < s->src_rows) { /* rows without a gap */

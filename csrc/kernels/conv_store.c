@@ -255,6 +255,15 @@ static void pack(const fc_pack_tile *s)
     }
 }
 
+static bool are_finite(const void *from, ptrdiff_t count)
+{
+    const FC_REAL *src = from;
+    fc_vec sum = fc_zero(); /* zero times what is not finite is NaN */
+    for (ptrdiff_t i = 0; i < count; i += FC_LANES)
+        sum += fc_load_lanes(src + i, fc_lanes_left(count, i)) * 0;
+    return fc_sum_lanes(sum) == 0;
+}
+
 fc_store_images_fn FC_NAME(store_images);
 fc_copy_rectangle_fn FC_NAME(copy_rectangle);
 fc_copy_panel_fn FC_NAME(copy_panel);
@@ -284,4 +293,5 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .depthwise_lines = FC_NAME(depthwise_lines),
     .pack = pack,
     .dense_row = FC_NAME(dense_row),
+    .are_finite = are_finite,
 };

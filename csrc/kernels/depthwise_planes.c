@@ -3,6 +3,7 @@
 #include "dispatch/conv_kernels.h"
 #include "epilogue.h"
 #include "simd.h"
+#include "steps.h"
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
@@ -42,29 +43,18 @@ FC_INLINE void copy_row(const FC_REAL *src, ptrdiff_t step, ptrdiff_t count, ptr
         dst[j] = src[j * step];
 }
 
-static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t least, ptrdiff_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
-/* The least i with first + i * step >= bound, for step > 0. */
-static ptrdiff_t steps_to(ptrdiff_t first, ptrdiff_t step, ptrdiff_t bound)
-{
-    return first >= bound ? 0 : (bound - first - 1) / step + 1;
-}
-
 /* The slots of some channels. What lies outside the plane stays as it is, zero. */
 static void fill(const fc_depthwise_planes *s, const FC_REAL *plane, ptrdiff_t channels, FC_REAL *band)
 {
     const ptrdiff_t slot = s->rows * s->pitch, size = s->slots_h * s->slots_w * slot;
     for (ptrdiff_t a = 0; a < s->slots_h; a++) {
         const ptrdiff_t row = s->row_first + a * s->row_offset;
-        const ptrdiff_t top = clamp(steps_to(row, s->row_step, 0), 0, s->rows);
-        const ptrdiff_t bottom = clamp(steps_to(row, s->row_step, s->src_rows), top, s->rows);
+        const ptrdiff_t top = fc_clamp(fc_steps_to(row, s->row_step, 0), 0, s->rows);
+        const ptrdiff_t bottom = fc_clamp(fc_steps_to(row, s->row_step, s->src_rows), top, s->rows);
         for (ptrdiff_t b = 0; b < s->slots_w; b++, band += slot) {
             const ptrdiff_t col = s->col_first + b * s->col_offset;
-            const ptrdiff_t begin = clamp(steps_to(col, s->col_step, 0), 0, s->pitch);
-            const ptrdiff_t end = clamp(steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
+            const ptrdiff_t begin = fc_clamp(fc_steps_to(col, s->col_step, 0), 0, s->pitch);
+            const ptrdiff_t end = fc_clamp(fc_steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
             const ptrdiff_t at = col + begin * s->col_step;
             if (begin == end)
                 continue;

@@ -7,7 +7,6 @@
 #include "conv.h"
 #include "parallel.h"
 
-#include <stdint.h>
 #include <string.h>
 
 typedef struct {
@@ -45,27 +44,6 @@ fc_status fc_plan_depthwise(fc_conv_plan *plan)
 /* Where the packed weights' mark is, behind them: whether all of them are finite. */
 static size_t mark_at(const fc_conv_plan *plan) { return plan->packed_bytes - FC_ALIGNMENT; }
 
-/* A number that is not finite has an exponent of all ones, which one more carries into the sign's place. */
-static bool are_finite(const char *p, ptrdiff_t count, fc_dtype dtype)
-{
-    if (dtype == FC_F32) {
-        uint32_t carried = 0;
-        for (ptrdiff_t i = 0; i < count; i++) {
-            uint32_t bits;
-            memcpy(&bits, p + i * (ptrdiff_t)sizeof bits, sizeof bits);
-            carried |= (bits & 0x7f800000u) + 0x00800000u;
-        }
-        return carried >> 31 == 0;
-    }
-    uint64_t carried = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        uint64_t bits;
-        memcpy(&bits, p + i * (ptrdiff_t)sizeof bits, sizeof bits);
-        carried |= (bits & 0x7ff0000000000000u) + 0x0010000000000000u;
-    }
-    return carried >> 63 == 0;
-}
-
 void fc_depthwise_mark(const fc_conv_plan *plan, char *packed)
 {
     ptrdiff_t count = 0;
@@ -74,7 +52,8 @@ void fc_depthwise_mark(const fc_conv_plan *plan, char *packed)
         fc_phase_at(&plan->desc, i, &phase);
         count += fc_packed_size(plan, &phase);
     }
-    *(int *)(void *)(packed + mark_at(plan)) = are_finite(packed, count, plan->desc.dtype);
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    *(int *)(void *)(packed + mark_at(plan)) = kernels->conv->are_finite(packed, count);
 }
 
 /* One axis cut into classes of positions `apart` from each other; taps are `ratio` steps apart from one to the next. */
