@@ -2,6 +2,7 @@
 
 cdef enum:
     SHORT_FLOPS = 10000  # a run of fewer keeps the interpreter's lock: giving it away takes as long
+    NEAR_BYTES = 2048    # a workspace of no more lies on the stack
 
 
 cdef class ConvPlan:
@@ -277,8 +278,11 @@ cdef class ConvPlan:
         cdef size_t workspace_bytes = fc_conv_workspace(&self.plan, n, count)
         if workspace_bytes > SIZE_MAX - packed_bytes:
             workspace_bytes = packed_bytes = SIZE_MAX // 2
-        cdef char *memory = <char *> scratch(held, packed_bytes + workspace_bytes)
-        cdef void *workspace = NULL if memory == NULL else memory + packed_bytes
+        cdef char near[NEAR_BYTES + FC_ALIGNMENT]
+        cdef char *memory = <char *> ((<size_t> near + FC_ALIGNMENT - 1) & ~<size_t> (FC_ALIGNMENT - 1))
+        if packed_bytes + workspace_bytes > NEAR_BYTES:
+            memory = <char *> scratch(held, packed_bytes + workspace_bytes)
+        cdef void *workspace = memory + packed_bytes
         cdef const void *src = x.buf
         cdef const void *weights = NULL if w == NULL else w.buf
         cdef void *packed = self.packed if w == NULL else memory

@@ -11,7 +11,7 @@ cdef extern from "<stdint.h>" nogil:
 
 cdef extern from "fastconv.h" nogil:
     enum:
-        FC_SPATIAL
+        FC_SPATIAL, FC_ALIGNMENT
     ctypedef enum fc_status:
         FC_OK, FC_BAD_SHAPE, FC_EMPTY_OUTPUT, FC_OVERFLOW, FC_UNSUPPORTED, FC_STOPPED
     ctypedef enum fc_dtype:
