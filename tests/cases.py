@@ -198,6 +198,8 @@ NETWORK_CONVS = [
     ConvCase("lenet_c1", (2, 1, 32, 32), (6, 5, 5)),
     ConvCase("lenet_c2", (2, 6, 14, 14), (16, 5, 5)),
     ConvCase("lenet_c3", (3, 16, 5, 5), (120, 5, 5)),
+    ConvCase("gray_batch", (21, 1, 11, 13), (5, 3, 3), padding=1),
+    ConvCase("gray_strided", (9, 1, 20, 17), (7, 5, 3), stride=2, padding=(2, 1)),
     ConvCase("lenet_c1_padded", (1, 1, 28, 28), (6, 5, 5), padding=2),
     ConvCase("first_layer_7x7", (1, 3, 31, 33), (16, 7, 7), stride=2, padding=3),
     ConvCase("residual_3x3", (1, 32, 9, 9), (32, 3, 3), padding=1),

@@ -88,12 +88,13 @@ typedef struct {
 typedef void fc_filter_fn(const fc_filter *);
 
 /* Results of a block of images: dst[lane * image_step + c * channel_step + p] = activation(acc[p][c][lane] + bias[c])
- * for c < channels, p < positions and lane < live. acc is scratch. */
+ * for c < channels, p < positions and lane < live; interleaved ones at p * channels + c. acc is scratch. */
 typedef struct {
     void *acc;
     ptrdiff_t channels, positions;
     int live;
     ptrdiff_t image_step, channel_step;
+    bool interleaved;
     const void *bias; /* may be NULL */
     void *dst;
     const fc_epilogue *epilogue;

@@ -25,13 +25,14 @@ FC_INLINE void store(const fc_image_store *s, const fc_activation kind)
     }
 }
 
-/* Activations that are not a few instructions are applied before, in a loop of their own. */
+/* Activations that are not a few instructions are applied before, in a loop of their own; and biases, where channels
+ * lie side by side: then a position's are one row of results. */
 void FC_NAME(store_images)(const fc_image_store *s)
 {
     const fc_activation kind = s->epilogue->activation;
-    if (kind == FC_IDENTITY) {
+    if (kind == FC_IDENTITY && !s->interleaved) {
         store(s, FC_IDENTITY);
-    } else if (kind == FC_RELU) {
+    } else if (kind == FC_RELU && !s->interleaved) {
         store(s, FC_RELU);
     } else {
         const FC_REAL *bias = s->bias;
@@ -43,6 +44,10 @@ void FC_NAME(store_images)(const fc_image_store *s)
             }
         fc_image_store finished = *s;
         finished.bias = NULL;
+        if (s->interleaved) {
+            finished.positions *= s->channels;
+            finished.channels = 1;
+        }
         store(&finished, FC_IDENTITY);
     }
 }

@@ -129,12 +129,37 @@ FC_INLINE void store_channel(const fc_plane_store *s, const FC_REAL *acc, int r,
     }
 }
 
+/* Channels that lie side by side in dst: pixels are turned in registers. */
+static void store_pixels(const fc_plane_store *s, const FC_REAL *acc, const fc_segment *segment, int first, int i)
+{
+    const int rows = fc_lanes_left(s->rows, first), count = fc_lanes_left(segment->count, i);
+    fc_vec v[FC_LANES];
+    for (int r = 0; r < FC_LANES; r++)
+        v[r] = r < rows ? fc_load(acc + (first + r) * (ptrdiff_t)s->stride + segment->begin + i) : fc_zero();
+    fc_transpose_lanes(v);
+    const fc_vec bias = s->bias ? fc_load_lanes((const FC_REAL *)s->bias + first, rows) : fc_zero();
+    for (int p = 0; p < count; p++) {
+        const ptrdiff_t at = segment->offset + (i + p) * s->step + first;
+        fc_vec value = v[p] + bias;
+        if (s->residual)
+            value += fc_load_lanes((const FC_REAL *)s->residual + at, rows);
+        fc_store_lanes((FC_REAL *)s->dst + at, fc_finish(s->epilogue, value), rows);
+    }
+}
+
 /* dst[r * channel_step + segment.offset + i * step] = activation(acc[r][segment.begin + i] + bias[r] + residual). */
 static void store_plane(const fc_plane_store *s)
 {
     const FC_REAL *acc = s->acc;
     const fc_activation kind = s->epilogue->activation;
     const bool plain = s->residual == NULL && s->step == 1;
+    if (s->channel_step == 1 && s->step != 1) {
+        for (int first = 0; first < s->rows; first += FC_LANES)
+            for (int j = 0; j < s->count; j++)
+                for (int i = 0; i < s->segments[j].count; i += FC_LANES)
+                    store_pixels(s, acc, &s->segments[j], first, i);
+        return;
+    }
     for (int r = 0; r < s->rows; r++, acc += s->stride) {
         if (plain && kind == FC_IDENTITY)
             store_channel(s, acc, r, FC_IDENTITY, true);

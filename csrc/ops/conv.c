@@ -76,10 +76,12 @@ static ptrdiff_t positions(const fc_conv_desc *desc)
     return extent[0] * extent[1] * extent[2];
 }
 
-/* An image of one channel, going in and coming out, lies the same way in both layouts. */
+/* An image of one channel lies the same way in both layouts, and so do its results if they have one. Of fewer than fill
+ * a vector planes are computed all the same, and their pixels brought together where they leave. */
 static bool channels_first(const fc_conv_desc *desc)
 {
-    return desc->layout == FC_CHANNELS_FIRST || (desc->ic == 1 && desc->oc == 1);
+    const bool few = desc->oc < fc_kernels_for(desc->isa, desc->dtype)->lanes && desc->direction == FC_FORWARD;
+    return desc->layout == FC_CHANNELS_FIRST || (desc->ic == 1 && (desc->oc == 1 || few));
 }
 
 /* Whether im2col's rows lie ready in channels-last images, and are worth their longer runs: at a stride, where taps are
@@ -128,8 +130,11 @@ static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
         return FC_FAMILY_WINOGRAD;
     if (algorithm == FC_IM2COL)
         return FC_FAMILY_CHANNEL;
-    if (channels_first(desc) && fc_filter_serves(desc))
+    const bool same = desc->layout == FC_CHANNELS_FIRST || desc->oc == 1; /* results as channels-first ones */
+    if (channels_first(desc) && same && fc_filter_serves(desc))
         return FC_FAMILY_FILTER;
+    if (channels_first(desc) && !same)
+        return FC_FAMILY_PLANE;
     if (channels_first(desc))
         return fc_depthwise_planes_serve(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_PLANE;
     return fc_is_depthwise(desc) ? FC_FAMILY_DEPTHWISE : FC_FAMILY_CHANNEL;

@@ -193,7 +193,9 @@ static void run_rows(const block *s, ptrdiff_t first, ptrdiff_t count)
     const size_t row = (size_t)(axis[2].count * call->channels.oc * call->plan->lanes) * call->element;
     for (ptrdiff_t i = 0; i < count; i++)
         run_row(s, first + i, s->at.results + (size_t)i * row);
-    const ptrdiff_t at = (s->image * call->channels.dst_channels + channel) * volume + first * axis[2].dst;
+    const bool last = call->plan->desc.layout == FC_CHANNELS_LAST; /* of one group, then */
+    const ptrdiff_t image = s->image * call->channels.dst_channels * volume, pixel = first * axis[2].dst;
+    const ptrdiff_t at = image + (last ? pixel * call->channels.oc : channel * volume + pixel);
     call->kernels->conv->store_images(&(fc_image_store){
         .acc = s->at.results,
         .channels = call->channels.oc,
@@ -201,6 +203,7 @@ static void run_rows(const block *s, ptrdiff_t first, ptrdiff_t count)
         .live = s->live,
         .image_step = call->channels.dst_channels * volume,
         .channel_step = volume,
+        .interleaved = last,
         .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
         .dst = call->dst + (size_t)at * call->element,
         .epilogue = &call->epilogue,

@@ -27,6 +27,7 @@ typedef struct {
     fc_plane_workspace at;
     fc_band band; /* of a whole box: a box at the edge only uses less of it */
     ptrdiff_t image, group;
+    ptrdiff_t dst_pixel, dst_channel; /* steps in elements */
     ptrdiff_t first[FC_SPATIAL], box[FC_SPATIAL];
     int tile_begin, tile_end;    /* of output channels */
     ptrdiff_t channel, channels; /* of the block */
@@ -81,7 +82,8 @@ static void find_segments(const unit *s, panel *p)
         ptrdiff_t at = axis[0].dst_first + (s->first[0] + d) * axis[0].dst_step;
         at = at * axis[1].dst + axis[1].dst_first + (s->first[1] + h) * axis[1].dst_step;
         at = at * axis[2].dst + axis[2].dst_first + (s->first[2] + w) * axis[2].dst_step;
-        p->results = append(s->at.results, p->results, (fc_segment){begin, count, at}, axis[2].dst_step == 1);
+        p->results = append(s->at.results, p->results, (fc_segment){begin, count, at * s->dst_pixel},
+                            axis[2].dst_step * s->dst_pixel == 1);
         at = s->call->plan->flat ? s->first[2] + w : (d * s->band.axis[1].length + h) * s->band.axis[2].length + w;
         if (compact)
             p->sources = append(s->at.sources, p->sources, (fc_segment){begin, count, at}, true);
@@ -97,20 +99,26 @@ static panel panel_at(const unit *s, ptrdiff_t begin, ptrdiff_t line)
     return p;
 }
 
+/* Elements of dst before an output channel's of the unit's image. */
+static ptrdiff_t results_at(const unit *s, ptrdiff_t channel)
+{
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t volume = axis[0].dst * axis[1].dst * axis[2].dst;
+    return s->image * s->call->channels.dst_channels * volume + channel * s->dst_channel;
+}
+
 static void store(const unit *s, const panel *p, const char *acc, ptrdiff_t channel, ptrdiff_t rows)
 {
     const fc_conv_call *call = s->call;
-    const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t volume = axis[0].dst * axis[1].dst * axis[2].dst;
-    const size_t dst_at = (size_t)((s->image * call->channels.dst_channels + channel) * volume) * call->element;
+    const size_t dst_at = (size_t)results_at(s, channel) * call->element;
     call->kernels->conv->store_plane(&(fc_plane_store){
         .acc = acc,
         .rows = (int)rows,
         .stride = p->vectors * call->plan->lanes,
         .segments = s->at.results,
         .count = p->results,
-        .step = axis[2].dst_step,
-        .channel_step = volume,
+        .step = s->phase->axis[2].dst_step * s->dst_pixel,
+        .channel_step = s->dst_channel,
         .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
         .residual = call->residual ? call->residual + dst_at : NULL,
         .dst = call->dst + dst_at,
@@ -123,13 +131,11 @@ static void store(const unit *s, const panel *p, const char *acc, ptrdiff_t chan
 static void expect_results(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows)
 {
     const fc_conv_call *call = s->call;
-    const fc_axis *axis = s->phase->axis;
-    const size_t volume = (size_t)(axis[0].dst * axis[1].dst * axis[2].dst) * call->element;
-    const char *dst = call->dst + (size_t)(s->image * call->channels.dst_channels + channel) * volume;
+    const char *dst = call->dst + (size_t)results_at(s, channel) * call->element;
     const size_t begin = (size_t)s->at.results[0].offset * call->element;
     const fc_segment *last = &s->at.results[p->results - 1];
-    const size_t end = (size_t)(last->offset + (last->count - 1) * axis[2].dst_step) * call->element;
-    for (ptrdiff_t r = 0; r < rows; r++, dst += volume)
+    const size_t end = (size_t)(last->offset + (last->count - 1) * s->phase->axis[2].dst_step) * call->element;
+    for (ptrdiff_t r = 0; r < rows && s->dst_pixel == 1; r++, dst += (size_t)s->dst_channel * call->element)
         for (size_t at = begin; at <= end; at += FC_ALIGNMENT)
             __builtin_prefetch(dst + at, 1);
 }
@@ -140,7 +146,8 @@ static bool goes_straight(const unit *s, const panel *p)
     const fc_conv_call *call = s->call;
     const fc_activation activation = call->epilogue.activation;
     return p->results == 1 && s->at.results[0].count == p->vectors * call->plan->lanes &&
-           s->phase->axis[2].dst_step == 1 && !call->residual && (activation == FC_IDENTITY || activation == FC_RELU);
+           s->phase->axis[2].dst_step * s->dst_pixel == 1 && !call->residual &&
+           (activation == FC_IDENTITY || activation == FC_RELU);
 }
 
 /* The sums of a tile stay in acc. */
@@ -154,11 +161,8 @@ static fc_tile_end sums_in(const unit *s, const panel *p, char *acc, bool first)
 static const char *make_results(const unit *s, ptrdiff_t channel, fc_tile_end *end)
 {
     const fc_conv_call *call = s->call;
-    const fc_axis *axis = s->phase->axis;
-    const ptrdiff_t volume = axis[0].dst * axis[1].dst * axis[2].dst;
-    const ptrdiff_t at = (s->image * call->channels.dst_channels + channel) * volume + s->at.results[0].offset;
-    end->dst = call->dst + (size_t)at * call->element;
-    end->dst_step = volume;
+    end->dst = call->dst + (size_t)(results_at(s, channel) + s->at.results[0].offset) * call->element;
+    end->dst_step = s->dst_channel;
     end->least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
     return call->bias ? call->bias + (size_t)channel * call->element : fc_zeros;
 }
@@ -373,6 +377,9 @@ static void run_phase(unit *s, fc_part part)
     ptrdiff_t boxes[FC_SPATIAL], begin, end;
     for (int a = 0; a < FC_SPATIAL; a++)
         boxes[a] = fc_divide_up(axis[a].count, plan->tile[a]);
+    const bool last = plan->desc.layout == FC_CHANNELS_LAST; /* of one channel, then, and one group */
+    s->dst_pixel = last ? call->channels.dst_channels : 1;
+    s->dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
     s->band = fc_plane_band(plan, s->phase, plan->tile);
     if (plan->flat)
         s->band.channel = axis[2].src;
