@@ -28,7 +28,7 @@ typedef struct {
     ptrdiff_t repeat, row_step; /* without indices: rows of outputs, whose source rows lie so many elements apart */
     void *line;           /* uniform: (count - 1) * stride + (kernel - 1) * dilation + 1 elements and 256 bytes; else */
     void *line_positions; /* width elements and 256 bytes. line_positions: as large, for indices */
-    /* Of channel kernels. */
+    /* Of channel kernels; `line`, for averages, is a vector for each column. */
     ptrdiff_t channels, src_step, dst_step; /* step: from pixel to pixel */
 } fc_pool_windows;
 
@@ -45,9 +45,11 @@ typedef void fc_pool_fn(const fc_pool_windows *windows, const void *const *rows,
 typedef void fc_pool_spread_fn(const fc_pool_windows *windows, void *const *rows, ptrdiff_t row_count,
                                const void *grad);
 
-/* dst[indices[p][c] * dst_step + c] += grad[p][c] for p < pixels, c < channels, unless the index is -1. */
-typedef void fc_pool_scatter_fn(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
-                                const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step);
+/* dst[indices[p][c] * dst_step + c] += grad[p][c] for p < pixels, c < channels, where begin <= index < end; whether
+ * every other index is below begin, and -1 at least. */
+typedef bool fc_pool_scatter_fn(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                                const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step,
+                                int64_t begin, int64_t end);
 
 struct fc_pool_kernels {
     fc_pool_fn *max_plane, *max_channel, *average_plane, *average_channel;

@@ -361,17 +361,16 @@ static void fold_positions(const void *const *rows, const ptrdiff_t *positions, 
 {
     for (ptrdiff_t x = 0; x < width; x += FC_LANES) {
         const int lanes = fc_lanes_left(width, x);
-        fc_vec best = fc_splat(nothing(true));
-        fc_mask where = splat_position(NOWHERE);
-        for (ptrdiff_t r = 0; r < row_count; r++) {
+        fc_vec best = row_count == 0 ? fc_splat(nothing(true)) : fc_load_lanes((const FC_REAL *)rows[0] + x, lanes);
+        fc_mask where = row_count == 0 ? splat_position(NOWHERE) : fc_lane_numbers() + (fc_int)x;
+        for (ptrdiff_t r = 1; r < row_count; r++) {
             const fc_vec v = fc_load_lanes((const FC_REAL *)rows[r] + x, lanes);
-            const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
+            const fc_mask wins = (v > best) | (v != v);
             best = fc_select(wins, v, best);
-            where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
+            where = ((fc_lane_numbers() + (fc_int)(positions[r] - positions[0] + x)) & wins) | (where & ~wins);
         }
         fc_store_lanes(line + x, best, lanes);
-        const fc_mask inside = where == NOWHERE;
-        fc_store_lanes(at + x, (fc_vec)(where + (fc_lane_numbers() & ~inside)), lanes);
+        fc_store_lanes(at + x, (fc_vec)where, lanes);
     }
 }
 
@@ -381,12 +380,24 @@ FC_INLINE fc_mask beats(fc_vec v, fc_mask at, fc_vec best, fc_mask where)
     return (v > best) | ((v == best) & (at < where)) | ((v != v) & ((best == best) | (at > where)));
 }
 
+/* A vector of places takes one or two of their numbers in the result. */
+typedef int64_t wide_positions __attribute__((vector_size(FC_VEC_BYTES)));
+typedef fc_int some_positions __attribute__((vector_size(FC_VEC_BYTES * sizeof(fc_int) / sizeof(int64_t))));
+
 FC_INLINE void store_positions(int64_t *indices, fc_mask where, ptrdiff_t origin, int lanes)
 {
-    fc_int lane[FC_LANES];
-    memcpy(lane, &where, sizeof where);
-    for (int i = 0; i < lanes; i++)
-        indices[i] = lane[i] == NOWHERE ? -1 : (int64_t)origin + lane[i];
+    enum { PARTS = sizeof(int64_t) / sizeof(fc_int) };
+    some_positions part[PARTS];
+    wide_positions made[PARTS];
+    memcpy(part, &where, sizeof where);
+    for (int i = 0; i < PARTS; i++) {
+        const wide_positions lane = __builtin_convertvector(part[i], wide_positions), nowhere = lane == NOWHERE;
+        made[i] = ((lane + origin) & ~nowhere) | nowhere; /* -1 is all ones */
+    }
+    if (lanes == FC_LANES)
+        memcpy(indices, made, sizeof made);
+    else
+        memcpy(indices, made, (size_t)lanes * sizeof *indices);
 }
 
 static void max_plane_positions(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
@@ -406,6 +417,7 @@ static void max_plane_positions(const fc_pool_windows *w, const void *const *row
     fold_positions(rows, positions, row_count, live, line + w->pad, at + w->pad);
     const ptrdiff_t origin = row_count ? positions[0] : 0;
     for (ptrdiff_t j = 0; j < w->count; j += FC_LANES) {
+        j = whole_vector(j, w->count);
         const int lanes = fc_lanes_left(w->count, j);
         fc_vec best = load_apart(line + j * w->stride, w->stride, lanes);
         fc_mask where = (fc_mask)load_apart(at + j * w->stride, w->stride, lanes);
@@ -487,24 +499,37 @@ FC_INLINE void pool_pixels(const bool max, const fc_pool_windows *w, const void 
     }
 }
 
-static void max_channels_positions(const fc_pool_windows *w, const void *const *rows, const ptrdiff_t *positions,
-                                   ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c, FC_REAL *dst, int64_t *indices)
+/* `vectors` vectors of channels from c on, of window j, as pool_channels takes them. */
+FC_INLINE void max_channels_positions(const int vectors, const fc_pool_windows *w, const void *const *rows,
+                                      const ptrdiff_t *positions, ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c,
+                                      int lanes, FC_REAL *dst, int64_t *indices)
 {
-    const int lanes = fc_lanes_left(w->channels, c);
     const fc_pool_span span = w->columns[j];
-    fc_vec best = fc_splat(nothing(true));
-    fc_mask where = splat_position(NOWHERE);
+    const bool empty = row_count == 0 || span.begin == span.end;
+    fc_vec best[4];
+    fc_mask where[4];
+    for (int v = 0; v < vectors; v++) { /* the first place: it does not beat itself, or as a NaN leaves itself there */
+        best[v] = empty ? fc_splat(nothing(true))
+                        : fc_load_lanes((const FC_REAL *)rows[0] + span.begin * w->src_step + c + v * FC_LANES, lanes);
+        where[v] = splat_position(empty ? NOWHERE : span.begin);
+    }
     for (ptrdiff_t r = 0; r < row_count; r++) {
-        const FC_REAL *row = (const FC_REAL *)rows[r] + c;
-        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
-            const fc_vec v = fc_load_lanes(row + x * w->src_step, lanes);
-            const fc_mask wins = (v > best) | (v != v) | (where == NOWHERE);
-            best = fc_select(wins, v, best);
-            where = (splat_position(positions[r] - positions[0] + x) & wins) | (where & ~wins);
+        const FC_REAL *src = (const FC_REAL *)rows[r] + span.begin * w->src_step + c;
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation, src += w->dilation * w->src_step) {
+            const fc_mask here = splat_position(positions[r] - positions[0] + x);
+            for (int v = 0; v < vectors; v++) {
+                const fc_vec value = fc_load_lanes(src + v * FC_LANES, lanes);
+                const fc_mask wins = (value > best[v]) | (value != value);
+                best[v] = fc_select(wins, value, best[v]);
+                where[v] = (here & wins) | (where[v] & ~wins);
+            }
         }
     }
-    fc_store_lanes(dst + j * w->dst_step + c, best, lanes);
-    store_positions(indices + j * w->dst_step + c, where, row_count ? positions[0] : 0, lanes);
+    for (int v = 0; v < vectors; v++) {
+        const ptrdiff_t at = j * w->dst_step + c + v * FC_LANES;
+        fc_store_lanes(dst + at, best[v], lanes);
+        store_positions(indices + at, where[v], row_count ? positions[0] : 0, lanes);
+    }
 }
 
 /* Channels last: dst[j][c] = the largest of window j, and where it stood. */
@@ -522,9 +547,14 @@ static void max_channel(const fc_pool_windows *w, const void *const *rows, const
                 max_one(w, rows, positions, row_count, j, w->src_step, c, &values[at], &indices[at]);
         return;
     }
-    for (ptrdiff_t j = 0; j < w->count; j++)
-        for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES)
-            max_channels_positions(w, rows, positions, row_count, j, c, values, indices);
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        ptrdiff_t c = 0;
+        for (; c + 4 * FC_LANES <= w->channels; c += 4 * FC_LANES)
+            max_channels_positions(4, w, rows, positions, row_count, j, c, FC_LANES, values, indices);
+        for (; c < w->channels; c += FC_LANES)
+            max_channels_positions(1, w, rows, positions, row_count, j, c, fc_lanes_left(w->channels, c), values,
+                                   indices);
+    }
 }
 
 /* Channels last: dst[j][c] = sum of window j / (row_divisor * column_counts[j]). */

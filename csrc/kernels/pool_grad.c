@@ -52,15 +52,46 @@ void FC_NAME(spread_plane)(const fc_pool_windows *w, void *const *rows, ptrdiff_
     }
 }
 
+FC_INLINE fc_vec share_of(const fc_pool_windows *w, const FC_REAL *grad, ptrdiff_t j, ptrdiff_t c, int lanes)
+{
+    const FC_REAL divisor = (FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j];
+    return fc_load_lanes(grad + j * w->dst_step + c, lanes) / divisor;
+}
+
+/* A vector of channels of windows that overlap: shares add up along a line of columns, and the line goes to the rows.
+ */
+static void spread_line(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const FC_REAL *grad,
+                        ptrdiff_t c)
+{
+    const int lanes = fc_lanes_left(w->channels, c);
+    FC_REAL *const line = w->line;
+    for (ptrdiff_t x = 0; x < w->width; x++)
+        fc_store(line + x * FC_LANES, fc_zero());
+    for (ptrdiff_t j = 0; j < w->count; j++) {
+        const fc_vec share = share_of(w, grad, j, c, lanes);
+        for (ptrdiff_t x = w->columns[j].begin; x < w->columns[j].end; x += w->dilation)
+            fc_store(line + x * FC_LANES, fc_load(line + x * FC_LANES) + share);
+    }
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        FC_REAL *at = (FC_REAL *)rows[r] + c;
+        for (ptrdiff_t x = 0; x < w->width; x++, at += w->src_step)
+            fc_store_lanes(at, fc_load_lanes(at, lanes) + fc_load(line + x * FC_LANES), lanes);
+    }
+}
+
 /* rows[r][x][c] += grad[j][c] / (row_divisor * column_counts[j]) for each column x of each window j. */
 void FC_NAME(spread_channel)(const fc_pool_windows *w, void *const *rows, ptrdiff_t row_count, const void *grad)
 {
+    if (w->uniform && w->stride < w->kernel) {
+        for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES)
+            spread_line(w, rows, row_count, grad, c);
+        return;
+    }
     for (ptrdiff_t j = 0; j < w->count; j++) {
         const fc_pool_span span = w->columns[j];
-        const FC_REAL divisor = (FC_REAL)w->row_divisor * ((const FC_REAL *)w->column_counts)[j];
         for (ptrdiff_t c = 0; c < w->channels; c += FC_LANES) {
             const int lanes = fc_lanes_left(w->channels, c);
-            const fc_vec share = fc_load_lanes((const FC_REAL *)grad + j * w->dst_step + c, lanes) / divisor;
+            const fc_vec share = share_of(w, grad, j, c, lanes);
             for (ptrdiff_t r = 0; r < row_count; r++) {
                 for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation) {
                     FC_REAL *at = (FC_REAL *)rows[r] + x * w->src_step + c;
@@ -72,13 +103,25 @@ void FC_NAME(spread_channel)(const fc_pool_windows *w, void *const *rows, ptrdif
 }
 
 /* dst[indices[p][c] * dst_step + c] += grad[p][c], pixel by pixel. */
-void FC_NAME(scatter)(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
-                      const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step)
+bool FC_NAME(scatter)(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                      const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step, int64_t begin,
+                      int64_t end)
 {
     const FC_REAL *g = grad;
     FC_REAL *to = dst;
+    bool valid = true;
+    if (channels == 1 && grad_step == 1 && index_step == 1 && dst_step == 1) { /* a plane is one pixel of its own */
+        channels = pixels;
+        pixels = 1;
+    }
+    const bool plane = channels > 1 && dst_step == 1;
     for (ptrdiff_t p = 0; p < pixels; p++, g += grad_step, indices += index_step)
-        for (ptrdiff_t c = 0; c < channels; c++)
-            if (indices[c] >= 0)
-                to[indices[c] * dst_step + c] += g[c];
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const int64_t at = indices[c];
+            if ((uint64_t)at - (uint64_t)begin < (uint64_t)(end - begin))
+                to[plane ? at : at * dst_step + c] += g[c];
+            else
+                valid = valid && at >= -1 && at < begin;
+        }
+    return valid;
 }

@@ -118,7 +118,8 @@ static pool_room room_of(const fc_pool_desc *desc)
     const ptrdiff_t rows = most_taps(desc, 0) * most_taps(desc, 1);
     const bool plane = desc->layout == FC_CHANNELS_FIRST, max = desc->kind == FC_POOL_MAX;
     const ptrdiff_t length = fc_max_extent(desc->src[2], plane && is_uniform(desc) ? line_length(desc) : 0);
-    const ptrdiff_t line = plane ? length * real + SLACK : 0;
+    const ptrdiff_t vectors = max ? 0 : desc->src[2] * FC_ALIGNMENT; /* a column's, of gradients, channels last */
+    const ptrdiff_t line = plane ? length * real + SLACK : vectors;
     const ptrdiff_t results = max ? count * (plane ? 1 : fc_min(desc->channels, BACKWARD_BLOCK)) : 0;
     pool_room room = {0};
     for (int a = 0; a < FC_SPATIAL; a++)
@@ -158,6 +159,7 @@ typedef struct {
     const char *src, *grad;
     const int64_t *positions; /* backward: where the maxima stood; NULL: look again */
     char *dst;
+    bool *outside;    /* backward: set where a place lies outside the source */
     int64_t *indices; /* forward: wanted */
     char *workspace;
     pool_room room;
@@ -412,6 +414,38 @@ static pool_slice slice_of(const pool_job *job, ptrdiff_t unit)
                         fc_min(desc->channels - first, BACKWARD_BLOCK)};
 }
 
+/* A unit's destination and how many of its rows, all depths' one after the other, are cleared: not before the first
+ * window adds to them, so that they are still in cache. */
+typedef struct {
+    char *to;
+    ptrdiff_t cleared;
+} pool_target;
+
+static void clear_to(const pool_worker *worker, const pool_slice *slice, pool_target *target, ptrdiff_t rows)
+{
+    const ptrdiff_t width = worker->job->desc.src[2], pixel = slice->step * worker->real;
+    if (rows <= target->cleared)
+        return;
+    clear_pixels(target->to + target->cleared * width * pixel, (rows - target->cleared) * width, pixel,
+                 slice->channels * worker->real);
+    target->cleared = rows;
+}
+
+/* Some pixels' gradients to the places that are given, which should be in rows that are cleared. */
+static void scatter_given(pool_worker *worker, const pool_slice *slice, const char *grad, const int64_t *positions,
+                          ptrdiff_t pixels, pool_target *target)
+{
+    const fc_pool_desc *desc = &worker->job->desc;
+    const ptrdiff_t limit = target->cleared * desc->src[2];
+    fc_pool_scatter_fn *const scatter = worker->job->kernels->scatter;
+    if (scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, 0, limit))
+        return;
+    clear_to(worker, slice, target, desc->src[0] * desc->src[1]);
+    if (!scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, limit,
+                 volume(desc->src)))
+        __atomic_store_n(worker->job->outside, true, __ATOMIC_RELAXED);
+}
+
 /* One row of gradients back to the maxima of their windows, which are looked for again. */
 static void scatter_row(pool_worker *worker, const pool_slice *slice, const char *grad, char *to)
 {
@@ -419,7 +453,8 @@ static void scatter_row(pool_worker *worker, const pool_slice *slice, const char
     worker->windows.dst_step = channels; /* of values and indices */
     pool_rows(worker, worker->values, worker->indices);
     worker->windows.framed = true;
-    worker->job->kernels->scatter(pixels, channels, grad, slice->step, worker->indices, channels, to, slice->step);
+    worker->job->kernels->scatter(pixels, channels, grad, slice->step, worker->indices, channels, to, slice->step, 0,
+                                  volume(worker->job->desc.src));
 }
 
 static void spread_row(pool_worker *worker, const pool_slice *slice, const char *grad)
@@ -435,28 +470,36 @@ static void backward_unit(pool_worker *worker, ptrdiff_t unit)
     const pool_job *job = worker->job;
     const fc_pool_desc *desc = &job->desc;
     const pool_slice slice = slice_of(job, unit);
-    const ptrdiff_t real = worker->real;
+    const ptrdiff_t real = worker->real, width = desc->dst[2], rows = desc->src[0] * desc->src[1];
     const char *grad = job->grad + slice.dst * real;
-    char *to = job->dst + slice.src * real;
-    clear_pixels(to, volume(desc->src), slice.step * real, slice.channels * real);
-    if (job->positions) {
-        job->kernels->scatter(volume(desc->dst), slice.channels, grad, slice.step, job->positions + slice.dst,
-                              slice.step, to, slice.step);
+    const int64_t *positions = job->positions ? job->positions + slice.dst : NULL;
+    pool_target target = {.to = job->dst + slice.src * real};
+    if (positions && slice.step == 1) { /* a plane */
+        clear_to(worker, &slice, &target, rows);
+        scatter_given(worker, &slice, grad, positions, volume(desc->dst), &target);
         return;
     }
     const bool max = desc->kind == FC_POOL_MAX;
-    const char *listed = max ? job->src + slice.src * real : to;
+    const char *listed = max && !positions ? job->src + slice.src * real : target.to;
     worker->windows.channels = slice.channels;
     worker->windows.src_step = slice.step;
     for (ptrdiff_t z = 0; z < desc->dst[0]; z++) {
-        for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += desc->dst[2] * slice.step * real) {
+        for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += width * slice.step * real) {
+            const ptrdiff_t last = fc_max_extent(worker->depth[z].end - 1, 0) * desc->src[1] + worker->height[y].end;
+            clear_to(worker, &slice, &target, last);
+            if (positions) {
+                scatter_given(worker, &slice, grad, positions, width, &target);
+                positions += width * slice.step;
+                continue;
+            }
             list_rows(worker, listed, slice.step, z, y);
             if (max)
-                scatter_row(worker, &slice, grad, to);
+                scatter_row(worker, &slice, grad, target.to);
             else
                 spread_row(worker, &slice, grad);
         }
     }
+    clear_to(worker, &slice, &target, rows);
 }
 
 static void backward_body(const void *context, fc_part part)
@@ -467,14 +510,6 @@ static void backward_body(const void *context, fc_part part)
     pool_worker worker = worker_make(job, part.thread);
     for (ptrdiff_t unit = begin; unit < end; unit++)
         backward_unit(&worker, unit);
-}
-
-static bool indices_valid(const int64_t *indices, ptrdiff_t count, int64_t end)
-{
-    bool valid = true;
-    for (ptrdiff_t i = 0; i < count; i++)
-        valid &= indices[i] >= -1 && indices[i] < end;
-    return valid;
 }
 
 fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
@@ -489,7 +524,9 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
     job.grad = grad;
     job.positions = max ? indices : NULL;
     job.dst = dsrc;
-    if (job.positions && !indices_valid(indices, n * job.desc.channels * volume(job.desc.dst), volume(job.desc.src)))
-        return FC_BAD_SHAPE;
-    return n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
+    bool outside = false;
+    job.outside = &outside;
+    const fc_status status =
+        n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
+    return outside ? FC_BAD_SHAPE : status;
 }
