@@ -190,6 +190,7 @@ typedef struct {
     ptrdiff_t out_rows, out_cols;
     void *dst;
     ptrdiff_t dst_channel, dst_row, dst_col; /* from one to the next */
+    bool owns_rows;                          /* nobody else writes between a row's results meanwhile */
     const fc_epilogue *epilogue;
 } fc_depthwise_planes;
 typedef void fc_depthwise_planes_fn(const fc_depthwise_planes *);

@@ -7,6 +7,7 @@
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
+enum { LINE = FC_ALIGNMENT / sizeof(FC_REAL) }; /* elements of a line of a cache */
 enum { MOST_VECTORS = 8 }; /* two multiply-adds a cycle of latency four want eight independent sums */
 
 /* dst[j] = src[j * step], of a row that has `left` elements from src on. A last vector that hangs over is moved back
@@ -145,14 +146,33 @@ FC_INLINE void store_apart(FC_REAL *p, ptrdiff_t step, int lanes, fc_vec value)
         p[i * step] = lane[i];
 }
 
+/* dst[2 * j] = acc[j]; what stands between is read, and written again, up to the last vector. */
+static void store_between(const FC_REAL *acc, ptrdiff_t count, FC_REAL *dst)
+{
+    ptrdiff_t j = 0;
+    for (; j + FC_LANES < count; j += FC_LANES) {
+        const fc_vec own = fc_load(acc + j), other = fc_odd(fc_load(dst + 2 * j), fc_load(dst + 2 * j + FC_LANES));
+        fc_store(dst + 2 * j, fc_zip_low(own, other));
+        fc_store(dst + 2 * j + FC_LANES, fc_zip_high(own, other));
+    }
+    for (; j < count; j++)
+        dst[2 * j] = acc[j];
+}
+
 static void store_line(const fc_depthwise_planes *s, const FC_REAL *sums, ptrdiff_t channel)
 {
     const fc_epilogue *e = s->epilogue;
-    const bool plain = s->dst_col == 1 && !s->residual && e->activation == FC_IDENTITY;
+    const bool plain = !s->residual && e->activation == FC_IDENTITY;
     for (ptrdiff_t r = 0; r < s->out_rows; r++) {
         const FC_REAL *acc = sums + r * s->pitch;
         const ptrdiff_t row = channel * s->dst_channel + r * s->dst_row;
-        if (plain) {
+        if (plain && s->dst_col == 2 && s->owns_rows) {
+            for (ptrdiff_t i = 0; i < 2 * s->out_cols; i += LINE) /* of the next channel: rows apart are not foreseen */
+                __builtin_prefetch((const FC_REAL *)s->dst + row + s->dst_channel + i, 1);
+            store_between(acc, s->out_cols, (FC_REAL *)s->dst + row);
+            continue;
+        }
+        if (plain && s->dst_col == 1) {
             copy_row(acc, 1, s->out_cols, s->out_cols, (FC_REAL *)s->dst + row);
             continue;
         }
@@ -175,9 +195,10 @@ void FC_NAME(depthwise_planes)(const fc_depthwise_planes *s)
     const ptrdiff_t slots = s->slots_h * s->slots_w * s->rows * s->pitch, band = s->ic * slots;
     const FC_REAL zero = 0, *const weights = s->weights, *const bias = s->bias;
     FC_REAL *const bands = s->band;
-    memset(bands, 0, (size_t)(s->together * band + FC_LANES) * sizeof(FC_REAL));
-    for (ptrdiff_t g = 0; g < s->groups; g += s->together) {
-        const ptrdiff_t count = s->groups - g < s->together ? s->groups - g : s->together;
+    const ptrdiff_t together = s->groups < s->together ? s->groups : s->together;
+    memset(bands, 0, (size_t)(together * band + FC_LANES) * sizeof(FC_REAL));
+    for (ptrdiff_t g = 0; g < s->groups; g += together) {
+        const ptrdiff_t count = s->groups - g < together ? s->groups - g : together;
         const ptrdiff_t first = g * s->oc, outputs = count * s->oc;
         fill(s, (const FC_REAL *)s->src + g * s->ic * s->src_rows * s->src_cols, count * s->ic, bands);
         for (ptrdiff_t o = 0; o < outputs; o++)

@@ -143,6 +143,23 @@ FC_INLINE fc_vec fc_even(fc_vec a, fc_vec b) { return (fc_vec){a[0], b[0]}; }
 FC_INLINE fc_vec fc_odd(fc_vec a, fc_vec b) { return (fc_vec){a[1], b[1]}; }
 #endif
 
+/* What fc_even and fc_odd take apart: lanes of a and b by turns, the lower half of them and the upper. */
+#if FC_VEC_BYTES * 8 / FC_REAL_BITS == 16
+#define FC_ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define FC_ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif FC_VEC_BYTES * 8 / FC_REAL_BITS == 8
+#define FC_ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define FC_ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif FC_VEC_BYTES * 8 / FC_REAL_BITS == 4
+#define FC_ZIP_LOW 0, 4, 1, 5
+#define FC_ZIP_HIGH 2, 6, 3, 7
+#else
+#define FC_ZIP_LOW 0, 2
+#define FC_ZIP_HIGH 1, 3
+#endif
+FC_INLINE fc_vec fc_zip_low(fc_vec a, fc_vec b) { return __builtin_shufflevector(a, b, FC_ZIP_LOW); }
+FC_INLINE fc_vec fc_zip_high(fc_vec a, fc_vec b) { return __builtin_shufflevector(a, b, FC_ZIP_HIGH); }
+
 /* Lane i becomes lane i / width * width + c, for c < width below FC_LANES. */
 #if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
 FC_INLINE fc_vec fc_spread(fc_vec v, const int width, const int c)

@@ -109,6 +109,7 @@ typedef struct {
     const char *packed;
     workspace at;
     band_axis band[FC_SPATIAL];
+    bool owns_rows; /* a thread runs all phases of its planes */
     ptrdiff_t image, group, groups;
     ptrdiff_t first[FC_SPATIAL], box[FC_SPATIAL];
 } unit;
@@ -172,8 +173,33 @@ static void run_unit(const unit *s)
         .dst_channel = h->dst * w->dst,
         .dst_row = h->dst_step * w->dst,
         .dst_col = w->dst_step,
+        .owns_rows = s->owns_rows,
         .epilogue = &call->epilogue,
     });
+}
+
+/* Some groups of one image, box by box. */
+static void run_boxes(unit *s, ptrdiff_t first, ptrdiff_t end)
+{
+    const ptrdiff_t *tile = s->call->plan->tile;
+    const fc_axis *axis = s->phase->axis;
+    s->group = first;
+    s->groups = end - first;
+    for (s->first[1] = 0; s->first[1] < axis[1].count; s->first[1] += tile[1])
+        for (s->first[2] = 0; s->first[2] < axis[2].count; s->first[2] += tile[2]) {
+            for (int a = 1; a < FC_SPATIAL; a++)
+                s->box[a] = fc_min(tile[a], axis[a].count - s->first[a]);
+            run_unit(s);
+        }
+}
+
+/* What a phase means for the bands of its boxes. */
+static void enter_phase(unit *s, const fc_phase *phase)
+{
+    s->phase = phase;
+    for (int a = 1; a < FC_SPATIAL; a++)
+        s->band[a] = band_axis_of(&phase->axis[a], s->call->plan->tile[a]);
+    fill_offsets(s);
 }
 
 /* Units of work: (image, box, group); a thread takes the groups of one box together. */
@@ -182,9 +208,6 @@ static void run_phase(unit *s, fc_part part)
     const fc_conv_call *call = s->call;
     const ptrdiff_t *tile = call->plan->tile, groups = call->channels.groups;
     const fc_axis *axis = s->phase->axis;
-    for (int a = 1; a < FC_SPATIAL; a++)
-        s->band[a] = band_axis_of(&axis[a], tile[a]);
-    fill_offsets(s);
     const ptrdiff_t down = fc_divide_up(axis[1].count, tile[1]), across = fc_divide_up(axis[2].count, tile[2]);
     ptrdiff_t begin, end;
     fc_share_of(call->n * down * across * groups, part, &begin, &end);
@@ -202,20 +225,49 @@ static void run_phase(unit *s, fc_part part)
     }
 }
 
+/* Units of work: (image, group). Phases write to the same lines: they take turns, over as many groups as stay in cache.
+ */
+static void run_phases(unit *s, ptrdiff_t phases, fc_part part)
+{
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t groups = call->channels.groups;
+    const double plane = (double)plan->desc.src[1] * (double)plan->desc.src[2] * (double)call->channels.oc;
+    const double fitting = (double)fc_l2_bytes() / 2 / (plane * (double)call->element);
+    s->owns_rows = true;
+    const ptrdiff_t most = fitting < 1 ? 1 : fc_min((ptrdiff_t)fitting, groups_together(plan));
+    ptrdiff_t begin, end;
+    fc_share_of(call->n * groups, part, &begin, &end);
+    for (ptrdiff_t count; begin < end; begin += count) {
+        const ptrdiff_t group = begin % groups;
+        count = fc_min(fc_min(most, groups - group), end - begin);
+        s->image = begin / groups;
+        s->packed = call->packed;
+        for (ptrdiff_t i = 0; i < phases; i++) {
+            fc_phase phase;
+            fc_phase_at(&plan->desc, i, &phase);
+            enter_phase(s, &phase);
+            run_boxes(s, group, group + count);
+            s->packed += (size_t)fc_packed_size(plan, &phase) * call->element;
+        }
+    }
+}
+
 void fc_conv_depthwise_planes(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
-    const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t phases = fc_phases(&plan->desc);
+    const ptrdiff_t phases = fc_phases(&call->plan->desc);
     fc_arena arena = fc_thread_arena(call, part.thread);
     unit s = {.call = call, .packed = call->packed};
-    lay_out(plan, &arena, &s.at);
-    for (ptrdiff_t i = 0; i < phases; i++) {
-        fc_phase phase;
-        fc_phase_at(&plan->desc, i, &phase);
-        s.phase = &phase;
-        if (phase.count > 0)
-            run_phase(&s, part);
-        s.packed += (size_t)fc_packed_size(plan, &phase) * call->element;
+    lay_out(call->plan, &arena, &s.at);
+    if (phases > 1) {
+        run_phases(&s, phases, part);
+        return;
+    }
+    fc_phase phase;
+    fc_phase_at(&call->plan->desc, 0, &phase);
+    if (phase.count > 0) {
+        enter_phase(&s, &phase);
+        run_phase(&s, part);
     }
 }
