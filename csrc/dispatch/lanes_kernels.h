@@ -28,6 +28,7 @@ typedef struct {
     ptrdiff_t dst_step;
     int live;
     bool accumulate; /* adds to what dst holds, without bias */
+    bool resume;     /* goes on from the sums that dst holds; pixel kernels of one row alone */
 } fc_lanes_tile;
 typedef void fc_lanes_fn(const fc_lanes_tile *);
 

@@ -100,6 +100,11 @@ FC_INLINE void pixel_tile(const int vectors, const int rows, const bool unit, co
     FC_UNROLL for (int r = 0; r < rows; r += 3)
         triple[r / 3] = src + r * step;
     FC_CLEAR_TILE(sum);
+    if (rows == 1 && s->resume) FC_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const FC_REAL *so_far = (const FC_REAL *)s->dst + v * FC_LANES;
+            sum[0][v] = v + 1 < vectors ? fc_load(so_far) : fc_load_lanes(so_far, last);
+        }
     for (ptrdiff_t i = 0; i < s->count; i++, weights += weight_step) {
         const ptrdiff_t offset = offsets[i];
         fc_vec weight[FC_MAX_VECTORS];

@@ -301,6 +301,30 @@ static void conv_pixels(const fc_program_thread *t, const fc_step *s, bool from_
     }
 }
 
+/* One pixel that sees all of its input, block by block of rows of weights, which then come from L2 in one stream. */
+static void dense_pixels(const fc_program_thread *t, const fc_step *s, const char *src, char *dst)
+{
+    enum { BLOCK_BYTES = 16384 };
+    const int lanes = t->program->lanes;
+    const ptrdiff_t block = fc_max_extent(BLOCK_BYTES / (s->oc * t->element), 8);
+    for (ptrdiff_t first = 0; first < s->products; first += block)
+        for (ptrdiff_t k = 0, vectors; k < s->oc; k += vectors * lanes) {
+            int most;
+            vectors = vectors_of(t, fc_divide_up(s->oc - k, lanes), &most);
+            t->kernels->pixels[vectors][1](&(fc_lanes_tile){
+                .src = src,
+                .offsets = s->offsets + first,
+                .count = fc_min(s->products - first, block),
+                .weights = at(t, s->weights, first * s->oc + k),
+                .weight_step = s->oc,
+                .bias = s->bias && first + block >= s->products ? at(t, s->bias, k) : NULL,
+                .dst = at(t, dst, k),
+                .live = (int)fc_min(s->oc - k, vectors * lanes),
+                .resume = first > 0,
+            });
+        }
+}
+
 void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_planes, const char *src, char *dst)
 {
     const ptrdiff_t pixels = s->dst[0] * s->dst[1];
@@ -308,8 +332,11 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_plan
     switch (s->kind) {
     case FC_STEP_CONV:
         src = between_padding(t, s, src, 1);
-        for (ptrdiff_t group = 0; group < s->groups; group++)
-            conv_pixels(t, s, from_planes, group, src, dst);
+        if (s - t->program->steps >= t->program->dense && s->products <= FC_PROGRAM_SUM && !from_planes)
+            dense_pixels(t, s, src, dst);
+        else
+            for (ptrdiff_t group = 0; group < s->groups; group++)
+                conv_pixels(t, s, from_planes, group, src, dst);
         finish(t, s, dst, pixels, 1);
         break;
     case FC_STEP_POOL:
