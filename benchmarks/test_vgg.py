@@ -155,6 +155,7 @@ def test_vgg_predict(case: Case, contender: Contender, threads: int, measure: An
     measure(call, case.name, f"VGG for CIFAR, predicting {BATCH} images", True, **work)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile warns of torch itself
 def test_vgg_train(case: Case, contender: Contender, threads: int, measure: Any) -> None:
     epoch, evaluated = contender.make(case, threads)  # type: ignore[misc]
     before = evaluated()
