@@ -159,7 +159,6 @@ typedef struct {
     const char *src, *grad;
     const int64_t *positions; /* backward: where the maxima stood; NULL: look again */
     char *dst;
-    bool *outside;    /* backward: set where a place lies outside the source */
     int64_t *indices; /* forward: wanted */
     char *workspace;
     pool_room room;
@@ -441,9 +440,8 @@ static void scatter_given(pool_worker *worker, const pool_slice *slice, const ch
     if (scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, 0, limit))
         return;
     clear_to(worker, slice, target, desc->src[0] * desc->src[1]);
-    if (!scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, limit,
-                 volume(desc->src)))
-        __atomic_store_n(worker->job->outside, true, __ATOMIC_RELAXED);
+    scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, limit,
+            volume(desc->src));
 }
 
 /* One row of gradients back to the maxima of their windows, which are looked for again. */
@@ -512,6 +510,16 @@ static void backward_body(const void *context, fc_part part)
         backward_unit(&worker, unit);
 }
 
+/* Whether all lie in [-1, end), before anything is written. A difference that is negative, or wraps, has the upper bit:
+ * sums of whole numbers and no comparison, which every processor has vectors for. */
+static bool indices_valid(const int64_t *indices, ptrdiff_t count, int64_t end)
+{
+    uint64_t outside = 0;
+    for (ptrdiff_t i = 0; i < count; i++)
+        outside |= ((uint64_t)indices[i] + 1) | ((uint64_t)end - 1 - (uint64_t)indices[i]);
+    return outside >> 63 == 0;
+}
+
 fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
                            const void *grad, void *dsrc, void *workspace, int threads)
 {
@@ -524,9 +532,7 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
     job.grad = grad;
     job.positions = max ? indices : NULL;
     job.dst = dsrc;
-    bool outside = false;
-    job.outside = &outside;
-    const fc_status status =
-        n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
-    return outside ? FC_BAD_SHAPE : status;
+    if (job.positions && !indices_valid(indices, n * job.desc.channels * volume(job.desc.dst), volume(job.desc.src)))
+        return FC_BAD_SHAPE;
+    return n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
 }
