@@ -165,6 +165,8 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     fc_status status = fc_conv_extents(&plan->desc);
     if (status != FC_OK)
         return status;
+    if (fc_phases(&plan->desc) == 0) /* the gradient of an input of no positions */
+        return FC_EMPTY_OUTPUT;
     if (fc_phases(&plan->desc) > MOST_PHASES)
         return FC_OVERFLOW;
     if (!fc_isa_available(desc->isa) || (desc->algorithm == FC_WINOGRAD && !fc_winograd_serves(desc)))

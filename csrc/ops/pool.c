@@ -484,7 +484,7 @@ static void backward_unit(pool_worker *worker, ptrdiff_t unit)
     for (ptrdiff_t z = 0; z < desc->dst[0]; z++) {
         for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += width * slice.step * real) {
             const ptrdiff_t last = fc_max_extent(worker->depth[z].end - 1, 0) * desc->src[1] + worker->height[y].end;
-            clear_to(worker, &slice, &target, last);
+            clear_to(worker, &slice, &target, fc_min(last, rows));
             if (positions) {
                 scatter_given(worker, &slice, grad, positions, width, &target);
                 positions += width * slice.step;
