@@ -392,7 +392,7 @@ FC_INLINE void store_positions(int64_t *indices, fc_mask where, ptrdiff_t origin
     memcpy(part, &where, sizeof where);
     for (int i = 0; i < PARTS; i++) {
         const wide_positions lane = __builtin_convertvector(part[i], wide_positions), nowhere = lane == NOWHERE;
-        made[i] = ((lane + origin) & ~nowhere) | nowhere; /* -1 is all ones */
+        made[i] = (((lane & ~nowhere) + origin) & ~nowhere) | nowhere; /* -1 is all ones */
     }
     if (lanes == FC_LANES)
         memcpy(indices, made, sizeof made);
