@@ -21,7 +21,7 @@ REASONS = {
     "plane": "vectors run along pixels, a weight is broadcast: for few channels and for NCHW",
     "filter": "vectors run along pixels, of several rows of outputs that share their input: for one channel",
     "depthwise": "every channel has filters of its own: groups == channels",
-    "winograd": "tiles are transformed, multiplied channel by channel, and transformed back, at stride 1",
+    "winograd": "tiles are transformed, multiplied channel by channel, and transformed back",
 }
 
 

@@ -14,14 +14,16 @@ typedef enum {
     FC_F2_3,
     FC_F4_3,
     FC_F2_5,
+    FC_F5_2,
+    FC_F3_4,
     FC_F6_3_LINE,
     FC_F4_5_LINE,
     FC_F2_7_LINE,
     FC_WINOGRAD_FORMS
 } fc_winograd_name;
 
-/* A patch's elements, a kernel's taps and a tile's outputs, at most. */
-enum { FC_WINOGRAD_PRODUCTS = 36, FC_WINOGRAD_TAPS = 25, FC_WINOGRAD_OUTPUTS = 16 };
+/* A patch's elements and a tile's outputs, at most. */
+enum { FC_WINOGRAD_PRODUCTS = 36, FC_WINOGRAD_OUTPUTS = 25 };
 
 /* dst[product][tile][c] of a run of tiles beside each other, whose patches all have the same part outside the input. */
 typedef struct {
@@ -63,23 +65,26 @@ typedef struct {
 } fc_winograd_output;
 typedef bool fc_winograd_output_fn(const fc_winograd_output *); /* whether any is broken */
 
-/* dst[product][c][lane] from src[c0][tap][c][lane], channels in blocks of `block`. */
+/* dst[product][i] from src[tap row][tap column][i] for i < count, whole vectors. Taps that do not exist are zero. */
 typedef struct {
     const void *src;
-    ptrdiff_t channels, block, width;
+    ptrdiff_t src_row, src_col;
+    int rows, cols; /* that exist */
+    ptrdiff_t count;
     void *dst;
     ptrdiff_t dst_product;
 } fc_winograd_weights;
 typedef void fc_winograd_weights_fn(const fc_winograd_weights *);
 
 /* dst[column][lane] of a row whose channels lie channel_step apart; columns outside [begin, end), and lanes from
- * `channels` on, are zero. */
+ * `channels` on, are zero. Columns less than a vector apart overlap, and the last one needs room for a whole vector. */
 typedef struct {
     const void *src; /* column 0, whether it exists or not */
     ptrdiff_t channel_step;
     int channels; /* at most a vector */
     ptrdiff_t begin, end, columns;
     void *dst;
+    ptrdiff_t dst_col;
 } fc_strip;
 typedef void fc_fill_strip_fn(const fc_strip *);
 

@@ -50,7 +50,8 @@ typedef struct {
     {                                                                                                                  \
         {1, 1}, { m, taps }                                                                                            \
     }
-static const form F2_3 = SQUARE(2, 3), F4_3 = SQUARE(4, 3), F2_5 = SQUARE(2, 5);
+static const form F2_3 = SQUARE(2, 3), F4_3 = SQUARE(4, 3), F2_5 = SQUARE(2, 5), F5_2 = SQUARE(5, 2),
+                  F3_4 = SQUARE(3, 4);
 static const form F6_3_LINE = LINE(6, 3), F4_5_LINE = LINE(4, 5), F2_7_LINE = LINE(2, 7);
 
 FC_INLINE int side_of(const axis_form axis) { return axis.m + axis.taps - 1; }
@@ -178,10 +179,12 @@ FC_INLINE void output_line(const axis_form axis, const fc_vec v[MOST], fc_vec y[
     const fc_vec q_sum = v[3] + v[4], q_difference = v[3] - v[4];
     y[0] = v[0] + p_sum + q_sum;
     y[1] = P * p_difference + Q * q_difference;
-    if (m == 4) {
+    if (m > 2)
         y[2] = PP * p_sum + QQ * q_sum;
+    if (m > 3)
         y[3] = PPP * p_difference + QQQ * q_difference;
-    }
+    if (m > 4)
+        y[4] = PP * PP * p_sum + QQ * QQ * q_sum;
     y[m - 1] += v[5];
 }
 
@@ -259,6 +262,8 @@ FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
 static bool output_2_3(const fc_winograd_output *s) { return transform_output(F2_3, s); }
 static bool output_4_3(const fc_winograd_output *s) { return transform_output(F4_3, s); }
 static bool output_2_5(const fc_winograd_output *s) { return transform_output(F2_5, s); }
+static bool output_5_2(const fc_winograd_output *s) { return transform_output(F5_2, s); }
+static bool output_3_4(const fc_winograd_output *s) { return transform_output(F3_4, s); }
 static bool output_line_6_3(const fc_winograd_output *s) { return transform_output(F6_3_LINE, s); }
 static bool output_line_4_5(const fc_winograd_output *s) { return transform_output(F4_5_LINE, s); }
 static bool output_line_2_7(const fc_winograd_output *s) { return transform_output(F2_7_LINE, s); }
@@ -268,16 +273,18 @@ static bool output_line_2_7(const fc_winograd_output *s) { return transform_outp
 /* The taps as a polynomial at a point of this square: its even powers; and its odd ones, over the point. */
 FC_INLINE fc_vec even_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
 {
-    fc_vec sum = g[taps - 1];
-    FC_UNROLL for (int i = taps - 3; i >= 0; i -= 2)
+    const int last = (taps - 1) / 2 * 2;
+    fc_vec sum = g[last];
+    FC_UNROLL for (int i = last - 2; i >= 0; i -= 2)
         sum = g[i] + sum * square;
     return sum;
 }
 
 FC_INLINE fc_vec odd_part(const int taps, const fc_vec g[MOST_TAPS], FC_REAL square)
 {
-    fc_vec sum = g[taps - 2];
-    FC_UNROLL for (int i = taps - 4; i >= 0; i -= 2)
+    const int last = taps / 2 * 2 - 1;
+    fc_vec sum = g[last];
+    FC_UNROLL for (int i = last - 2; i >= 0; i -= 2)
         sum = g[i] + sum * square;
     return sum;
 }
@@ -308,44 +315,35 @@ FC_INLINE void weight_line(const axis_form axis, const fc_vec g[MOST_TAPS], fc_v
     u[side - 1] = g[taps - 1];
 }
 
-/* A vector of lanes of one channel; taps and products lie `tap` and `product` apart. */
-FC_INLINE void transform_taps(const form f, const FC_REAL *src, ptrdiff_t tap, FC_REAL *FC_RESTRICT dst,
-                              ptrdiff_t product)
-{
-    const int height = side_of(f.rows), width = side_of(f.cols);
-    fc_vec half[MOST][MOST_TAPS];
-    FC_UNROLL for (int w = 0; w < f.cols.taps; w++) {
-        fc_vec g[MOST_TAPS], u[MOST];
-        FC_UNROLL for (int h = 0; h < f.rows.taps; h++)
-            g[h] = fc_load(src + (h * f.cols.taps + w) * tap);
-        weight_line(f.rows, g, u);
-        FC_UNROLL for (int i = 0; i < height; i++)
-            half[i][w] = u[i];
-    }
-    FC_UNROLL for (int i = 0; i < height; i++) {
-        fc_vec u[MOST];
-        weight_line(f.cols, half[i], u);
-        FC_UNROLL for (int j = 0; j < width; j++)
-            fc_store(dst + (i * width + j) * product, u[j]);
-    }
-}
-
 FC_INLINE void transform_weights(const form f, const fc_winograd_weights *s)
 {
-    const ptrdiff_t taps = f.rows.taps * f.cols.taps;
-    for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
-        const ptrdiff_t together = s->channels - first < s->block ? s->channels - first : s->block;
-        const ptrdiff_t tap = together * s->width;
-        const FC_REAL *src = (const FC_REAL *)s->src + first * taps * s->width;
-        FC_REAL *dst = (FC_REAL *)s->dst + first * s->width;
-        for (ptrdiff_t at = 0; at < tap; at += FC_LANES)
-            transform_taps(f, src + at, tap, dst + at, s->dst_product);
+    const int height = side_of(f.rows), width = side_of(f.cols);
+    for (ptrdiff_t at = 0; at < s->count; at += FC_LANES) {
+        const FC_REAL *src = (const FC_REAL *)s->src + at;
+        FC_REAL *dst = (FC_REAL *)s->dst + at;
+        fc_vec half[MOST][MOST_TAPS];
+        FC_UNROLL for (int w = 0; w < f.cols.taps; w++) {
+            fc_vec g[MOST_TAPS], u[MOST];
+            FC_UNROLL for (int h = 0; h < f.rows.taps; h++)
+                g[h] = h < s->rows && w < s->cols ? fc_load(src + h * s->src_row + w * s->src_col) : fc_zero();
+            weight_line(f.rows, g, u);
+            FC_UNROLL for (int i = 0; i < height; i++)
+                half[i][w] = u[i];
+        }
+        FC_UNROLL for (int i = 0; i < height; i++) {
+            fc_vec u[MOST];
+            weight_line(f.cols, half[i], u);
+            FC_UNROLL for (int j = 0; j < width; j++)
+                fc_store(dst + (i * width + j) * s->dst_product, u[j]);
+        }
     }
 }
 
 static void weights_2_3(const fc_winograd_weights *s) { transform_weights(F2_3, s); }
 static void weights_4_3(const fc_winograd_weights *s) { transform_weights(F4_3, s); }
 static void weights_2_5(const fc_winograd_weights *s) { transform_weights(F2_5, s); }
+static void weights_5_2(const fc_winograd_weights *s) { transform_weights(F5_2, s); }
+static void weights_3_4(const fc_winograd_weights *s) { transform_weights(F3_4, s); }
 static void weights_line_6_3(const fc_winograd_weights *s) { transform_weights(F6_3_LINE, s); }
 static void weights_line_4_5(const fc_winograd_weights *s) { transform_weights(F4_5_LINE, s); }
 static void weights_line_2_7(const fc_winograd_weights *s) { transform_weights(F2_7_LINE, s); }
@@ -450,7 +448,7 @@ static void fill_strip(const fc_strip *s)
     const FC_REAL *src = s->src;
     FC_REAL *dst = s->dst;
     for (ptrdiff_t j = 0; j < s->begin; j++)
-        fc_store(dst + j * FC_LANES, fc_zero());
+        fc_store(dst + j * s->dst_col, fc_zero());
     for (ptrdiff_t j = s->begin; j < s->end; j += FC_LANES) {
         const int lanes = fc_lanes_left(s->end, j);
         fc_vec v[FC_LANES];
@@ -464,10 +462,10 @@ static void fill_strip(const fc_strip *s)
         fc_transpose_lanes(v);
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             if (i < lanes)
-                fc_store(dst + (j + i) * FC_LANES, v[i]);
+                fc_store(dst + (j + i) * s->dst_col, v[i]);
     }
     for (ptrdiff_t j = s->end; j < s->columns; j++)
-        fc_store(dst + j * FC_LANES, fc_zero());
+        fc_store(dst + j * s->dst_col, fc_zero());
 }
 
 FC_INLINE fc_vec load_spread(const FC_REAL *p, ptrdiff_t step, int count)
@@ -522,9 +520,11 @@ static void store_strip(const fc_strip_store *s)
 extern const struct fc_winograd_kernels FC_NAME(winograd);
 
 const struct fc_winograd_kernels FC_NAME(winograd) = {
-    .input = {input_4, input_6, input_6, input_line_8, input_line_8, input_line_8},
-    .output = {output_2_3, output_4_3, output_2_5, output_line_6_3, output_line_4_5, output_line_2_7},
-    .weights = {weights_2_3, weights_4_3, weights_2_5, weights_line_6_3, weights_line_4_5, weights_line_2_7},
+    .input = {input_4, input_6, input_6, input_6, input_6, input_line_8, input_line_8, input_line_8},
+    .output = {output_2_3, output_4_3, output_2_5, output_5_2, output_3_4, output_line_6_3, output_line_4_5,
+               output_line_2_7},
+    .weights = {weights_2_3, weights_4_3, weights_2_5, weights_5_2, weights_3_4, weights_line_6_3, weights_line_4_5,
+                weights_line_2_7},
     .grad = grad_4_3,
     .sums = sums_4_3,
     .fill_strip = fill_strip,

@@ -1,6 +1,8 @@
 /* The Winograd family: blocks of tiles are transformed, multiplied by the channel family's register tiles, product by
  * product, and transformed back, all within a part of L2.
  *
+ * With a stride the input of a tile has all phases of each channel, one beside the other: [product][tile][phase][ic].
+ *
  * Tiles of all images form one line, cut into blocks; a unit of work is a block, a group, and a block of output
  * channels.
  *
@@ -29,7 +31,7 @@ typedef struct {
     run *runs;
     unsigned char *broken; /* by tile of a run */
     char *strip;           /* channels-first rows, turned: [row][column][lane] */
-    char *patch, *acc;     /* of a tile that is done again: [row][column][channel], [row][column][width] */
+    char *patch, *acc;     /* of a tile that is done again, all pixels: [row][column][channel], [row][column][width] */
 } workspace;
 
 /* One block of tiles of one group on its way. */
@@ -47,15 +49,18 @@ typedef struct {
 
 static ptrdiff_t strip_columns(const fc_tile_grid *grid)
 {
-    return (fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 2) * grid->axis[1].dilation + 1;
+    return (fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 2) * grid->step[1] + grid->phases[1];
 }
+
+/* Pixels that the outputs of one tile see along an axis, every dilation-th one. */
+static ptrdiff_t reach(const fc_tile_grid *grid, int a) { return (grid->m[a] - 1) * grid->stride[a] + grid->kernel[a]; }
 
 static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, workspace *at)
 {
     const fc_winograd_blocks *blocks = &plan->winograd;
     const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
     const fc_tile_grid grid = fc_winograd_grid(&plan->desc, blocks);
-    const ptrdiff_t taps = (ptrdiff_t)grid.taps[0] * grid.taps[1];
+    const ptrdiff_t together = fc_channel_block(grid.kernel[0] * grid.kernel[1], fc_conv_channels(&plan->desc).ic);
     const size_t element = fc_element(&plan->desc);
     at->input = fc_carve(arena, grid.products * steps.input_product, element);
     at->products = fc_carve(arena, blocks->oc / steps.width * grid.products * steps.output_product, element);
@@ -65,7 +70,7 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         at->strip = fc_carve(arena, fc_saturate(grid.side[0] * plan->lanes, strip_columns(&grid)), element);
-    at->patch = fc_carve(arena, grid.products * (FC_SUM_LENGTH / taps), element);
+    at->patch = fc_carve(arena, reach(&grid, 0) * reach(&grid, 1) * together, element);
     at->acc = fc_carve(arena, (ptrdiff_t)grid.m[0] * grid.m[1] * steps.width, element);
 }
 
@@ -123,10 +128,9 @@ static void find_runs(block *b)
     }
 }
 
-/* The elements 0 … side - 1 of a patch from `first` on that lie inside an axis. */
-static fc_window inside(const fc_axis *axis, ptrdiff_t first, int side)
+/* The elements 0 … side - 1 of a patch, `step` apart from `first` on, that lie inside an axis. */
+static fc_window inside(const fc_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t side)
 {
-    const ptrdiff_t step = axis->offset_step;
     fc_window window = {0, 0};
     if (first < 0)
         window.begin = fc_min(fc_divide_up(-first, step), side);
@@ -136,12 +140,15 @@ static fc_window inside(const fc_axis *axis, ptrdiff_t first, int side)
     return window;
 }
 
-static ptrdiff_t source_row(const block *b, const run *r) { return r->row + b->phase->axis[1].offset_first; }
+/* The first row and column of a tile's patch, in the first phase. */
+static ptrdiff_t source_row(const block *b, const run *r)
+{
+    return r->row * b->grid.stride[0] + b->phase->axis[1].offset_first;
+}
 
 static ptrdiff_t source_col(const block *b, const run *r, ptrdiff_t tile)
 {
-    const fc_axis *axis = &b->phase->axis[2];
-    return r->col + tile * b->grid.m[1] * axis->offset_step + axis->offset_first;
+    return r->col * b->grid.stride[1] + tile * b->grid.m[1] * b->grid.step[1] + b->phase->axis[2].offset_first;
 }
 
 /* Elements from the start of src to a pixel, inside the image or not. */
@@ -193,87 +200,108 @@ static void transform(const block *b, fc_winograd_input in, fc_window rows, fc_w
     b->call->kernels->winograd->input[blocks->form](&in);
 }
 
-/* Channels-last: straight from the image, in stretches of tiles with the same part inside. */
-static void transform_last(const block *b, const run *r, ptrdiff_t channel, ptrdiff_t channels)
+/* What transforms of a row of phases have in common. */
+static fc_winograd_input input_from(const block *b, ptrdiff_t tile, ptrdiff_t channel)
+{
+    return (fc_winograd_input){
+        .dst = input_of(b, tile, channel),
+        .dst_tile = b->steps.input_tile,
+        .dst_product = b->steps.input_product,
+    };
+}
+
+/* A row of phases, channels-last: straight from the image. Where patches and the vectors of their last channels lie
+ * inside, all phases of the row at once and in stretches of tiles, if a pixel's channels are all there are. */
+static void transform_last(const block *b, const run *r, ptrdiff_t phases_row, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_axis *axis = b->phase->axis;
-    const int width = b->grid.side[1];
-    const ptrdiff_t row = source_row(b, r), dilation = axis[2].offset_step;
-    const fc_window rows = inside(&axis[1], row, b->grid.side[0]);
+    const int height = b->grid.side[0], width = b->grid.side[1], lanes = b->call->plan->lanes;
+    const ptrdiff_t row = source_row(b, r) + phases_row, step = b->grid.step[1], phases = b->grid.phases[1];
+    const ptrdiff_t together = b->src_pixel == channels ? phases : 1;
+    const ptrdiff_t whole = fc_divide_up(together * channels, lanes) * lanes;
+    const ptrdiff_t read = fc_divide_up(b->group * b->call->channels.ic + channel + whole, b->src_pixel);
+    const fc_window rows = inside(&axis[1], row, b->grid.step[0], height);
     for (ptrdiff_t tile = 0, next; tile < r->count; tile = next) {
         const ptrdiff_t col = source_col(b, r, tile);
-        const fc_window cols = inside(&axis[2], col, width);
-        next = tile + 1;
-        if (cols.begin == 0 && cols.end == width) {
-            const ptrdiff_t room = axis[2].src - 1 - col - (width - 1) * dilation;
-            next = fc_min(r->count, next + room / (b->grid.m[1] * dilation));
+        const ptrdiff_t room = axis[2].src - read - col - (width - 1) * step;
+        const bool is_whole = col >= 0 && room >= 0 && together == phases;
+        next = is_whole ? fc_min(r->count, tile + 1 + room / (b->grid.m[1] * step)) : tile + 1;
+        for (ptrdiff_t phase = 0; phase < (is_whole ? 1 : phases); phase++) {
+            fc_winograd_input in = input_from(b, r->first + tile, (phases_row * phases + phase) * channels);
+            in.src = b->call->src + source_at(b, r, row, col + phase, channel) * (ptrdiff_t)b->call->element;
+            in.src_row = b->grid.step[0] * axis[2].src * b->src_pixel;
+            in.src_col = step * b->src_pixel;
+            in.src_tile = b->grid.m[1] * step * b->src_pixel;
+            in.tiles = next - tile;
+            in.channels = is_whole ? whole : channels;
+            transform(b, in, rows, inside(&axis[2], col + phase, step, width));
         }
-        const fc_winograd_input in = {
-            .src = b->call->src + source_at(b, r, row, col, channel) * (ptrdiff_t)b->call->element,
-            .src_row = axis[1].offset_step * axis[2].src * b->src_pixel,
-            .src_col = dilation * b->src_pixel,
-            .src_tile = b->grid.m[1] * dilation * b->src_pixel,
-            .tiles = next - tile,
-            .channels = channels,
-            .dst = input_of(b, r->first + tile, 0),
-            .dst_tile = b->steps.input_tile,
-            .dst_product = b->steps.input_product,
-        };
-        transform(b, in, rows, cols);
     }
 }
 
-/* Channels-first: a vector of channels at a time, whose rows are turned first. */
-static void transform_first(const block *b, const run *r, ptrdiff_t channel, ptrdiff_t channels)
+/* Turns rows of a vector of channels, of as many columns as a row of patches has: those that patches read, and zeros
+ * where there are none. */
+static void fill_strips(const block *b, const run *r, ptrdiff_t row, ptrdiff_t channel, ptrdiff_t channels,
+                        ptrdiff_t columns, ptrdiff_t pitch)
 {
     const fc_axis *axis = b->phase->axis;
     const fc_conv_call *call = b->call;
-    const int height = b->grid.side[0], width = b->grid.side[1], lanes = call->plan->lanes;
-    const ptrdiff_t row = source_row(b, r), col = source_col(b, r, 0), dilation = axis[2].offset_step;
-    const ptrdiff_t columns = ((r->count - 1) * b->grid.m[1] + width - 1) * dilation + 1;
-    const fc_window rows = inside(&axis[1], row, height);
+    const ptrdiff_t col = source_col(b, r, 0), height = b->grid.side[0];
+    const fc_window rows = inside(&axis[1], row, b->grid.step[0], height);
     const ptrdiff_t begin = fc_min(fc_max_extent(-col, 0), columns);
     const ptrdiff_t end = fc_max_extent(fc_min(axis[2].src - col, columns), begin);
-    const size_t strip_row = (size_t)(columns * lanes) * call->element;
-    for (ptrdiff_t c = 0; c < channels; c += lanes) {
-        for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
-            const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col, channel + c);
-            call->kernels->winograd->fill_strip(&(fc_strip){
-                .src = call->src + at * (ptrdiff_t)call->element,
-                .channel_step = b->src_channel,
-                .channels = (int)fc_min(lanes, channels - c),
-                .begin = begin,
-                .end = end,
-                .columns = columns,
-                .dst = b->at->strip + (size_t)i * strip_row,
-            });
+    const size_t strip_row = (size_t)(columns * pitch) * call->element;
+    memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
+    for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+        const ptrdiff_t at = source_at(b, r, row + i * b->grid.step[0], col, channel);
+        call->kernels->winograd->fill_strip(&(fc_strip){
+            .src = call->src + at * (ptrdiff_t)call->element,
+            .channel_step = b->src_channel,
+            .channels = (int)channels,
+            .begin = begin,
+            .end = end,
+            .columns = columns,
+            .dst = b->at->strip + (size_t)i * strip_row,
+            .dst_col = pitch,
+        });
+    }
+    memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(height - rows.end) * strip_row);
+}
+
+/* A row of phases, channels-first: a vector of channels at a time, whose rows are turned first. If they are fewer, all
+ * phases of the row lie beside each other there, too. */
+static void transform_first(const block *b, const run *r, ptrdiff_t phases_row, ptrdiff_t channel, ptrdiff_t channels)
+{
+    const int height = b->grid.side[0], width = b->grid.side[1], lanes = b->call->plan->lanes;
+    const ptrdiff_t step = b->grid.step[1], phases = b->grid.phases[1];
+    const ptrdiff_t columns = ((r->count - 1) * b->grid.m[1] + width - 1) * step + phases;
+    const bool together = phases > 1 && channels < lanes;
+    const ptrdiff_t pitch = together ? channels : lanes;
+    /* from the last channels on: what their vectors write past them belongs to the next phase */
+    for (ptrdiff_t c = (channels - 1) / lanes * lanes; c >= 0; c -= lanes) {
+        fill_strips(b, r, source_row(b, r) + phases_row, channel + c, fc_min(lanes, channels - c), columns, pitch);
+        for (ptrdiff_t phase = 0; phase < (together ? 1 : phases); phase++) {
+            fc_winograd_input in = input_from(b, r->first, (phases_row * phases + phase) * channels + c);
+            in.src = b->at->strip + (size_t)(phase * pitch) * b->call->element;
+            in.src_row = columns * pitch;
+            in.src_col = step * pitch;
+            in.src_tile = b->grid.m[1] * step * pitch;
+            in.tiles = r->count;
+            in.channels = together ? fc_divide_up(phases * channels, lanes) * lanes : lanes;
+            transform(b, in, (fc_window){0, height}, (fc_window){0, width});
         }
-        if (c == 0) {
-            memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
-            memset(b->at->strip + (size_t)rows.end * strip_row, 0, (size_t)(height - rows.end) * strip_row);
-        }
-        const fc_winograd_input in = {
-            .src = b->at->strip,
-            .src_row = columns * lanes,
-            .src_col = dilation * lanes,
-            .src_tile = b->grid.m[1] * dilation * lanes,
-            .tiles = r->count,
-            .channels = lanes,
-            .dst = input_of(b, r->first, c),
-            .dst_tile = b->steps.input_tile,
-            .dst_product = b->steps.input_product,
-        };
-        transform(b, in, (fc_window){0, height}, (fc_window){0, width});
     }
 }
 
 static void transform_input(const block *b, ptrdiff_t channel, ptrdiff_t channels)
 {
     for (ptrdiff_t i = 0; i < b->runs; i++) {
-        if (b->call->plan->desc.layout == FC_CHANNELS_LAST)
-            transform_last(b, &b->at->runs[i], channel, channels);
-        else
-            transform_first(b, &b->at->runs[i], channel, channels);
+        for (ptrdiff_t row = 0; row < b->grid.phases[0]; row++) {
+            if (b->call->plan->desc.layout == FC_CHANNELS_LAST)
+                transform_last(b, &b->at->runs[i], row, channel, channels);
+            else
+                transform_first(b, &b->at->runs[i], row, channel, channels);
+        }
     }
 }
 
@@ -309,25 +337,27 @@ static fc_tile_end sums_at(void *acc, ptrdiff_t width, bool accumulate)
     };
 }
 
-/* Products of output tile `oc_tile`, kept at `place`: of input channels from `channel` on, which the block holds. */
+/* Products of output tile `oc_tile`, kept at `place`: of input channels, or phases of them, from `channel` on, which
+ * the block holds. */
 static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t width = width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, width);
+    fc_channel_fn *const *tiles = call->kernels->channel[width / plan->lanes];
     const ptrdiff_t before = fc_winograd_weights_before(plan, b->group, oc_tile) + channel * width;
     const char *weights = call->packed + fc_winograd_weights_at(plan) + (size_t)before * call->element;
     const ptrdiff_t pieces = fc_divide_up(b->count, plan->rows);
+    const ptrdiff_t each = b->count / pieces, left = b->count % pieces; /* as fc_share */
     for (ptrdiff_t product = 0; product < b->grid.products; product++, weights += (size_t)matrix * call->element) {
-        for (ptrdiff_t i = 0; i < pieces; i++) {
-            ptrdiff_t begin, end;
-            fc_share(b->count, (int)i, (int)pieces, &begin, &end);
-            char *acc = products_of(b, oc_tile, place, product, begin);
+        char *const sums = products_of(b, oc_tile, place, product, 0);
+        for (ptrdiff_t i = 0, begin = 0, end; i < pieces; i++, begin = end) {
+            end = begin + each + (i < left);
             for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH) {
-                const fc_tile_end sums = sums_at(acc, width, channel + c > 0);
-                call->kernels->channel[width / plan->lanes][end - begin](
-                    b->at->pointers + begin, 1, product * b->steps.input_product + c,
-                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, &sums);
+                const fc_tile_end to = sums_at(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
+                tiles[end - begin](b->at->pointers + begin, 1, product * b->steps.input_product + c,
+                                   fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element,
+                                   &to);
             }
         }
     }
@@ -339,11 +369,12 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
 static void fill_patch(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_axis *axis = b->phase->axis;
-    const int width = b->grid.side[1];
+    const ptrdiff_t height = reach(&b->grid, 0), width = reach(&b->grid, 1);
     const ptrdiff_t row = source_row(b, r), col = source_col(b, r, tile), dilation = axis[2].offset_step;
-    const fc_window rows = inside(&axis[1], row, b->grid.side[0]), cols = inside(&axis[2], col, width);
+    const fc_window rows = inside(&axis[1], row, axis[1].offset_step, height);
+    const fc_window cols = inside(&axis[2], col, dilation, width);
     const size_t pixel = (size_t)channels * b->call->element;
-    memset(b->at->patch, 0, (size_t)b->grid.products * pixel);
+    memset(b->at->patch, 0, (size_t)(height * width) * pixel);
     for (ptrdiff_t i = rows.begin; i < rows.end && cols.begin < cols.end; i++) {
         const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col + cols.begin * dilation, channel);
         b->call->kernels->conv->transpose(b->call->src + (size_t)at * b->call->element, b->src_channel,
@@ -357,12 +388,14 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
 {
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
-    const int taps = b->grid.taps[0] * b->grid.taps[1];
+    enum { MOST_POINTERS = 25 * FC_MAX_ROWS };
+    _Static_assert(MOST_POINTERS >= (int)FC_WINOGRAD_TAPS, "a row's pointers fit");
+    const ptrdiff_t kernel_width = b->grid.kernel[1], taps = b->grid.kernel[0] * kernel_width;
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t width = width_at(b, oc_tile), oc = call->channels.oc, ic = call->channels.ic;
     const int rows = (int)fc_min(b->grid.m[0], r->rows);
     const int cols = (int)fc_min(b->grid.m[1], r->cols - tile * b->grid.m[1]);
-    const int most = (int)fc_min(plan->rows, FC_MAX_ROWS);
+    const int most = (int)fc_min(plan->rows, MOST_POINTERS / taps);
     const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
     const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
     const ptrdiff_t together = fc_channel_block(taps, ic); /* as they are packed */
@@ -370,14 +403,14 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
         const ptrdiff_t channels = fc_min(together, ic - c);
         fill_patch(b, r, tile, c, channels);
         for (int first = 0; first < rows * cols; first += most) {
-            const void *pointers[FC_WINOGRAD_TAPS * FC_MAX_ROWS];
+            const void *pointers[MOST_POINTERS];
             const int count = (int)fc_min(most, rows * cols - first);
-            for (int t = 0; t < taps; t++)
+            for (ptrdiff_t t = 0; t < taps; t++)
                 for (int i = 0; i < count; i++) {
-                    const int row = (first + i) / cols + t / b->grid.taps[1];
-                    const int col = (first + i) % cols + t % b->grid.taps[1];
+                    const ptrdiff_t row = (first + i) / cols * b->grid.stride[0] + t / kernel_width;
+                    const ptrdiff_t col = (first + i) % cols * b->grid.stride[1] + t % kernel_width;
                     pointers[t * count + i] =
-                        b->at->patch + (size_t)((row * b->grid.side[1] + col) * channels) * call->element;
+                        b->at->patch + (size_t)((row * reach(&b->grid, 1) + col) * channels) * call->element;
                 }
             const fc_tile_end sums = sums_at(b->at->acc + (size_t)(first * width) * call->element, width, c > 0);
             call->kernels->channel[width / plan->lanes][count](pointers, taps, 0, channels, weights, &sums);
@@ -509,12 +542,13 @@ static void transform_output(const block *b, ptrdiff_t oc_tile, ptrdiff_t place)
 static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
 {
     const ptrdiff_t ic = b->call->channels.ic, together = b->call->plan->winograd.ic;
+    const ptrdiff_t phases = fc_winograd_phases(&b->grid);
     for (ptrdiff_t c = 0; c < ic; c += together) {
         const ptrdiff_t channels = fc_min(together, ic - c);
         if (!ready)
             transform_input(b, c, channels);
         for (ptrdiff_t tile = begin; tile < end; tile++)
-            multiply(b, tile, tile - begin, c, channels);
+            multiply(b, tile, tile - begin, c * phases, channels * phases);
     }
     for (ptrdiff_t tile = begin; tile < end; tile++)
         transform_output(b, tile, tile - begin);

@@ -15,16 +15,26 @@ typedef struct {
 
 fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m);
 
-/* Tiles of one image and group, and what a plan cuts its blocks from; of two extents the first is that of rows. */
+/* Tiles of one image and group, and what a plan cuts its blocks from; of two extents the first is that of rows.
+ *
+ * A kernel with a stride reads each of `phases` subsets of the pixels, every stride-th one, by taps of its own at
+ * stride 1, and adds: so does Winograd, whose patches of all phases are multiplied as so many more channels. */
 typedef struct {
-    int m[2], taps[2], side[2]; /* outputs, taps and inputs of a tile */
+    int m[2], taps[2], side[2]; /* outputs, taps and inputs of a tile, of one phase */
     ptrdiff_t products;         /* elements of a patch */
+    ptrdiff_t phases[2];
+    ptrdiff_t stride[2], step[2]; /* pixels from output to output, and between a patch's elements */
+    ptrdiff_t kernel[2];
     fc_tile_axis axis[2];
     ptrdiff_t planes; /* of an image: its depth */
     ptrdiff_t tiles;  /* of an image */
 } fc_tile_grid;
 
 fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks);
+
+/* The taps of a kernel, at most; and the phases of its input. */
+enum { FC_WINOGRAD_TAPS = 256 };
+static inline ptrdiff_t fc_winograd_phases(const fc_tile_grid *grid) { return grid->phases[0] * grid->phases[1]; }
 
 /* Steps of a block's arrays, in elements, for blocks of so many tiles. */
 typedef struct {

@@ -2,6 +2,8 @@
 #include "parallel.h"
 #include "winograd.h"
 
+#include <math.h>
+
 fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m)
 {
     const ptrdiff_t dilation = axis->offset_step;
@@ -22,8 +24,15 @@ static const struct {
     int m[2], taps[2];
 } FORMS[FC_WINOGRAD_FORMS] = {
     [FC_F2_3] = {{2, 2}, {3, 3}},      [FC_F4_3] = {{4, 4}, {3, 3}},      [FC_F2_5] = {{2, 2}, {5, 5}},
-    [FC_F6_3_LINE] = {{1, 6}, {1, 3}}, [FC_F4_5_LINE] = {{1, 4}, {1, 5}}, [FC_F2_7_LINE] = {{1, 2}, {1, 7}},
+    [FC_F5_2] = {{5, 5}, {2, 2}},      [FC_F3_4] = {{3, 3}, {4, 4}},      [FC_F6_3_LINE] = {{1, 6}, {1, 3}},
+    [FC_F4_5_LINE] = {{1, 4}, {1, 5}}, [FC_F2_7_LINE] = {{1, 2}, {1, 7}},
 };
+
+/* The stride of rows or columns, as far as it has phases: gradients of the input take theirs one by one. */
+static ptrdiff_t stride_of(const fc_conv_desc *desc, int a)
+{
+    return desc->direction == FC_FORWARD ? desc->stride[1 + a] : 1;
+}
 
 fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks)
 {
@@ -35,6 +44,10 @@ fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks
         grid.m[a] = FORMS[blocks->form].m[of];
         grid.taps[a] = FORMS[blocks->form].taps[of];
         grid.side[a] = grid.m[a] + grid.taps[a] - 1;
+        grid.kernel[a] = desc->kernel[1 + a];
+        grid.stride[a] = stride_of(desc, a);
+        grid.phases[a] = fc_min(grid.stride[a], grid.kernel[a]);
+        grid.step[a] = grid.stride[a] * phase.axis[1 + a].offset_step;
         grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], grid.m[a]);
     }
     grid.products = (ptrdiff_t)grid.side[0] * grid.side[1];
@@ -45,7 +58,15 @@ fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks
 static bool form_serves(const fc_conv_desc *desc, int form, bool exchanged)
 {
     const int *taps = FORMS[form].taps;
-    return desc->kernel[1] == taps[exchanged] && desc->kernel[2] == taps[!exchanged];
+    return fc_divide_up(desc->kernel[1], stride_of(desc, 0)) == taps[exchanged] &&
+           fc_divide_up(desc->kernel[2], stride_of(desc, 1)) == taps[!exchanged];
+}
+
+/* Along rows or columns: a stride of the forward direction alone, and not with a dilation. */
+static bool steps_serve(const fc_conv_desc *desc, int a)
+{
+    const ptrdiff_t stride = desc->stride[1 + a];
+    return stride == 1 || (desc->direction == FC_FORWARD && desc->dilation[1 + a] == 1);
 }
 
 bool fc_winograd_serves(const fc_conv_desc *desc)
@@ -54,7 +75,8 @@ bool fc_winograd_serves(const fc_conv_desc *desc)
     for (int form = 0; form < FC_WINOGRAD_FORMS; form++)
         any = any || form_serves(desc, form, false) || form_serves(desc, form, true);
     return any && desc->kernel[0] == 1 && desc->pad_begin[0] == 0 && desc->pad_end[0] == 0 && desc->stride[0] == 1 &&
-           desc->stride[1] == 1 && desc->stride[2] == 1 && desc->direction != FC_BACKWARD_WEIGHT;
+           steps_serve(desc, 0) && steps_serve(desc, 1) && desc->kernel[1] * desc->kernel[2] <= FC_WINOGRAD_TAPS &&
+           desc->direction != FC_BACKWARD_WEIGHT;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------------- */
@@ -69,7 +91,10 @@ static ptrdiff_t spread(const fc_conv_plan *plan, ptrdiff_t elements, ptrdiff_t 
 
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles)
 {
-    fc_winograd_steps steps = {.input_tile = spread(plan, plan->winograd.ic, 16)};
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
+    const ptrdiff_t ic = plan->winograd.ic; /* whose last vectors are whole */
+    const ptrdiff_t phases = fc_winograd_phases(&grid), past = phases > 1 ? plan->lanes - 1 : 0;
+    fc_winograd_steps steps = {.input_tile = spread(plan, phases * ic + past, 16)};
     steps.input_product = spread(plan, tiles * steps.input_tile, 2);
     steps.width = (ptrdiff_t)plan->vectors * plan->lanes;
     steps.output_product = spread(plan, tiles * steps.width, 2);
@@ -78,7 +103,8 @@ fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles
 
 ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width)
 {
-    return spread(plan, fc_conv_channels(&plan->desc).ic * width, 2);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
+    return spread(plan, fc_winograd_phases(&grid) * fc_conv_channels(&plan->desc).ic * width, 2);
 }
 
 ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile)
@@ -94,7 +120,7 @@ ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, 
 ptrdiff_t fc_winograd_run(const fc_tile_grid *grid)
 {
     enum { COLUMNS = 66 }; /* six rows of them are 25 KB of L1 */
-    return fc_max_extent((COLUMNS / grid->axis[1].dilation - grid->taps[1] + 1) / grid->m[1], 1);
+    return fc_max_extent((COLUMNS / grid->step[1] - grid->taps[1] + 1) / grid->m[1], 1);
 }
 
 /* Cycles of one core, in rough figures: two vector multiply-adds a cycle; a vector of channels of a tile through both
@@ -103,8 +129,8 @@ ptrdiff_t fc_winograd_run(const fc_tile_grid *grid)
 typedef struct {
     double input[FC_WINOGRAD_FORMS], output[FC_WINOGRAD_FORMS];
 } transform_cycles;
-static const transform_cycles WITH_32 = {{45, 110, 110, 25, 25, 25}, {40, 100, 60, 30, 25, 18}};
-static const transform_cycles WITH_16 = {{70, 190, 190, 35, 35, 35}, {60, 190, 100, 50, 40, 25}};
+static const transform_cycles WITH_32 = {{45, 110, 110, 110, 110, 25, 25, 25}, {40, 100, 60, 125, 80, 30, 25, 18}};
+static const transform_cycles WITH_16 = {{70, 190, 190, 190, 190, 35, 35, 35}, {60, 190, 100, 230, 140, 50, 40, 25}};
 enum { TURN = 4 };
 static const double PACK = 1; /* an element of transformed weights */
 
@@ -130,37 +156,42 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const double tiles = (double)grid->tiles, groups = (double)channels.groups;
-    const double ic = (double)channels.ic, lanes = plan->lanes;
+    const double phases = (double)fc_winograd_phases(grid), ic = (double)channels.ic * phases, lanes = plan->lanes;
     const double oc_tiles = (double)fc_divide_up(channels.oc, (ptrdiff_t)c->vectors * plan->lanes);
     const double again = c->blocks.ic < channels.ic ? (double)fc_divide_up(channels.oc, c->blocks.oc) : 1;
     const double in = (double)fc_divide_up(channels.ic, plan->lanes) * again;
+    const bool beside = channels.ic < plan->lanes; /* phases share vectors */
+    const double patches =
+        beside ? (double)(grid->phases[0] * fc_divide_up(grid->phases[1] * channels.ic, plan->lanes)) : in * phases;
     const double out = (double)fc_divide_up(channels.oc, plan->lanes);
     const double together = (double)fc_min(c->blocks.tiles, grid->tiles);
     const double rows = together / (double)fc_divide_up((ptrdiff_t)together, c->rows);
-    const double parts = (double)fc_divide_up(channels.ic, fc_min(c->blocks.ic, FC_SUM_LENGTH));
-    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 16);
+    const double parts = ceil(ic / (double)fc_min(c->blocks.ic * (ptrdiff_t)phases, FC_SUM_LENGTH));
+    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 14);
     const transform_cycles *each =
         fc_kernels_for(plan->desc.isa, plan->desc.dtype)->max_rows[2] > 8 ? &WITH_32 : &WITH_16;
-    cycles += tiles * (in * each->input[c->blocks.form] + out * each->output[c->blocks.form]);
+    cycles += tiles * (patches * each->input[c->blocks.form] + out * each->output[c->blocks.form]);
+    const double turned_rows = (double)(grid->side[0] * grid->phases[0] * grid->step[1]);
     if (plan->desc.layout == FC_CHANNELS_FIRST)
-        cycles += tiles * TURN * grid->m[1] * (in * grid->side[0] * (double)grid->axis[1].dilation + out * grid->m[0]);
+        cycles += tiles * TURN * grid->m[1] * (in * turned_rows + out * grid->m[0]);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
     if (weights > (double)fc_l2_bytes() / 2)
-        cycles += blocks * weights / fc_stream_bytes(weights * groups);
+        cycles += blocks * weights / fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
     return cycles * groups;
 }
 
-/* As many tiles as three quarters of L2 hold, for blocks of so many channels. */
+/* As many tiles as three quarters of L2 hold, for blocks of so many channels; perhaps none. */
 static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
 {
     enum { MOST_TILES = 512 };
     const double line = FC_ALIGNMENT; /* of a tile's padding */
-    const double tile = (double)grid->products * (bytes_of(plan, (double)(c->blocks.ic + c->blocks.oc)) + line);
+    const double ic = (double)(c->blocks.ic * fc_winograd_phases(grid));
+    const double tile = (double)grid->products * (bytes_of(plan, ic + (double)c->blocks.oc) + line);
     const double run = (double)fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 1;
-    const double strip = run * grid->side[0] * bytes_of(plan, plan->lanes) * (double)grid->axis[1].dilation;
+    const double strip = run * grid->side[0] * bytes_of(plan, plan->lanes) * (double)grid->step[1];
     const double room = 0.75 * (double)fc_l2_bytes() - 24 * 1024 - strip;
-    const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : fc_max_extent((ptrdiff_t)(room / tile), 1);
+    const ptrdiff_t tiles = room > tile * MOST_TILES ? MOST_TILES : (ptrdiff_t)(room / tile);
     return tiles > 2 * c->rows ? tiles / c->rows * c->rows : tiles;
 }
 
@@ -168,7 +199,8 @@ static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, 
  * input is then transformed once for every block of output channels. */
 static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choice c, choice *best)
 {
-    enum { LEAST_CHANNELS = 64 }; /* more than twice the lanes of any vector */
+    enum { LEAST_CHANNELS = 64 }; /* of all phases: more than twice the lanes of any vector */
+    const ptrdiff_t least = fc_max_extent(LEAST_CHANNELS / fc_winograd_phases(grid), 2 * plan->lanes);
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const ptrdiff_t width = (ptrdiff_t)c.vectors * plan->lanes, whole = fc_divide_up(channels.oc, width) * width;
     ptrdiff_t ic = channels.ic;
@@ -177,12 +209,15 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
             c.blocks.ic = ic;
             c.blocks.oc = fc_min(oc, whole);
             c.blocks.tiles = most_tiles(plan, grid, &c);
+            if (c.blocks.tiles == 0 && ic > least)
+                continue;
+            c.blocks.tiles = fc_max_extent(c.blocks.tiles, 1);
             c.cycles = cycles_of(plan, grid, &c);
             if (best->cycles == 0 || c.cycles < best->cycles)
                 *best = c;
         }
         ic = fc_divide_up(ic / 2, plan->lanes) * plan->lanes;
-    } while (ic >= LEAST_CHANNELS);
+    } while (ic >= least);
 }
 
 static void try_form(const fc_conv_plan *plan, fc_winograd_blocks form, choice *best)
@@ -210,14 +245,16 @@ double fc_winograd_gain(const fc_conv_desc *desc)
 {
     fc_conv_plan plan = {.desc = *desc, .lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes};
     const fc_channels channels = fc_conv_channels(desc);
-    if (!fc_winograd_serves(desc) || channels.ic < plan.lanes || channels.oc < plan.lanes)
+    if (!fc_winograd_serves(desc) || channels.oc < plan.lanes)
         return 0;
     const choice c = best_form(&plan);
     const fc_tile_grid grid = fc_winograd_grid(desc, &c.blocks);
+    if (channels.ic * fc_winograd_phases(&grid) < plan.lanes)
+        return 0;
     fc_phase phase;
     fc_phase_at(desc, 0, &phase);
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
-    const double taps = (double)(grid.taps[0] * grid.taps[1]);
+    const double taps = (double)(grid.kernel[0] * grid.kernel[1]);
     double direct = (double)phase.count * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
     if (desc->layout == FC_CHANNELS_FIRST) /* vectors of pixels, of which the last is not full */
         direct *= (double)(fc_divide_up(phase.count, plan.lanes) * plan.lanes) / (double)phase.count;
@@ -225,7 +262,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     if (streamed > (double)fc_l2_bytes() / 2)
         direct += streamed / fc_stream_bytes(streamed);
     if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * (double)grid.products;
+        winograd += PACK * weights * (double)(grid.products * fc_winograd_phases(&grid));
     return direct / winograd;
 }
 
@@ -261,7 +298,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     plan->tile[2] = grid.m[1];
     if (!fc_reserve_packed(plan)) /* the weights themselves, for the tiles that are done directly */
         return FC_OVERFLOW;
-    if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are up to four times as many */
+    if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are up to 36 times as many */
         return FC_OVERFLOW;
     const ptrdiff_t transformed = fc_winograd_weights_before(plan, fc_conv_channels(&plan->desc).groups, 0);
     fc_arena arena = {.used = plan->packed_bytes, .fits = true};
@@ -272,12 +309,46 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     return size_blocks(plan);
 }
 
-/* packed [group][output tile][product][input channel][width]. */
+/* Channels [c, c + count) of one output tile's weights, which lie in blocks for the sums of the direct way, to where
+ * the blocks of the transformed input want them. */
+static void pack_channels(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t c, ptrdiff_t count,
+                          ptrdiff_t width, const char *src, char *dst)
+{
+    const ptrdiff_t ic = fc_conv_channels(&plan->desc).ic, taps = grid->kernel[0] * grid->kernel[1];
+    const ptrdiff_t block = fc_channel_block(taps, ic), first = c / block * block;
+    const ptrdiff_t tap = fc_min(block, ic - first) * width; /* from tap to tap */
+    const ptrdiff_t to_block = c / plan->winograd.ic * plan->winograd.ic,
+                    beside = fc_min(plan->winograd.ic, ic - to_block);
+    const bool exchanged = plan->winograd.exchanged;
+    const size_t element = fc_element(&plan->desc);
+    for (ptrdiff_t phase = 0; phase < fc_winograd_phases(grid); phase++) {
+        const ptrdiff_t row = phase / grid->phases[1], col = phase % grid->phases[1];
+        const ptrdiff_t first_tap = row * grid->kernel[1] + col;
+        const int exist[2] = {(int)fc_divide_up(grid->kernel[0] - row, grid->stride[0]),
+                              (int)fc_divide_up(grid->kernel[1] - col, grid->stride[1])};
+        const ptrdiff_t step[2] = {grid->stride[0] * grid->kernel[1] * tap, grid->stride[1] * tap};
+        const ptrdiff_t from = first * taps * width + first_tap * tap + (c - first) * width;
+        const ptrdiff_t to = (to_block * fc_winograd_phases(grid) + phase * beside + c - to_block) * width;
+        fc_kernels_for(plan->desc.isa, plan->desc.dtype)
+            ->winograd->weights[plan->winograd.form](&(fc_winograd_weights){
+                .src = src + (size_t)from * element,
+                .src_row = step[exchanged],
+                .src_col = step[!exchanged],
+                .rows = exist[exchanged],
+                .cols = exist[!exchanged],
+                .count = count * width,
+                .dst = dst + (size_t)to * element,
+                .dst_product = fc_winograd_weights_step(plan, width),
+            });
+    }
+}
+
+/* packed [group][output tile][product][block of input channels][phase][input channel][width]. */
 fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
 {
-    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t taps = plan->desc.kernel[1] * plan->desc.kernel[2];
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
+    const ptrdiff_t taps = grid.kernel[0] * grid.kernel[1], block = fc_channel_block(taps, channels.ic);
     const ptrdiff_t full = (ptrdiff_t)plan->vectors * plan->lanes;
     const size_t element = fc_element(&plan->desc);
     char *const transformed = (char *)packed + fc_winograd_weights_at(plan);
@@ -285,14 +356,12 @@ fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
     for (ptrdiff_t group = 0; group < channels.groups; group++)
         for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
             const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            kernels->winograd->weights[plan->winograd.form](&(fc_winograd_weights){
-                .src = src,
-                .channels = channels.ic,
-                .block = fc_channel_block(taps, channels.ic),
-                .width = width,
-                .dst = transformed + (size_t)fc_winograd_weights_before(plan, group, tile) * element,
-                .dst_product = fc_winograd_weights_step(plan, width),
-            });
+            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, group, tile) * element;
+            for (ptrdiff_t c = 0, end; c < channels.ic; c = end) {
+                end = fc_min(c / block * block + block, c / plan->winograd.ic * plan->winograd.ic + plan->winograd.ic);
+                end = fc_min(end, channels.ic);
+                pack_channels(plan, &grid, c, end - c, width, src, dst);
+            }
             src += (size_t)(taps * channels.ic * width) * element;
             if (fc_pack_stopped(plan))
                 return FC_STOPPED;
