@@ -49,6 +49,15 @@ x = np.ones((20000, 32, 32, 1), np.float32)
 network.predict(x[:2], verbose=0)
 """
 
+# Nearly all of its time goes to a pool of 51 x 51 windows, which a step of the program runs by itself.
+POOLS = """
+network = models.Sequential([layers.Input((100, 100, 1)), layers.AveragePooling2D(50, strides=1), layers.Flatten(),
+                             layers.Dense(10, activation="softmax")])
+network.compile("sgd", "sparse_categorical_crossentropy")
+x = np.ones((8000, 100, 100, 1), np.float32)
+network.predict(x[:2], verbose=0)
+"""
+
 # What takes several seconds, most of it twenty, from little memory.
 LONG = {
     "conv": (
@@ -85,6 +94,7 @@ LONG = {
     ),
     "predict": (NETWORK, "network.predict(x, batch_size=20000, verbose=0)"),
     "predict on a batch": (NETWORK, "network.predict_on_batch(x)"),
+    "predict by windows": (POOLS, "network.predict(x, batch_size=8000, verbose=0)"),
     "fit": (NETWORK, "network.fit(x, np.zeros(20000, int), batch_size=10000, verbose=0)"),
 }
 

@@ -115,7 +115,9 @@ fc_crew fc_crew_for(double work, int threads)
 {
     const double useful = work / LEAST_WORK, turns = work / TURN_WORK;
     const int count = threads <= 1 || useful < 2 ? 1 : useful < threads ? (int)useful : threads;
-    return (fc_crew){count, turns < 2 * count ? 1 : (int)(turns / count < MOST_TURNS ? turns / count : MOST_TURNS)};
+    return (fc_crew){count, threads == FC_WITHIN || turns < 2 * count
+                                ? 1
+                                : (int)(turns / count < MOST_TURNS ? turns / count : MOST_TURNS)};
 }
 
 void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end)

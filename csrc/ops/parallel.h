@@ -17,7 +17,9 @@ typedef struct {
 
 typedef void fc_body(const void *context, fc_part part);
 
-/* How many threads `work` multiply-adds deserve, at most `threads`, and in how many turns. */
+/* How many threads `work` multiply-adds deserve, at most `threads`, and in how many turns. FC_WITHIN threads: the
+ * caller's alone in one turn, after which nobody is asked, as what runs within a part of another run must. */
+enum { FC_WITHIN = 0 };
 fc_crew fc_crew_for(double work, int threads);
 
 /* Runs body(context, part) for every part, on the caller's thread alone when the crew has one. FC_STOPPED: some were

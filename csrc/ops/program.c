@@ -117,6 +117,19 @@ static fc_status plan_pool(const fc_program *p, fc_step *s)
     return fc_pool_plan_make(&desc, &s->lanes_pool);
 }
 
+/* Multiply-adds of an image; what else happens to an element counts as so many. */
+static double work_of(const fc_step *s)
+{
+    enum { A_TAP = 8, AN_ELEMENT = 16 };
+    const ptrdiff_t *window = s->adaptive ? s->src : s->kernel;
+    double each = AN_ELEMENT;
+    if (s->kind == FC_STEP_CONV)
+        each = (double)s->products;
+    else if (s->kind == FC_STEP_POOL)
+        each = A_TAP * (double)window[0] * (double)window[1];
+    return each * (double)fc_step_made(s);
+}
+
 static fc_status plan_step(const fc_program *p, fc_step *s)
 {
     if (s->ic < 1 || s->oc < 1 || s->src[0] < 1 || s->src[1] < 1)
@@ -278,12 +291,9 @@ fc_status fc_program_plan(fc_program *p)
             return FC_BAD_SHAPE;
         if (fc_step_made(s) > PTRDIFF_MAX / 4096 || fc_step_padded(s) > PTRDIFF_MAX / 4096)
             return FC_OVERFLOW;
-        if (s->kind == FC_STEP_CONV) {
+        if (s->kind == FC_STEP_CONV)
             p->table_bytes += 2 * round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
-            p->work += (double)s->products * (double)fc_step_made(s);
-        } else {
-            p->work += 16.0 * (double)fc_step_made(s);
-        }
+        p->work += work_of(s);
     }
     p->read = fc_step_read(&p->steps[0]);
     p->made = fc_step_made(&p->steps[p->count - 1]);

@@ -1,4 +1,5 @@
 /* The steps of programs, for groups of images and for one image. */
+#include "parallel.h"
 #include "program.h"
 
 #include <math.h>
@@ -214,7 +215,7 @@ void fc_step_lanes(const fc_program_thread *t, const fc_step *s, int groups, fc_
             conv_lanes(t, s, 0, s->dst[0], between_padding(t, s, src.data, lanes), dst.data);
         break;
     case FC_STEP_POOL:
-        fc_pool_run(&s->lanes_pool, groups, src.data, dst.data, NULL, t->pool, 1);
+        fc_pool_run(&s->lanes_pool, groups, src.data, dst.data, NULL, t->pool, FC_WITHIN);
         break;
     case FC_STEP_POINT:
         point(t, s, pixels, lanes, src.data, dst.data);
@@ -340,7 +341,7 @@ void fc_step_pixels(const fc_program_thread *t, const fc_step *s, bool from_plan
         finish(t, s, dst, pixels, 1);
         break;
     case FC_STEP_POOL:
-        fc_pool_run(&s->pixel_pool, 1, src, dst, NULL, t->pool, 1);
+        fc_pool_run(&s->pixel_pool, 1, src, dst, NULL, t->pool, FC_WITHIN);
         break;
     case FC_STEP_POINT:
         point(t, s, pixels, 1, src, dst);

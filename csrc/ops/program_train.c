@@ -316,7 +316,7 @@ static void step_back(const block *b, int i, int group, char *g, char *dx)
     if (s->kind == FC_STEP_CONV)
         fc_step_input_grad(t, s, dense, b->call->packed + packed_before(p, i) * t->element, b->w->offsets, g, dx);
     else if (s->kind == FC_STEP_POOL)
-        fc_pool_backward(&s->lanes_pool, 1, kept(b, i - 1, group), NULL, g, dx, t->pool, 1);
+        fc_pool_backward(&s->lanes_pool, 1, kept(b, i - 1, group), NULL, g, dx, t->pool, FC_WITHIN);
     else if (s->kind == FC_STEP_PAD)
         fc_step_pad_back(t, s, g, dx);
     else if (s->kind == FC_STEP_DROPOUT)
