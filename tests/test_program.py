@@ -107,6 +107,21 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[Any]]] = {
             layers.Dense(3),
         ],
     ),
+    "other rows for a band": (
+        (8, 8, 1),
+        [layers.Conv2D(4, 1), layers.Reshape((64, 1, 4)), layers.MaxPooling2D((2, 1)), layers.Flatten()],
+    ),
+    "other channels for planes": (
+        (8, 8, 1),
+        [
+            layers.Conv2D(2, 1),
+            layers.Reshape((8, 4, 4)),
+            layers.MaxPooling2D(2),
+            layers.Reshape((4, 4, 2)),
+            layers.AveragePooling2D(1),
+            layers.Conv2D(3, 1),
+        ],
+    ),
     "rows": (
         (20,),
         [

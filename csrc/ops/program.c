@@ -164,9 +164,18 @@ static int first_dense(const fc_program *p)
     return first;
 }
 
+/* Whether a step, not the first, sees its input as the one before made it: reshaping between them takes no step. */
+static bool follows(const fc_step *s)
+{
+    const fc_step *before = s - 1;
+    return s->src[0] == before->dst[0] && s->src[1] == before->dst[1] && s->ic == before->oc;
+}
+
 /* Whether a step makes planes of planes: a pool must have whole windows, and a stride that vectors can follow. */
 static bool keeps_planes(const fc_step *s)
 {
+    if (!follows(s))
+        return false;
     if (s->kind != FC_STEP_POOL)
         return s->kind == FC_STEP_POINT && !s->mean;
     for (int a = 0; a < 2; a++)
@@ -190,8 +199,7 @@ static int plane_steps(const fc_program *p)
     while (count < p->count && keeps_planes(&s[count]))
         count++;
     const bool reads = count < p->count && s[count].kind == FC_STEP_CONV && s[count].groups == 1 &&
-                       s[count].ic == s->oc && s[count].src[0] == s[count - 1].dst[0] &&
-                       s[count].src[1] == s[count - 1].dst[1] && !fc_step_is_padded(&s[count]);
+                       follows(&s[count]) && !fc_step_is_padded(&s[count]);
     return reads ? count : 0;
 }
 
@@ -222,7 +230,7 @@ static bool takes_band(const fc_program *p, int step)
 {
     enum { PARTIAL = 64 };
     const fc_step *s = &p->steps[step];
-    if (step == 0 || s->kind != FC_STEP_POOL || (s - 1)->kind != FC_STEP_CONV || s->adaptive)
+    if (step == 0 || s->kind != FC_STEP_POOL || (s - 1)->kind != FC_STEP_CONV || s->adaptive || !follows(s))
         return false;
     for (int a = 0; a < 2; a++)
         if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
