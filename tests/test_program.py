@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import layers, models
+from fastconv import _core, layers, models
 from fastconv.layers.layer import Layer
 from fastconv.models import LeNet5, Sequential
 
@@ -284,3 +284,29 @@ def test_values_that_are_no_numbers_go_through() -> None:
     got = model.predict_on_batch(x)
     assert np.isnan(got[3]).all()
     assert np.isfinite(np.delete(got, [3, 7], 0)).all()
+
+
+def described(height: int, width: int, **step: Any) -> tuple[int, Any]:
+    program = _core.Program()
+    given = {"kind": _core.STEPS["conv"], "src": (height, width), "ic": 1, "oc": 1, **step}
+    status = program.describe(double_precision=False, read=(height, width, 1), made=(1,), steps=[given], facts=[])
+    return status, program
+
+
+def test_extents_that_are_no_number_are_refused() -> None:
+    huge = 2**31 - 1  # whose padded image has 2^64 elements
+    pad = {"kind": _core.STEPS["pad"], "pad_begin": (huge, huge), "pad_end": (huge, huge)}
+    assert described(2, 2, **pad)[0] == _core.OVERFLOW
+    assert described(2, 2, kind=_core.STEPS["pad"], pad_begin=(2**62, 0), pad_end=(2**62, 0))[0] == _core.OVERFLOW
+    assert described(2, 2, kind=_core.STEPS["pad"], pad_begin=(-1, 0))[0] == _core.BAD_SHAPE
+
+
+def test_a_kernel_of_the_images_size_that_reaches_past_it() -> None:
+    kernel = images(1, (5, 3, 1)).reshape(5, 3, 1, 1)
+    status, program = described(5, 3, weights=kernel, kernel=(5, 3), dilation=(1, 2), pad_end=(0, 2))
+    assert status == _core.OK
+    x = images(20, (5, 3, 1))
+    padding = ((0, 0), (0, 2))
+    want = fastconv.functional.conv2d(x, kernel, padding=padding, dilation=(1, 2), layout="NHWC")
+    np.testing.assert_allclose(program(x), want.reshape(20, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(program(x[:1]), program(x)[:1])

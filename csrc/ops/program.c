@@ -130,10 +130,8 @@ static double work_of(const fc_step *s)
     return each * (double)fc_step_made(s);
 }
 
-static fc_status plan_step(const fc_program *p, fc_step *s)
+static fc_status plan_by_kind(const fc_program *p, fc_step *s)
 {
-    if (s->ic < 1 || s->oc < 1 || s->src[0] < 1 || s->src[1] < 1)
-        return FC_BAD_SHAPE;
     s->dst[0] = s->src[0];
     s->dst[1] = s->src[1];
     if (s->kind == FC_STEP_CONV)
@@ -148,18 +146,56 @@ static fc_status plan_step(const fc_program *p, fc_step *s)
     return FC_OK;
 }
 
-static bool covers_input(const fc_step *s)
+/* Whether an image is so small that the bytes of a few groups of them are a number. */
+static bool is_countable(ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels)
 {
-    return s->kind != FC_STEP_CONV || (s->kernel[0] == s->src[0] && s->kernel[1] == s->src[1] && s->groups == 1);
+    return fc_saturate(fc_saturate(height, width), channels) <= PTRDIFF_MAX / 4096;
 }
 
-/* The first step from which on every output is one pixel that sees all of its input. */
+static fc_status plan_step(const fc_program *p, fc_step *s)
+{
+    if (s->ic < 1 || s->oc < 1)
+        return FC_BAD_SHAPE;
+    ptrdiff_t padded[2];
+    for (int a = 0; a < 2; a++) {
+        if (s->src[a] < 1 || s->pad_begin[a] < 0 || s->pad_end[a] < 0)
+            return FC_BAD_SHAPE;
+        if (__builtin_add_overflow(s->src[a], s->pad_begin[a], &padded[a]) ||
+            __builtin_add_overflow(padded[a], s->pad_end[a], &padded[a]))
+            return FC_OVERFLOW;
+        /* a step past the image that no window takes, a distance to no second tap */
+        s->stride[a] = fc_min(s->stride[a], padded[a]);
+        if (s->kernel[a] == 1)
+            s->dilation[a] = 1;
+    }
+    if (!is_countable(padded[0], padded[1], s->ic))
+        return FC_OVERFLOW;
+    const fc_status status = plan_by_kind(p, s);
+    return status == FC_OK && !is_countable(s->dst[0], s->dst[1], s->oc) ? FC_OVERFLOW : status;
+}
+
+/* Whether windows are whole, of neighbouring pixels of the image itself. */
+static bool has_plain_windows(const fc_step *s)
+{
+    for (int a = 0; a < 2; a++)
+        if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
+            return false;
+    return true;
+}
+
+/* Whether a step's output is one pixel that sees all of its input, in order. */
+static bool is_dense(const fc_step *s)
+{
+    const bool covers = s->kernel[0] == s->src[0] && s->kernel[1] == s->src[1] && has_plain_windows(s);
+    return s->dst[0] * s->dst[1] == 1 && s->kind != FC_STEP_POOL && s->kind != FC_STEP_PAD &&
+           (s->kind != FC_STEP_CONV || (s->groups == 1 && covers));
+}
+
+/* The first step from which on all are dense. */
 static int first_dense(const fc_program *p)
 {
     int first = p->count;
-    while (first > 0 && p->steps[first - 1].dst[0] * p->steps[first - 1].dst[1] == 1 &&
-           p->steps[first - 1].kind != FC_STEP_POOL && p->steps[first - 1].kind != FC_STEP_PAD &&
-           covers_input(&p->steps[first - 1]))
+    while (first > 0 && is_dense(&p->steps[first - 1]))
         first--;
     return first;
 }
@@ -178,13 +214,10 @@ static bool keeps_planes(const fc_step *s)
         return false;
     if (s->kind != FC_STEP_POOL)
         return s->kind == FC_STEP_POINT && !s->mean;
-    for (int a = 0; a < 2; a++)
-        if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
-            return false;
     /* longer sums are cut where channels are neighbours, and not in planes */
     enum { PARTIAL = 64 };
     const bool long_sum = s->pool == FC_POOL_AVERAGE && s->kernel[0] * s->kernel[1] > PARTIAL;
-    return !s->adaptive && s->stride[1] <= 2 && !long_sum;
+    return has_plain_windows(s) && !s->adaptive && s->stride[1] <= 2 && !long_sum;
 }
 
 /* A single image of one channel has better lines than channels to vectorise: how many steps make planes of it, if a
@@ -232,10 +265,7 @@ static bool takes_band(const fc_program *p, int step)
     const fc_step *s = &p->steps[step];
     if (step == 0 || s->kind != FC_STEP_POOL || (s - 1)->kind != FC_STEP_CONV || s->adaptive || !follows(s))
         return false;
-    for (int a = 0; a < 2; a++)
-        if (s->pad_begin[a] > 0 || s->pad_end[a] > 0 || s->dilation[a] != 1)
-            return false;
-    return s->stride[0] == s->kernel[0] && s->kernel[0] * s->kernel[1] <= PARTIAL;
+    return has_plain_windows(s) && s->stride[0] == s->kernel[0] && s->kernel[0] * s->kernel[1] <= PARTIAL;
 }
 
 /* A thread's workspace: two buffers for the spatial steps of one group and one for rows between a convolution and a
@@ -297,8 +327,6 @@ fc_status fc_program_plan(fc_program *p)
         s->kept = i > 0 ? (s - 1)->kept + fc_step_made(s - 1) : fc_step_read(s);
         if (i > 0 && fc_step_made(s - 1) != fc_step_read(s))
             return FC_BAD_SHAPE;
-        if (fc_step_made(s) > PTRDIFF_MAX / 4096 || fc_step_padded(s) > PTRDIFF_MAX / 4096)
-            return FC_OVERFLOW;
         if (s->kind == FC_STEP_CONV)
             p->table_bytes += 2 * round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
         p->work += work_of(s);

@@ -1,9 +1,10 @@
 /* Descriptors nobody would write: a libFuzzer target over the geometry, the checks of descriptors and, where what they
  * describe is small, whole runs.
  *
- * Bytes become the fields of a convolution or a pool; most are small numbers, some are what breaks arithmetic. A plan
- * must be refused or be true to its word: every buffer has exactly the size that it asked for, and no element of a
- * result stays unwritten. .ci/run builds this with AddressSanitizer and UndefinedBehaviorSanitizer.
+ * Bytes become the fields of a convolution, a pool or a program; most are small numbers, some are what breaks
+ * arithmetic. A plan must be refused or be true to its word: every buffer has exactly the size that it asked for, no
+ * element of a result stays unwritten, and a program makes of an image alone what it makes of it among others. .ci/run
+ * builds this with AddressSanitizer and UndefinedBehaviorSanitizer.
  */
 #include "fastconv.h"
 
@@ -226,14 +227,192 @@ static void pool(bytes *b)
         run_pool(&plan, n, threads, next(b) % 2);
 }
 
+/* ---- programs ---------------------------------------------------------------------------------------------- */
+
+enum { MOST_STEPS = 6, MOST_ARRAYS = 8 * MOST_STEPS };
+
+typedef struct {
+    fc_program program;
+    fc_step steps[MOST_STEPS];
+    void *arrays[MOST_ARRAYS];
+    int count; /* arrays */
+} network;
+
+static void *array_of(network *net, ptrdiff_t count)
+{
+    CHECK(net->count < MOST_ARRAYS);
+    return net->arrays[net->count++] = integers(net->program.dtype, count);
+}
+
+/* An image of a step, as another step may see it: as it was made, or in another shape. */
+static void see(bytes *b, const fc_step *made, fc_step *s)
+{
+    const unsigned way = next(b) % 8;
+    s->src[0] = way == 1 ? made->dst[0] * made->dst[1] : way == 2 ? made->dst[1] : way == 3 ? 1 : made->dst[0];
+    s->src[1] = way == 1 ? 1 : way == 2 ? made->dst[0] : way == 3 ? made->dst[0] * made->dst[1] : made->dst[1];
+    s->ic = made->oc;
+    if (way == 4 || way == 5) { /* a pixel of all, or rows of channels */
+        s->ic = way == 4 ? made->dst[0] * made->dst[1] * made->oc : 1;
+        s->src[0] = way == 4 ? 1 : made->dst[0];
+        s->src[1] = way == 4 ? 1 : made->dst[1] * made->oc;
+    }
+}
+
+static void window_of(bytes *b, fc_step *s)
+{
+    for (int a = 0; a < 2; a++) {
+        s->kernel[a] = next(b) % 4 == 0 ? s->src[a] : number(b, 1, 4);
+        s->stride[a] = number(b, 1, 3);
+        s->dilation[a] = s->kind == FC_STEP_CONV ? number(b, 1, 2) : 1;
+        s->pad_begin[a] = next(b) % 2 ? number(b, 0, 3) : 0;
+        s->pad_end[a] = next(b) % 2 ? number(b, 0, 3) : 0;
+    }
+}
+
+/* Arrays for a step that has been planned; the weights of one that may be trained get gradients. */
+static void fill(bytes *b, network *net, fc_step *s, bool trained)
+{
+    const unsigned with = next(b);
+    if (s->kind == FC_STEP_CONV) {
+        s->weights = array_of(net, s->products * s->oc);
+        s->bias = with & 1 ? array_of(net, s->oc) : NULL;
+        s->grad_weights = trained && with & 2 ? array_of(net, s->products * s->oc) : NULL;
+        s->grad_bias = trained && with & 4 ? array_of(net, s->oc) : NULL;
+    }
+    if (!trained && (s->kind == FC_STEP_CONV || s->kind == FC_STEP_POINT) && with & 8) {
+        s->mean = array_of(net, s->oc);
+        s->variance = array_of(net, s->oc);
+        s->gamma = with & 16 ? array_of(net, s->oc) : NULL;
+        s->offset = with & 32 ? array_of(net, s->oc) : NULL;
+        s->epsilon = 3; /* the variances are -2 at least */
+    }
+}
+
+/* Describes step `index` and plans all so far; whether they can be. */
+static bool add_step(bytes *b, network *net, int index, bool trained)
+{
+    static const fc_step_kind kinds[] = {FC_STEP_CONV, FC_STEP_CONV,  FC_STEP_CONV,    FC_STEP_POOL,
+                                         FC_STEP_POOL, FC_STEP_POINT, FC_STEP_SOFTMAX, FC_STEP_PAD};
+    fc_step *s = &net->steps[index];
+    memset(s, 0, sizeof *s);
+    s->kind = kinds[next(b) % (trained ? 6 : 8)];
+    s->activation = (fc_activation)(next(b) % (s->kind == FC_STEP_CONV || s->kind == FC_STEP_POINT ? 3 : 1));
+    s->pool = (fc_pool_kind)(next(b) % 2);
+    if (index > 0) {
+        see(b, s - 1, s);
+    } else {
+        s->src[0] = number(b, 1, 12);
+        s->src[1] = number(b, 1, 20);
+        s->ic = next(b) % 2 ? 1 : number(b, 1, 9);
+    }
+    window_of(b, s);
+    s->adaptive = s->kind == FC_STEP_POOL && next(b) % 4 == 0;
+    s->groups = next(b) % 4 == 0 && s->ic > 0 && s->ic < 100 ? s->ic : 1;
+    s->oc = s->kind == FC_STEP_CONV ? s->groups * (1 + next(b) % 20) : s->ic;
+    net->program.count = index + 1;
+    if (fc_program_plan(&net->program) != FC_OK || elements(1, s->oc, (ptrdiff_t[]){1, s->dst[0], s->dst[1]}) > 4096 ||
+        (s->kind == FC_STEP_CONV && elements(s->oc, s->products, (ptrdiff_t[]){1, 1, 1}) > MOST_ELEMENTS))
+        return false;
+    fill(b, net, s, trained);
+    return true;
+}
+
+static bool same(fc_dtype dtype, const char *a, const char *b, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double x = dtype == FC_F32 ? ((const float *)(const void *)a)[i] : ((const double *)(const void *)a)[i];
+        const double y = dtype == FC_F32 ? ((const float *)(const void *)b)[i] : ((const double *)(const void *)b)[i];
+        if (x != y && !(isnan(x) && isnan(y)))
+            return false;
+    }
+    return true;
+}
+
+static void describe_steps(const fc_program *p, ptrdiff_t n, ptrdiff_t image)
+{
+    fprintf(stderr, "dtype %d isa %d: image %td of %td, %d planes, dense from %d\n", p->dtype, p->isa, image, n,
+            p->planes, p->dense);
+    for (const fc_step *s = p->steps; s < p->steps + p->count; s++)
+        fprintf(
+            stderr,
+            "kind %d: src %td %td ic %td oc %td groups %td kernel %td %td stride %td %td dilation %td %td pad %td %td "
+            "%td %td pool %d adaptive %d activation %d mean %d dst %td %td\n",
+            s->kind, s->src[0], s->src[1], s->ic, s->oc, s->groups, s->kernel[0], s->kernel[1], s->stride[0],
+            s->stride[1], s->dilation[0], s->dilation[1], s->pad_begin[0], s->pad_begin[1], s->pad_end[0],
+            s->pad_end[1], s->pool, s->adaptive, s->activation, s->mean != NULL, s->dst[0], s->dst[1]);
+}
+
+static void run_program(const fc_program *p, ptrdiff_t n, int threads, bool trained)
+{
+    const size_t element = size_of(p->dtype), read = (size_t)p->read * element, made = (size_t)p->made * element;
+    char *x = integers(p->dtype, n * p->read), *y = malloc((size_t)n * made), *alone = malloc(made);
+    void *workspace = allocate(p->thread_bytes * (size_t)threads);
+    CHECK(y && alone);
+    CHECK(fc_program_run(p, n, x, y, workspace, threads) == FC_OK);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        CHECK(fc_program_run(p, 1, x + (size_t)i * read, alone, workspace, 1) == FC_OK);
+        if (!same(p->dtype, alone, y + (size_t)i * made, p->made)) {
+            describe_steps(p, n, i);
+            abort();
+        }
+    }
+    free(workspace);
+    if (trained && fc_program_trains(p)) {
+        int64_t *classes = malloc((size_t)n * sizeof *classes);
+        CHECK(classes);
+        for (ptrdiff_t i = 0; i < n; i++)
+            classes[i] = i % p->made;
+        const fc_truth truth = {.classes = classes, .share = 1};
+        double loss;
+        workspace = allocate(fc_program_train_workspace(p, n, threads));
+        CHECK(fc_program_train(p, n, x, &truth, y, &loss, workspace, threads) == FC_OK);
+        free(workspace), free(classes);
+    }
+    free(x), free(y), free(alone);
+}
+
+static void program(bytes *b)
+{
+    network net = {.program = {.dtype = (fc_dtype)(next(b) % FC_DTYPES), .isa = any_isa(b), .steps = net.steps}};
+    const bool trained = next(b) % 2;
+    const int steps = 1 + (int)(next(b) % (MOST_STEPS - 1));
+    const ptrdiff_t n = 1 + next(b) % 40;
+    const int threads = 1 + (int)(next(b) % 2);
+    bool planned = true;
+    for (int i = 0; i < steps && planned; i++)
+        planned = add_step(b, &net, i, trained);
+    if (planned && trained) {
+        const fc_step *last = &net.steps[steps - 1];
+        const ptrdiff_t classes = last->dst[0] * last->dst[1] * last->oc;
+        net.steps[steps] = (fc_step){.kind = FC_STEP_SOFTMAX, .ic = classes, .oc = classes, .src = {1, 1}};
+        net.program.count = steps + 1;
+    }
+    planned = planned && fc_program_plan(&net.program) == FC_OK; /* with the arrays of the last step */
+    if (planned && net.program.thread_bytes < MOST_BYTES && net.program.work * (double)n < 1e7) {
+        void *tables = allocate(net.program.table_bytes);
+        fc_program_bind(&net.program, tables);
+        run_program(&net.program, n, threads, trained);
+        free(tables);
+    }
+    for (int i = 0; i < net.count; i++)
+        free(net.arrays[i]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bytes b = {data, data + size};
-    if (next(&b) % 3)
-        conv(&b);
-    else
+    switch (next(&b) % 4) {
+    case 0:
+        program(&b);
+        break;
+    case 1:
         pool(&b);
+        break;
+    default:
+        conv(&b);
+        break;
+    }
     return 0;
 }
