@@ -99,15 +99,20 @@ FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, 
 {
     const int height = side_of(f.rows), width = side_of(f.cols);
     fc_vec half[MOST][MOST];
-    FC_UNROLL for (int j = 0; j < width; j++) {
-        fc_vec d[MOST], v[MOST];
-        FC_UNROLL for (int i = 0; i < height; i++)
-            d[i] = fc_load_lanes(src + i * row + j * col, lanes);
-        input_line(height, d, v);
-        FC_UNROLL for (int i = 0; i < height; i++)
-            half[i][j] = v[i];
+    if (height == 1) {
+        FC_UNROLL for (int j = 0; j < width; j++)
+            half[0][j] = fc_load_lanes(src + j * col, lanes);
+    } else {
+        for (int j = 0; j < width; j++) {
+            fc_vec d[MOST], v[MOST];
+            FC_UNROLL for (int i = 0; i < height; i++)
+                d[i] = fc_load_lanes(src + i * row + j * col, lanes);
+            input_line(height, d, v);
+            FC_UNROLL for (int i = 0; i < height; i++)
+                half[i][j] = v[i];
+        }
     }
-    FC_UNROLL for (int i = 0; i < height; i++) {
+    for (int i = 0; i < height; i++) {
         fc_vec v[MOST];
         input_line(width, half[i], v);
         FC_UNROLL for (int j = 0; j < width; j++)
@@ -188,25 +193,23 @@ FC_INLINE void output_line(const axis_form axis, const fc_vec v[MOST], fc_vec y[
     y[m - 1] += v[5];
 }
 
-/* One vector of channels of one tile; what it returns is not finite in a lane where a result is not. */
-FC_INLINE fc_vec transform_products(const form f, const FC_REAL *src, ptrdiff_t product, fc_vec y[MOST][MOST])
+/* A vector of channels of a tile, rows first: half[row][column]. */
+FC_INLINE void transform_products(const form f, const FC_REAL *src, ptrdiff_t product, fc_vec half[MOST][MOST])
 {
     const int height = side_of(f.rows), width = side_of(f.cols);
-    fc_vec half[MOST][MOST], sum = fc_zero();
-    FC_UNROLL for (int j = 0; j < width; j++) {
-        fc_vec v[MOST], column[MOST];
-        FC_UNROLL for (int i = 0; i < height; i++)
-            v[i] = fc_load(src + (i * width + j) * product);
-        output_line(f.rows, v, column);
-        FC_UNROLL for (int i = 0; i < f.rows.m; i++)
-            half[i][j] = column[i];
+    if (height == 1) {
+        FC_UNROLL for (int j = 0; j < width; j++)
+            half[0][j] = fc_load(src + j * product);
+    } else {
+        for (int j = 0; j < width; j++) {
+            fc_vec v[MOST], column[MOST];
+            FC_UNROLL for (int i = 0; i < height; i++)
+                v[i] = fc_load(src + (i * width + j) * product);
+            output_line(f.rows, v, column);
+            FC_UNROLL for (int i = 0; i < f.rows.m; i++)
+                half[i][j] = column[i];
+        }
     }
-    FC_UNROLL for (int i = 0; i < f.rows.m; i++) {
-        output_line(f.cols, half[i], y[i]);
-        FC_UNROLL for (int j = 0; j < f.cols.m; j++)
-            sum += y[i][j];
-    }
-    return sum;
 }
 
 static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_REAL *dst, ptrdiff_t cols)
@@ -225,6 +228,7 @@ static __attribute__((noinline)) void activate(const fc_winograd_output *s, FC_R
 FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
 {
     const FC_REAL *bias = s->bias, *residual = s->residual;
+    const int rows = s->rows < f.rows.m ? s->rows : f.rows.m;
     bool any = false;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
         const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
@@ -234,21 +238,25 @@ FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
         fc_vec sums = fc_zero();
         for (int k = 0; k < s->channels; k += FC_LANES) {
             const int lanes = fc_lanes_left(s->channels, k);
-            fc_vec y[MOST][MOST];
-            sums += transform_products(f, src + k, s->src_product, y);
+            fc_vec half[MOST][MOST];
+            transform_products(f, src + k, s->src_product, half);
             const fc_vec shift = bias ? fc_load_lanes(bias + k, lanes) : fc_zero();
-            FC_UNROLL for (int i = 0; i < f.rows.m; i++) FC_UNROLL
-                for (int j = 0; j < f.cols.m; j++) {
+            for (int i = 0; i < rows; i++) {
+                fc_vec y[MOST];
+                output_line(f.cols, half[i], y);
+                FC_UNROLL for (int j = 0; j < f.cols.m; j++) {
                     const ptrdiff_t place = i * s->dst_row + j * s->dst_col + k;
-                    if (i >= s->rows || j >= cols)
-                        continue;
-                    fc_vec value = y[i][j];
+                    if (j >= cols)
+                        break;
+                    fc_vec value = y[j];
+                    sums += value;
                     if (bias)
                         value += shift;
                     if (residual)
                         value += fc_load_lanes(residual + at + place, lanes);
                     fc_store_lanes(dst + place, value, lanes);
                 }
+            }
         }
         const bool broken = !(fc_sum_lanes(sums * 0) == 0);
         s->broken[t] |= broken;
@@ -322,7 +330,7 @@ FC_INLINE void transform_weights(const form f, const fc_winograd_weights *s)
         const FC_REAL *src = (const FC_REAL *)s->src + at;
         FC_REAL *dst = (FC_REAL *)s->dst + at;
         fc_vec half[MOST][MOST_TAPS];
-        FC_UNROLL for (int w = 0; w < f.cols.taps; w++) {
+        for (int w = 0; w < f.cols.taps; w++) {
             fc_vec g[MOST_TAPS], u[MOST];
             FC_UNROLL for (int h = 0; h < f.rows.taps; h++)
                 g[h] = h < s->rows && w < s->cols ? fc_load(src + h * s->src_row + w * s->src_col) : fc_zero();
@@ -330,7 +338,7 @@ FC_INLINE void transform_weights(const form f, const fc_winograd_weights *s)
             FC_UNROLL for (int i = 0; i < height; i++)
                 half[i][w] = u[i];
         }
-        FC_UNROLL for (int i = 0; i < height; i++) {
+        for (int i = 0; i < height; i++) {
             fc_vec u[MOST];
             weight_line(f.cols, half[i], u);
             FC_UNROLL for (int j = 0; j < width; j++)
@@ -368,7 +376,7 @@ FC_INLINE void transform_grad(const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, 
                               ptrdiff_t product)
 {
     fc_vec half[SIDE][TILE];
-    FC_UNROLL for (int j = 0; j < TILE; j++) {
+    for (int j = 0; j < TILE; j++) {
         fc_vec y[TILE], v[SIDE];
         FC_UNROLL for (int i = 0; i < TILE; i++)
             y[i] = fc_load(src + i * row + j * col);
@@ -376,7 +384,7 @@ FC_INLINE void transform_grad(const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, 
         FC_UNROLL for (int i = 0; i < SIDE; i++)
             half[i][j] = v[i];
     }
-    FC_UNROLL for (int i = 0; i < SIDE; i++) {
+    for (int i = 0; i < SIDE; i++) {
         fc_vec v[SIDE];
         grad_line(half[i], v);
         FC_UNROLL for (int j = 0; j < SIDE; j++)
@@ -421,7 +429,7 @@ static bool sums_4_3(const fc_winograd_sums *s)
         const FC_REAL *src = (const FC_REAL *)s->src + k * FC_LANES;
         FC_REAL *dst = (FC_REAL *)s->dst + k * FC_LANES;
         fc_vec half[TAPS][SIDE];
-        FC_UNROLL for (int j = 0; j < SIDE; j++) {
+        for (int j = 0; j < SIDE; j++) {
             fc_vec u[SIDE], g[TAPS];
             FC_UNROLL for (int i = 0; i < SIDE; i++)
                 u[i] = fc_load(src + (i * SIDE + j) * s->src_product);
@@ -429,7 +437,7 @@ static bool sums_4_3(const fc_winograd_sums *s)
             FC_UNROLL for (int i = 0; i < TAPS; i++)
                 half[i][j] = g[i];
         }
-        FC_UNROLL for (int i = 0; i < TAPS; i++) {
+        for (int i = 0; i < TAPS; i++) {
             fc_vec g[TAPS];
             sum_line(half[i], g);
             FC_UNROLL for (int j = 0; j < TAPS; j++) {
