@@ -253,39 +253,54 @@ static void pack_blocks(const fc_chunk *s, const oc_tiles *t, ptrdiff_t first, p
     });
 }
 
-/* Where the sums of one register tile begin, and where they go: from one piece to the next they stay in acc. */
-static fc_tile_end end_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, int tile, ptrdiff_t begin)
+/* Where the sums of register tiles begin, and where they go: from one piece to the next they stay in acc. */
+typedef struct {
+    char *acc, *dst; /* of position 0; finished ones that leave at once go to dst */
+    fc_tile_end stay, leave;
+    bool first;
+} tile_ends;
+
+static tile_ends ends_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p)
 {
     const fc_conv_call *call = s->call;
-    char *const acc = acc_of(s, t, k, begin);
-    fc_tile_end end = {.dst = acc, .from = acc, .dst_step = t->width, .from_step = t->width, .least = -INFINITY};
+    tile_ends ends = {.acc = acc_of(s, t, k, 0), .dst = call->dst + dst_of(s, t, k), .first = p->first};
+    ends.stay = (fc_tile_end){.dst_step = t->width, .from_step = t->width, .least = -INFINITY};
     if (p->first) {
-        end.from = t->straight && call->bias ? bias_of(s, t, k) : fc_zeros;
-        end.from_step = 0;
+        ends.stay.from = t->straight && call->bias ? bias_of(s, t, k) : fc_zeros;
+        ends.stay.from_step = 0;
     }
-    if (p->last && leaves(s, t, tile)) {
-        end.dst = call->dst + dst_of(s, t, k) + (size_t)s->at->offsets[begin] * call->element;
+    ends.leave = ends.stay;
+    ends.leave.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
+    return ends;
+}
+
+static fc_tile_end end_at(const fc_chunk *s, const tile_ends *ends, bool leaves, int tile, ptrdiff_t begin)
+{
+    char *const acc = ends->acc + (size_t)(begin * ends->stay.dst_step) * s->call->element;
+    fc_tile_end end = leaves ? ends->leave : ends->stay;
+    end.dst = leaves ? ends->dst + s->at->offsets[begin] * (ptrdiff_t)s->call->element : acc;
+    if (leaves)
         end.dst_step = s->at->steps[tile];
-        end.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
-    }
+    if (!ends->first)
+        end.from = acc;
     return end;
 }
 
 static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
 {
     const fc_kernels *kernels = s->call->kernels;
-    const ptrdiff_t vectors = t->width / s->call->plan->lanes;
     const int narrow = s->call->plan->group_width;
+    fc_channel_fn *const *const by_rows =
+        narrow > 0 ? kernels->groups[narrow] : kernels->channel[t->width / s->call->plan->lanes];
     /* pointers serve all groups: of each they lead to the first one's channels */
     const ptrdiff_t own = s->call->plan->algorithm == FC_IM2COL ? 0 : t->group * s->call->channels.ic;
+    const ptrdiff_t each = s->count / s->tiles, more = s->count % s->tiles; /* as fc_share */
+    const tile_ends ends = ends_of(s, t, k, p);
     const void *const *pointers = s->at->pointers;
-    for (int tile = 0; tile < s->tiles; tile++) {
-        ptrdiff_t begin, end;
-        fc_share(s->count, tile, s->tiles, &begin, &end);
-        const ptrdiff_t rows = end - begin;
-        fc_channel_fn *const kernel = narrow > 0 ? kernels->groups[narrow][rows] : kernels->channel[vectors][rows];
-        const fc_tile_end to = end_of(s, t, k, p, tile, begin);
-        kernel(pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
+    for (ptrdiff_t tile = 0, begin = 0, rows; tile < s->tiles; tile++, begin += rows) {
+        rows = each + (tile < more);
+        const fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
+        by_rows[rows](pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
         pointers += s->taps * rows;
     }
 }
@@ -301,7 +316,8 @@ static void stream_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t element = (ptrdiff_t)call->element;
-    fc_tile_end end = end_of(s, t, 0, p, 0, 0);
+    const tile_ends ends = ends_of(s, t, 0, p);
+    fc_tile_end end = end_at(s, &ends, p->last && leaves(s, t, 0), 0, 0);
     if (end.from == fc_zeros)
         end.from = NULL;
     call->kernels->conv->dense_row(&(fc_dense_row){
