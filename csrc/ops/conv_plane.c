@@ -225,10 +225,10 @@ static void run_tiles(const unit *s, const panel *p)
     const int tiles = oc_tiles(call);
     const ptrdiff_t number = p->begin / fc_plane_width(plan);
     const ptrdiff_t block = s->channel * s->phase->taps;
-    for (int tile = s->tile_begin; tile < s->tile_end; tile++) {
-        ptrdiff_t first, last;
-        fc_share(oc, tile, tiles, &first, &last);
-        const ptrdiff_t rows = last - first, channel = s->group * oc + first;
+    const ptrdiff_t each = oc / tiles, more = oc % tiles; /* as fc_share */
+    ptrdiff_t channel = s->group * oc + s->tile_begin * each + fc_min(s->tile_begin, more), rows;
+    for (int tile = s->tile_begin; tile < s->tile_end; tile++, channel += rows) {
+        rows = each + (tile < more);
         char *acc = s->at.acc;
         bool done = false;
         if (plan->block < ic)
