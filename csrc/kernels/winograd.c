@@ -500,8 +500,12 @@ FC_INLINE void store_spread(FC_REAL *p, ptrdiff_t step, int count, fc_vec v)
 
 static void store_strip(const fc_strip_store *s)
 {
-    const FC_REAL *src = s->src, *bias = s->bias, *residual = s->residual;
+    static const FC_REAL zeros[FC_LANES] = {0};
+    const FC_REAL *src = s->src, *bias = s->bias ? s->bias : zeros, *residual = s->residual;
     const fc_epilogue *e = s->epilogue;
+    const bool whole = s->channels == FC_LANES && s->column_step == 1 && !residual &&
+                       (e->activation == FC_IDENTITY || e->activation == FC_RELU);
+    const fc_vec least = fc_splat(e->activation == FC_RELU ? 0 : -(FC_REAL)__builtin_inf());
     FC_REAL *dst = s->dst;
     for (ptrdiff_t j = 0; j < s->columns; j += FC_LANES) {
         const int lanes = fc_lanes_left(s->columns, j);
@@ -509,14 +513,17 @@ static void store_strip(const fc_strip_store *s)
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             v[i] = i < lanes ? fc_load(src + (j + i) * FC_LANES) : fc_zero();
         fc_transpose_lanes(v);
+        if (whole && lanes == FC_LANES) {
+            FC_UNROLL for (int c = 0; c < FC_LANES; c++)
+                fc_store(dst + c * s->channel_step + j, fc_greater(least, v[c] + fc_splat(bias[c])));
+            continue;
+        }
         FC_REAL turned[FC_LANES * FC_LANES];
         FC_UNROLL for (int c = 0; c < FC_LANES; c++)
             fc_store(turned + c * FC_LANES, v[c]);
         for (int c = 0; c < s->channels; c++) {
             const ptrdiff_t at = c * s->channel_step + j * s->column_step;
-            fc_vec value = fc_load(turned + c * FC_LANES);
-            if (bias)
-                value += fc_splat(bias[c]);
+            fc_vec value = fc_load(turned + c * FC_LANES) + fc_splat(bias[c]);
             if (residual)
                 value += load_spread(residual + at, s->column_step, lanes);
             value = fc_finish(e, value);
