@@ -4,18 +4,20 @@
  * and multiplied product by product, a sum over tiles; the sums are transformed to 3 x 3 weights when all tiles are
  * done: 36 multiply-adds where a tile has 144.
  *
- *     src [block of channels][product][tile][lane]   grad [panel][product][tile][lane]
+ *     src [group of channels][product][tile][channel]   grad [panel][product][tile][lane]
  *                                         └─► acc [item][product][row][lane] ─► dweights
  *
- * An item is a register tile of input channels by output channels, in all products. Threads share the transforms and
- * then the items; each item has one owner and one order of its sums, so the bits never depend on the threads.
+ * An item is a register tile of input channels by output channels, in all products. A group of input channels stays in
+ * L2 while the panels stream past it. Threads share the transforms and then the items; each item has one owner and one
+ * order of its sums, so the bits never depend on the threads.
  */
 #include "parallel.h"
 #include "winograd.h"
 
 #include <string.h>
 
-enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE, ACROSS = 3, TAPS = ACROSS * ACROSS, VECTORS = 2 };
+enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE, ACROSS = 3, TAPS = ACROSS * ACROSS, VECTORS = 2, TILES = 4 };
+enum { ITEM_BYTES = 64 * 1024, LEAST_VECTORS = 2 }; /* an item's sums; vectors of a group of input channels */
 
 typedef struct {
     char *src, *grad;
@@ -23,7 +25,9 @@ typedef struct {
     ptrdiff_t tiles_h, tiles_w; /* of an image */
     ptrdiff_t together;         /* tiles of a block */
     ptrdiff_t rows, width;      /* of an item */
-    ptrdiff_t blocks, panels;   /* of channels, padded to whole ones */
+    ptrdiff_t vectors, panels;  /* of channels in and out, padded to whole ones */
+    ptrdiff_t deep, groups;     /* input channels of a group; groups */
+    ptrdiff_t src_product, grad_product;
 } layout;
 
 typedef struct {
@@ -45,26 +49,37 @@ typedef struct {
 
 /* ---- planning --------------------------------------------------------------------------------------------- */
 
+/* Elements from a product's tiles to the next one's: lines of all products must not meet in few sets of L1. */
+static ptrdiff_t product_step(ptrdiff_t together, ptrdiff_t width, size_t element)
+{
+    const ptrdiff_t line = FC_ALIGNMENT / (ptrdiff_t)element, lines = fc_divide_up(together * width, line);
+    return (lines | 1) * line;
+}
+
 static layout lay_out(const fc_conv_plan *plan, fc_arena *arena)
 {
     const fc_conv_desc *desc = &plan->desc;
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
+    const size_t element = fc_element(desc);
     layout at = {
         .tiles_h = fc_divide_up(desc->dst[1], TILE),
         .tiles_w = fc_divide_up(desc->dst[2], TILE),
         .together = plan->winograd.tiles,
-        .rows = plan->lanes,
         .width = (ptrdiff_t)VECTORS * plan->lanes,
+        .vectors = fc_divide_up(desc->ic, plan->lanes),
     };
-    while (at.rows > kernels->max_rows[VECTORS])
-        at.rows /= 2;
-    at.blocks = fc_divide_up(desc->ic, plan->lanes);
+    const ptrdiff_t most = (ptrdiff_t)(fc_l2_bytes() / 4 / element) / (PRODUCTS * at.together * plan->lanes);
+    at.groups = fc_divide_up(at.vectors, fc_max_extent(most, LEAST_VECTORS));
+    at.deep = fc_divide_up(at.vectors, at.groups) * plan->lanes;
+    at.groups = fc_divide_up(at.vectors * plan->lanes, at.deep);
     at.panels = fc_divide_up(desc->oc, at.width);
-    const size_t element = fc_element(desc);
-    const ptrdiff_t block = PRODUCTS * at.together, items = at.blocks * plan->lanes * at.panels;
-    at.src = fc_carve(arena, fc_saturate(block, at.blocks * plan->lanes), element);
-    at.grad = fc_carve(arena, fc_saturate(block, at.panels * at.width), element);
-    at.acc = fc_carve(arena, fc_saturate(PRODUCTS, fc_saturate(items, at.width)), element);
+    at.rows = fc_min(ITEM_BYTES / (PRODUCTS * at.width * (ptrdiff_t)element), TILES * kernels->max_rows[VECTORS]);
+    at.src_product = product_step(at.together, at.deep, element);
+    at.grad_product = product_step(at.together, at.width, element);
+    at.src = fc_carve(arena, fc_saturate(PRODUCTS * at.src_product, at.groups), element);
+    at.grad = fc_carve(arena, fc_saturate(PRODUCTS * at.grad_product, at.panels), element);
+    const ptrdiff_t items = fc_saturate(at.groups * fc_divide_up(at.deep, at.rows), at.panels);
+    at.acc = fc_carve(arena, fc_saturate(PRODUCTS * at.rows * at.width, items), element);
     return at;
 }
 
@@ -94,9 +109,11 @@ static double relative_cost(const fc_conv_plan *plan, const layout *at)
 {
     const fc_conv_desc *desc = &plan->desc;
     const double tiles = (double)(at->tiles_h * at->tiles_w), together = (double)fc_min(at->together, tiles);
-    const double in = (double)(at->blocks * plan->lanes), out = (double)at->panels * VECTORS, blocks = tiles / together;
-    const double items = in / (double)at->rows * (double)at->panels;
-    const double sums = PRODUCTS * items * ((double)(at->rows * VECTORS) / 2 * tiles + 40 * blocks);
+    const double in = (double)(at->vectors * plan->lanes), out = (double)at->panels * VECTORS,
+                 blocks = tiles / together;
+    const double rows = fc_kernels_for(desc->isa, desc->dtype)->max_rows[VECTORS];
+    const double items = in / rows * (double)at->panels;
+    const double sums = PRODUCTS * items * (rows * VECTORS / 2 * tiles + 40 * blocks);
     const double waiting = (blocks - 1) * 2 * PRODUCTS * in * out * plan->lanes * (double)fc_element(desc) / 9;
     const double transforms = tiles * 110 * (in / plan->lanes + out) + in * out * 80;
     const double direct = plan->flops / 2 / plan->lanes / 2 / 0.85;
@@ -146,7 +163,7 @@ static fc_window inside(ptrdiff_t first, ptrdiff_t extent, int side)
 /* A vector of channels of the block's tiles, from an array of `extent`: patches of `side`, the first one at -pad. */
 static void transform(const grad_call *s, const char *array, const ptrdiff_t *extent, ptrdiff_t channels,
                       ptrdiff_t channel, const ptrdiff_t *pad, int side, fc_winograd_input_fn *kernel, char *dst,
-                      ptrdiff_t dst_tile)
+                      ptrdiff_t dst_tile, ptrdiff_t dst_product)
 {
     const layout *at = &s->at;
     fc_winograd_input to = {
@@ -155,7 +172,7 @@ static void transform(const grad_call *s, const char *array, const ptrdiff_t *ex
         .src_tile = TILE * channels,
         .channels = fc_min(s->plan->lanes, channels - channel),
         .dst_tile = dst_tile,
-        .dst_product = s->at.together * dst_tile,
+        .dst_product = dst_product,
     };
     for (ptrdiff_t tile = 0; tile < s->count; tile += to.tiles) {
         const ptrdiff_t index = s->first + tile, line = index / at->tiles_w, in_row = index % at->tiles_w;
@@ -175,6 +192,17 @@ static void transform(const grad_call *s, const char *array, const ptrdiff_t *ex
     }
 }
 
+/* The transformed tiles of a group of input channels; of a panel of output channels. */
+static char *src_at(const grad_call *s, ptrdiff_t group)
+{
+    return s->at.src + (size_t)(group * PRODUCTS * s->at.src_product) * s->element;
+}
+
+static char *grad_at(const grad_call *s, ptrdiff_t panel)
+{
+    return s->at.grad + (size_t)(panel * PRODUCTS * s->at.grad_product) * s->element;
+}
+
 /* Units of work: vectors of input channels, then of output channels. */
 static void transform_block(const void *context, fc_part part)
 {
@@ -182,88 +210,131 @@ static void transform_block(const void *context, fc_part part)
     const layout *at = &s->at;
     const fc_conv_desc *desc = &s->plan->desc;
     const struct fc_winograd_kernels *kernels = s->kernels->winograd;
-    const ptrdiff_t lanes = s->plan->lanes, none[FC_SPATIAL] = {0}, tiles = PRODUCTS * at->together;
+    const ptrdiff_t lanes = s->plan->lanes, none[FC_SPATIAL] = {0};
     ptrdiff_t begin, end;
-    fc_share_of(at->blocks + at->panels * VECTORS, part, &begin, &end);
+    fc_share_of(at->vectors + at->panels * VECTORS, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t vector = unit - at->blocks, panel = vector / VECTORS;
-        if (unit < at->blocks) {
-            transform(s, s->src, desc->src, desc->ic, unit * lanes, desc->pad_begin, SIDE, kernels->input[FC_F4_3],
-                      at->src + (size_t)(unit * tiles * lanes) * s->element, lanes);
+        if (unit < at->vectors) {
+            const ptrdiff_t channel = unit * lanes, group = channel / at->deep;
+            char *const dst = src_at(s, group) + channel % at->deep * (ptrdiff_t)s->element;
+            transform(s, s->src, desc->src, desc->ic, channel, desc->pad_begin, SIDE, kernels->input[FC_F4_3], dst,
+                      at->deep, at->src_product);
             continue;
         }
-        char *const dst = at->grad + (size_t)(panel * tiles * at->width + vector % VECTORS * lanes) * s->element;
+        const ptrdiff_t vector = unit - at->vectors;
+        char *const dst = grad_at(s, vector / VECTORS) + vector % VECTORS * lanes * (ptrdiff_t)s->element;
         if (vector * lanes < desc->oc) {
-            transform(s, s->grad, desc->dst, desc->oc, vector * lanes, none, TILE, kernels->grad, dst, at->width);
+            transform(s, s->grad, desc->dst, desc->oc, vector * lanes, none, TILE, kernels->grad, dst, at->width,
+                      at->grad_product);
             continue;
         }
-        for (ptrdiff_t i = 0; i < tiles; i++)
-            memset(dst + (size_t)(i * at->width) * s->element, 0, (size_t)lanes * s->element);
+        for (ptrdiff_t i = 0; i < PRODUCTS * at->together; i++) {
+            const ptrdiff_t to = i / at->together * at->grad_product + i % at->together * at->width;
+            memset(dst + (size_t)to * s->element, 0, (size_t)lanes * s->element);
+        }
     }
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------- */
 
-/* An item's finished sums: rows from input channel `channel` on, lanes from output channel `lane` on. */
-static bool finish(const grad_call *s, ptrdiff_t channel, ptrdiff_t lane, const char *acc, char *taps)
+/* What one thread sums at a time: rows of input channels from `channel` on, lanes of output channels from `lane` on. */
+typedef struct {
+    ptrdiff_t channel, rows, lane;
+} item;
+
+/* An item's finished sums where lanes are neighbours in dweights, and taps equally far apart. */
+static bool finish_rows(const grad_call *s, const item *one, const char *acc)
+{
+    const layout *at = &s->at;
+    const ptrdiff_t element = (ptrdiff_t)s->element;
+    bool broken = false;
+    for (ptrdiff_t r = 0; r < one->rows; r++)
+        broken |= s->kernels->winograd->sums(&(fc_winograd_sums){
+            .src = acc + r * at->width * element,
+            .src_product = one->rows * at->width,
+            .vectors = VECTORS,
+            .dst = s->dweights + ((one->channel + r) * s->strides[1] + one->lane) * element,
+            .dst_tap = s->strides[4],
+        });
+    return broken;
+}
+
+/* Every product of an item, tile by tile: lines of src and grad serve several of them from L1. */
+static void sum_item(const grad_call *s, const item *one, const char *src, const char *grad, char *acc)
+{
+    const layout *at = &s->at;
+    const ptrdiff_t element = (ptrdiff_t)s->element, start = 0;
+    const int tiles = (int)fc_divide_up(one->rows, s->kernels->max_rows[VECTORS]);
+    fc_weight_grad_fn *kernel[TILES];
+    ptrdiff_t first[TILES], last;
+    for (int t = 0; t < tiles; t++) {
+        fc_share(one->rows, t, tiles, &first[t], &last);
+        kernel[t] = s->kernels->weight_grad[VECTORS][last - first[t]];
+    }
+    fc_grad_panel operands = {.starts = &start, .runs = 1, .length = s->count, .step = at->deep, .acc_step = at->width};
+    for (ptrdiff_t p = 0; p < PRODUCTS; p++) {
+        operands.grad = grad + p * at->grad_product * element;
+        for (int t = 0; t < tiles; t++) {
+            operands.src = src + (p * at->src_product + first[t]) * element;
+            kernel[t](&operands, acc + (p * one->rows + first[t]) * at->width * element, !s->initial);
+        }
+    }
+}
+
+/* An item's finished sums, wherever weights lie. */
+static bool finish(const grad_call *s, const item *one, const char *acc, char *taps)
 {
     static const fc_epilogue none = {FC_IDENTITY, 0, 0};
     const layout *at = &s->at;
     const fc_conv_desc *desc = &s->plan->desc;
+    if (s->strides[0] == 1 && s->strides[3] == ACROSS * s->strides[4] && desc->oc - one->lane >= at->width)
+        return finish_rows(s, one, acc);
     const bool broken = s->kernels->winograd->sums(&(fc_winograd_sums){
         .src = acc,
-        .src_product = at->rows * at->width,
-        .vectors = (int)at->rows * VECTORS,
+        .src_product = one->rows * at->width,
+        .vectors = (int)one->rows * VECTORS,
         .dst = taps,
-        .dst_tap = at->rows * at->width,
+        .dst_tap = one->rows * at->width,
     });
-    const ptrdiff_t live = fc_min(at->rows, desc->ic - channel);
     for (ptrdiff_t tap = 0; tap < TAPS; tap++) {
-        ptrdiff_t offsets[FC_MAX_ROWS];
-        for (ptrdiff_t r = 0; r < live; r++)
-            offsets[r] = (channel + r) * s->strides[1] + tap / ACROSS * s->strides[3] + tap % ACROSS * s->strides[4];
+        ptrdiff_t offsets[TILES * FC_MAX_ROWS];
+        for (ptrdiff_t r = 0; r < one->rows; r++)
+            offsets[r] =
+                (one->channel + r) * s->strides[1] + tap / ACROSS * s->strides[3] + tap % ACROSS * s->strides[4];
         s->kernels->conv->store_rows(&(fc_row_store){
-            .acc = taps + (size_t)(tap * at->rows * at->width) * s->element,
-            .rows = (int)live,
+            .acc = taps + (size_t)(tap * one->rows * at->width) * s->element,
+            .rows = (int)one->rows,
             .stride = (int)at->width,
-            .live = (int)fc_min(at->width, desc->oc - lane),
+            .live = (int)fc_min(at->width, desc->oc - one->lane),
             .offsets = offsets,
             .channel_step = s->strides[0],
-            .dst = s->dweights + lane * s->strides[0] * (ptrdiff_t)s->element,
+            .dst = s->dweights + one->lane * s->strides[0] * (ptrdiff_t)s->element,
             .epilogue = &none,
         });
     }
     return broken;
 }
 
-/* Units of work: items, panel after panel. */
+/* Units of work: items, panel after panel, group after group. */
 static void sum_block(const void *context, fc_part part)
 {
     const grad_call *s = context;
     const layout *at = &s->at;
-    const ptrdiff_t lanes = s->plan->lanes, parts = lanes / at->rows, element = (ptrdiff_t)s->element, start = 0;
-    const ptrdiff_t size = at->rows * at->width, tiles = PRODUCTS * at->together;
+    const ptrdiff_t parts = fc_divide_up(at->deep, at->rows), element = (ptrdiff_t)s->element;
     fc_arena arena = {s->thread_memory + (size_t)part.thread * s->plan->workspace_bytes, 0, true};
     const thread_layout own = lay_out_thread(at, s->element, &arena);
-    fc_weight_grad_fn *const kernel = s->kernels->weight_grad[VECTORS][at->rows];
-    ptrdiff_t begin, end;
-    fc_share_of(at->panels * at->blocks * parts, part, &begin, &end);
+    ptrdiff_t begin, end, first, last;
+    fc_share_of(at->groups * at->panels * parts, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t panel = unit / (at->blocks * parts), row = unit % (at->blocks * parts);
-        const ptrdiff_t channel = row * at->rows;
-        if (channel >= s->plan->desc.ic)
+        const ptrdiff_t panel = unit / parts % at->panels, group = unit / parts / at->panels;
+        fc_share(fc_min(at->deep, s->plan->desc.ic - group * at->deep), (int)(unit % parts), (int)parts, &first, &last);
+        const item one = {group * at->deep + first, last - first, panel * at->width};
+        if (one.rows == 0)
             continue;
-        char *const acc = s->initial && s->final ? own.acc : at->acc + unit * PRODUCTS * size * element;
-        const char *const src = at->src + (row / parts * tiles * lanes + row % parts * at->rows) * element;
-        const char *const grad = at->grad + panel * tiles * at->width * element;
-        fc_grad_panel operands = {
-            .starts = &start, .runs = 1, .length = s->count, .step = lanes, .acc_step = at->width};
-        for (ptrdiff_t p = 0; p < PRODUCTS; p++) {
-            operands.src = src + p * at->together * lanes * element;
-            operands.grad = grad + p * at->together * at->width * element;
-            kernel(&operands, acc + p * size * element, !s->initial);
-        }
-        if (s->final && finish(s, channel, panel * at->width, acc, own.taps))
+        char *const acc = s->initial && s->final ? own.acc : at->acc + unit * PRODUCTS * at->rows * at->width * element;
+        const char *const src = src_at(s, group) + first * element, *const grad = grad_at(s, panel);
+        sum_item(s, &one, src, grad, acc);
+        if (s->final && finish(s, &one, acc, own.taps))
             s->broken[part.thread] = true;
     }
 }
