@@ -40,6 +40,14 @@ FC_INLINE void sample(FC_REAL *dst, const FC_REAL *src, ptrdiff_t count, ptrdiff
         fc_store(dst + j, value);
     }
     const int lanes = fc_lanes_left(count, j);
+    if (j > 0) { /* the last vector, of which the last element is the last one that is wanted */
+        src -= (FC_LANES - lanes) * step + step - 1;
+        fc_vec value = fc_odd(fc_load(src), fc_load(src + FC_LANES));
+        if (step == 4)
+            value = fc_odd(value, fc_odd(fc_load(src + 2 * FC_LANES), fc_load(src + 3 * FC_LANES)));
+        fc_store(dst + count - FC_LANES, value);
+        return;
+    }
     const ptrdiff_t left = (lanes - 1) * step + 1; /* elements up to the last one that is wanted */
     fc_vec value = fc_even(load_vector(src, left, 0), load_vector(src, left, 1));
     if (step == 4)
