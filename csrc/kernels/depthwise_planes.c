@@ -44,29 +44,45 @@ FC_INLINE void copy_row(const FC_REAL *src, ptrdiff_t step, ptrdiff_t count, ptr
         dst[j] = src[j * step];
 }
 
-/* The slots of some channels. What lies outside the plane stays as it is, zero. */
+/* The columns of one slot that lie inside the plane. */
+typedef struct {
+    ptrdiff_t at, count, to; /* from there in a row, so many, to there in the band's */
+} slot_columns;
+
+static slot_columns columns_of(const fc_depthwise_planes *s, ptrdiff_t slot)
+{
+    const ptrdiff_t col = s->col_first + slot * s->col_offset;
+    const ptrdiff_t begin = fc_clamp(fc_steps_to(col, s->col_step, 0), 0, s->pitch);
+    const ptrdiff_t end = fc_clamp(fc_steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
+    return (slot_columns){col + begin * s->col_step, end - begin, begin};
+}
+
+/* Slots of some channels: all of rows by two at most of columns, in the order of the plane's rows, so that the memory
+ * foresees them. What lies outside the plane stays as it is, zero. */
+static void fill_columns(const fc_depthwise_planes *s, const FC_REAL *plane, ptrdiff_t first, ptrdiff_t channels,
+                         FC_REAL *band)
+{
+    const ptrdiff_t slot = s->rows * s->pitch, row_slot = s->slots_w * slot, two = s->slots_w - first > 1;
+    const slot_columns one = columns_of(s, first), other = columns_of(s, first + two);
+    for (ptrdiff_t c = 0; c < channels; c++, plane += s->src_rows * s->src_cols)
+        for (ptrdiff_t i = 0; i < s->rows; i++)
+            for (ptrdiff_t a = 0; a < s->slots_h; a++) {
+                const ptrdiff_t row = s->row_first + i * s->row_step + a * s->row_offset;
+                const FC_REAL *src = plane + row * s->src_cols;
+                FC_REAL *dst = band + (c * s->slots_h + a) * row_slot + first * slot + i * s->pitch;
+                if (row < 0 || row >= s->src_rows)
+                    continue;
+                if (one.count > 0)
+                    copy_row(src + one.at, s->col_step, one.count, s->src_cols - one.at, dst + one.to);
+                if (two && other.count > 0)
+                    copy_row(src + other.at, s->col_step, other.count, s->src_cols - other.at, dst + slot + other.to);
+            }
+}
+
 static void fill(const fc_depthwise_planes *s, const FC_REAL *plane, ptrdiff_t channels, FC_REAL *band)
 {
-    const ptrdiff_t slot = s->rows * s->pitch, size = s->slots_h * s->slots_w * slot;
-    for (ptrdiff_t a = 0; a < s->slots_h; a++) {
-        const ptrdiff_t row = s->row_first + a * s->row_offset;
-        const ptrdiff_t top = fc_clamp(fc_steps_to(row, s->row_step, 0), 0, s->rows);
-        const ptrdiff_t bottom = fc_clamp(fc_steps_to(row, s->row_step, s->src_rows), top, s->rows);
-        for (ptrdiff_t b = 0; b < s->slots_w; b++, band += slot) {
-            const ptrdiff_t col = s->col_first + b * s->col_offset;
-            const ptrdiff_t begin = fc_clamp(fc_steps_to(col, s->col_step, 0), 0, s->pitch);
-            const ptrdiff_t end = fc_clamp(fc_steps_to(col, s->col_step, s->src_cols), begin, s->pitch);
-            const ptrdiff_t at = col + begin * s->col_step;
-            if (begin == end)
-                continue;
-            for (ptrdiff_t c = 0; c < channels; c++) {
-                const FC_REAL *src = plane + (c * s->src_rows + row + top * s->row_step) * s->src_cols + at;
-                FC_REAL *dst = band + c * size + top * s->pitch + begin;
-                for (ptrdiff_t i = top; i < bottom; i++, src += s->row_step * s->src_cols, dst += s->pitch)
-                    copy_row(src, s->col_step, end - begin, s->src_cols - at, dst);
-            }
-        }
-    }
+    for (ptrdiff_t b = 0; b < s->slots_w; b += 2)
+        fill_columns(s, plane, b, channels, band);
 }
 
 /* acc[v] = (acc[v] or start) + sum over t < taps of weights[t] * src[offsets[t] …]. */
