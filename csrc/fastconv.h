@@ -263,6 +263,8 @@ typedef struct {
     const double *weights; /* rows x columns; not of extrema */
     int fold;
     double divisor; /* of the sum */
+    double bound;   /* how far a float sum of whole numbers may be from that in double, which is then cut off where it
+                     * should be; 1: all are summed in double; 0: none has to be */
 } fc_lines_pass;
 
 /* Images (n, height, width, trail): windows step over whole trails. What windows see beyond an edge is listed: position

@@ -212,6 +212,7 @@ cdef extern from "fastconv.h" nogil:
         const double *weights
         int fold
         double divisor
+        double bound
 
     ctypedef struct fc_lines_desc:
         fc_dtype dtype

@@ -236,8 +236,8 @@ def filter_samples(
     rows: Array | None,
     columns: Array | None,
     beyond: float,
-    first: tuple[int, int, Array | None, int, float],
-    second: tuple[int, int, Array | None, int, float] | None,
+    first: tuple[int, int, Array | None, int, float, float],
+    second: tuple[int, int, Array | None, int, float, float] | None,
 ) -> Array | None: ...
 
 STEPS: dict[str, int]

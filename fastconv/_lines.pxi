@@ -44,7 +44,7 @@ cdef const ptrdiff_t *places_of(Held *held, object places, ptrdiff_t count) exce
 
 cdef int fill_pass(Held *held, fc_lines_pass *into, tuple given) except -1:
     cdef Py_buffer *weights = NULL
-    into.rows, into.columns, into.fold, into.divisor = given[0], given[1], given[3], given[4]
+    into.rows, into.columns, into.fold, into.divisor, into.bound = given[0], given[1], given[3], given[4], given[5]
     if given[2] is not None:
         weights = hold_contiguous(held, given[2], 0)
         if weights == NULL or weights.format[0] != c'd' or weights.len != into.rows * into.columns * 8:

@@ -311,6 +311,44 @@ def test_scipy_bit_by_bit(isa: str, shape: tuple[int, ...]) -> None:
                 np.testing.assert_array_equal(getattr(image, name)(x, *arguments, **options), want, f"{name} {mode}")
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_sums_are_cut_off_where_doubles_are(isa: str) -> None:
+    """Lines of whole numbers are float32 and most sums, too; what may be cut off elsewhere is the sum in float64."""
+    bell = np.exp(-0.5 * (np.arange(-7, 8) / 3.0) ** 2)
+    kernels = [bell / bell.sum(), np.full(3, 1 / 3), np.full(10, 0.1), np.array([0.1, 0.2, 0.4, 0.2, 0.1])]
+    kernels += [np.array([-0.7, -0.1, 0.0, 0.1, 0.7]), RNG.standard_normal(6), np.array([1, 4, 6, 4, 1]) / 16]
+    for dtype, kernel, axis in itertools.product(("u1", "i1", "u2", "i2"), kernels, (0, 1)):
+        limits = np.iinfo(dtype)
+        x = RNG.integers(limits.min, limits.max, (70, 67), dtype, True)
+        x[:30], x[30:34] = limits.max, 0
+        half, size = len(kernel) // 2, len(kernel)
+        sides = [(half, size - 1 - half) if one == axis else (0, 0) for one in (0, 1)]
+        lines = np.moveaxis(np.pad(x.astype(np.float64), sides, "symmetric"), axis, 0)
+        taps = [lines[t : t + x.shape[axis]] for t in range(size)]
+        sign = next((s for s in (1, -1) if np.allclose(kernel, s * kernel[::-1], 0, 1e-16) and size % 2), 0)
+        total = taps[half if sign else -1] * kernel[half if sign else -1]
+        for t in range(half if sign else size - 1):
+            total = total + (taps[t] + sign * taps[-1 - t]) * kernel[t]
+        want = np.moveaxis(total, 0, axis).astype(np.int32).astype(dtype)
+        with running(isa):
+            np.testing.assert_array_equal(image.correlate1d(x, kernel, axis), want, f"{dtype} {kernel}")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_rows_are_read_where_they_lie(isa: str) -> None:
+    """Windows inside the image are read from it, those at the border from a copy; equal weights as sums of sums."""
+    for width, size, dtype in itertools.product((1, 9, 33, 64, 97, 128, 171, 900), (3, 8, 15, 40), ("f4", "f8")):
+        x = RNG.standard_normal((3, width)).astype(dtype)
+        for kernel, origin in itertools.product((RNG.standard_normal(size), np.full(size, 0.4)), (0, size // 2 - 1)):
+            for mode in ("wrap", "constant"):
+                out = np.full((5, width), 7, dtype)
+                with running(isa):
+                    image.correlate1d(x, kernel, 1, out[1:-1], mode, 0.5, origin)
+                want = plain_correlate(x, kernel[None], mode, 0.5, (0, origin))
+                close(out[1:-1], want, np.append(x, 0.5), np.abs(kernel).sum())
+                assert (out[[0, -1]] == 7).all()
+
+
 def test_lines_of_any_kind() -> None:
     """Rows by rows, in strips, read in place and from copies: the same as pixel by pixel in float64."""
     for shape, dtype in itertools.product([(7, 2500), (270, 33), (3, 41)], ("f4", "f8", "u1", "i2", ">i2", ">f4")):

@@ -19,6 +19,11 @@ typedef struct {
 /* dst[i] = the sum of weights[t] * src[t][i] over taps t, divided. */
 typedef void fc_lines_sum_fn(const fc_lines *lines, ptrdiff_t count, void *dst);
 
+/* dst[i] is such a sum of whole numbers by weights that are not, in float. Those within `bound` of a whole number other
+ * than 0, all with a bound of 1, become the sum in double, by `weights` and as fc_lines_pass says, cut off at the
+ * point. Float kernels alone. */
+typedef void fc_lines_settle_fn(const fc_lines *lines, const double *weights, double bound, ptrdiff_t count, void *dst);
+
 /* dst[i] = the largest, or the smallest, of src[t][i] over taps t, none of them NaN. */
 typedef void fc_lines_extremum_fn(const fc_lines *lines, bool largest, ptrdiff_t count, void *dst);
 
@@ -32,6 +37,7 @@ typedef void fc_samples_cut_fn(fc_sample type, ptrdiff_t count, void *line);
 
 struct fc_line_kernels {
     fc_lines_sum_fn *sum;
+    fc_lines_settle_fn *settle;
     fc_lines_extremum_fn *extremum;
     fc_samples_in_fn *in;
     fc_samples_out_fn *out;

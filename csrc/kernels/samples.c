@@ -129,6 +129,54 @@ static void lines_sum(const fc_lines *s, ptrdiff_t count, void *dst)
             sum(0, s, i, dst);
 }
 
+#if FC_REAL_BITS == 32
+FC_INLINE fc_wide wide_product(fc_wide a, double b) { return (fc_wide)fc_hold((fc_vec)(a * b)); }
+
+FC_INLINE fc_wide wide_tap(const fc_lines *s, ptrdiff_t t, ptrdiff_t i)
+{
+    return fc_load_wide((const float *)s->src[t] + i);
+}
+
+/* Half a group of sums in double, cut off at the point. */
+FC_INLINE void sum_in_double(const fc_lines *s, const double *weights, ptrdiff_t i, float *dst)
+{
+    const ptrdiff_t last = s->taps - 1, start = s->fold ? last / 2 : last;
+    const double fold = s->fold;
+    fc_wide total[FC_LINES_SLACK];
+    FC_UNROLL for (int v = 0; v < FC_LINES_SLACK; v++)
+        total[v] = wide_product(wide_tap(s, start, i + v * FC_LANES / 2), weights[start]);
+    for (ptrdiff_t t = 0; t < start; t++) {
+        fc_wide x[FC_LINES_SLACK];
+        FC_UNROLL for (int v = 0; v < FC_LINES_SLACK; v++)
+            x[v] = wide_tap(s, t, i + v * FC_LANES / 2);
+        if (fold != 0) FC_UNROLL
+            for (int v = 0; v < FC_LINES_SLACK; v++)
+                x[v] += fold * wide_tap(s, last - t, i + v * FC_LANES / 2);
+        FC_UNROLL for (int v = 0; v < FC_LINES_SLACK; v++)
+            total[v] += wide_product(x[v], weights[t]);
+    }
+    FC_UNROLL for (int v = 0; v < FC_LINES_SLACK; v++)
+        fc_store_cut(dst + i + v * FC_LANES / 2, total[v]);
+}
+
+static void lines_settle(const fc_lines *s, const double *weights, double bound, ptrdiff_t count, void *line)
+{
+    enum { GROUP = FC_LINES_SLACK * FC_LANES };
+    const fc_vec most = fc_splat((float)bound), point = fc_splat(0x1.8p23f); /* adding it rounds to a whole number */
+    float *dst = line;
+    for (ptrdiff_t i = 0; i < count; i += GROUP) {
+        fc_mask near = {0};
+        FC_UNROLL for (int v = 0; v < FC_LINES_SLACK && bound < 1; v++) {
+            const fc_vec x = fc_load(dst + i + v * FC_LANES), whole = x + point - point;
+            const fc_vec distance = (fc_vec)((fc_mask)(x - whole) & INT32_MAX);
+            near |= (distance <= most) & (whole != 0);
+        }
+        for (int half = 0; half < GROUP && (bound >= 1 || fc_any(near)); half += GROUP / 2)
+            sum_in_double(s, weights, i + half, dst);
+    }
+}
+#endif
+
 FC_INLINE void extremum(const bool largest, const fc_lines *s, ptrdiff_t count, FC_REAL *dst)
 {
     for (ptrdiff_t i = 0; i < count; i += FC_LINES_SLACK * FC_LANES) {
@@ -155,6 +203,9 @@ static void lines_extremum(const fc_lines *s, bool largest, ptrdiff_t count, voi
 
 const struct fc_line_kernels FC_NAME(lines_of_samples) = {
     .sum = lines_sum,
+#if FC_REAL_BITS == 32
+    .settle = lines_settle,
+#endif
     .extremum = lines_extremum,
     .in = samples_in,
     .out = samples_out,

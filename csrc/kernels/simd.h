@@ -72,6 +72,21 @@ FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
     return (fc_vec)((mask & (fc_mask)yes) | (~mask & (fc_mask)no));
 }
 
+/* Whether any lane is all ones. */
+FC_INLINE bool fc_any(fc_mask mask)
+{
+#if defined(FC_ISA_AVX512)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(FC_ISA_AVX2)
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#elif defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)mask) != 0;
+#else
+    typedef int64_t pair __attribute__((vector_size(16)));
+    return (((pair)mask)[0] | ((pair)mask)[1]) != 0;
+#endif
+}
+
 /* x where it is smaller (fc_lesser) or larger than the other: the other's lanes where neither is, NaN or equal zeros.
  */
 #if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32
@@ -99,6 +114,25 @@ FC_INLINE fc_vec fc_greater(fc_vec x, fc_vec other) { return fc_select(x > other
 
 /* The larger; NaN when either is NaN. A chain of maxima is shortest when b carries what came before. */
 FC_INLINE fc_vec fc_max(fc_vec a, fc_vec b) { return fc_select(a != a, a, fc_greater(a, b)); }
+
+/* Half as many lanes of double; GCC converts them in halves, through memory, where it is left to it. */
+#if FC_REAL_BITS == 32
+typedef double fc_wide __attribute__((vector_size(FC_VEC_BYTES)));
+#if defined(FC_ISA_AVX512)
+FC_INLINE fc_wide fc_load_wide(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+FC_INLINE void fc_store_cut(float *p, fc_wide v) { _mm256_storeu_ps(p, _mm256_cvtepi32_ps(_mm512_cvttpd_epi32(v))); }
+#elif defined(FC_ISA_AVX2)
+FC_INLINE fc_wide fc_load_wide(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+FC_INLINE void fc_store_cut(float *p, fc_wide v) { _mm_storeu_ps(p, _mm_cvtepi32_ps(_mm256_cvttpd_epi32(v))); }
+#else
+FC_INLINE fc_wide fc_load_wide(const float *p) { return (fc_wide){p[0], p[1]}; }
+FC_INLINE void fc_store_cut(float *p, fc_wide v) /* without what is behind the point */
+{
+    p[0] = (float)(int32_t)v[0];
+    p[1] = (float)(int32_t)v[1];
+}
+#endif
+#endif
 
 /* Lanes 0, 2, 4 … of a, then of b; fc_odd: lanes 1, 3, 5 … */
 #if defined(FC_ISA_AVX512) && FC_REAL_BITS == 32

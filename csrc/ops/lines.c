@@ -5,7 +5,8 @@
  * a ring, as elements, each with what windows see beyond its ends; a row of results is made by one pass over them, and
  * by a second along itself.
  *
- * Sums of whole numbers are exact, so that those of a column of ones move down by one row more and one less.
+ * Sums of whole numbers are exact, so that those of a column of ones move down by one row more and one less. Sums along
+ * a line by equal weights are sums of `run` places first, and then of every run-th of those.
  *
  *   ring [kernel rows]   | border | strip | border |      elements
  *   middle                 | border | strip | border |    what the first pass of two makes, cut to whole numbers
@@ -22,7 +23,7 @@
  * strips that fit L1 a vertical filter of 15 taps took twice as long (1080x1920, float: 4.5 ms, now 2.4), since rows of
  * a narrow strip are too short for the processor to fetch ahead. A few rows of elements are read where they lie; more
  * of them might meet in one set of L1. */
-enum { BAND = 128, RING_BYTES = 163840, NARROW = 64, MOST_IN_PLACE = 4, LEAST_MOVING = 4, STEPS = 3 };
+enum { BAND = 128, RING_BYTES = 163840, NARROW = 64, MOST_IN_PLACE = 4, LEAST_MOVING = 4, STEPS = 3, LEAST_SPLIT = 8 };
 
 /* A run of columns that lie side by side in the image, or beyond it. */
 typedef struct {
@@ -39,12 +40,13 @@ typedef struct {
     ptrdiff_t strip, halo, bands, strips;     /* columns; strip + halo with borders */
     ptrdiff_t slots;                          /* lines of the ring */
     bool moving;                              /* the sums of the first pass move down */
+    ptrdiff_t runs[2];                        /* of places that a pass along lines sums first, or 0 */
     ptrdiff_t group;                          /* elements that kernels read and write together */
 } lines_job;
 
 typedef struct {
     char *ring, *middle, *last, *sums, *beyond;
-    void *steps; /* weights of a step of moving sums */
+    void *steps; /* weights of a step of moving sums, and ones */
     void *weights[2];
     const void **taps;
     const char **rows; /* where the ring's lines are: in it, or in the image */
@@ -90,6 +92,26 @@ static bool adds_down(const fc_lines_desc *desc)
     return true;
 }
 
+/* The places of a run, so that those of a window and its runs are fewest; 0 where the order of sums matters. */
+static ptrdiff_t run_of(const fc_lines_desc *desc, const fc_lines_pass *pass)
+{
+    const bool whole = desc->src_type <= FC_SAMPLE_I32, kept = desc->dst_type >= FC_SAMPLE_F32;
+    if (desc->kind != FC_LINES_SUM || pass->rows != 1 || pass->columns < LEAST_SPLIT)
+        return 0;
+    for (ptrdiff_t i = 0; i < pass->columns; i++)
+        if (pass->weights[i] != pass->weights[0])
+            return 0;
+    if (!kept && !(whole && pass->weights[0] == 1))
+        return 0;
+    ptrdiff_t run = 1;
+    while ((run + 1) * (run + 1) <= pass->columns)
+        run++;
+    for (ptrdiff_t shorter = run; shorter > 1 && pass->columns % run != 0; shorter--)
+        if (pass->columns % shorter == 0 && shorter * 2 > run)
+            run = shorter;
+    return run;
+}
+
 /* Columns of a strip: as many as the ring's share of L2 holds, whole groups of vectors where that cuts the image. */
 static ptrdiff_t strip_of(const fc_lines_desc *desc, ptrdiff_t halo, ptrdiff_t group)
 {
@@ -111,6 +133,8 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
     job->group = FC_LINES_SLACK * fc_kernels_for(desc->isa, desc->dtype)->lanes;
     job->moving = adds_down(desc);
     job->slots = desc->first.rows + job->moving;
+    job->runs[0] = run_of(desc, &desc->first);
+    job->runs[1] = run_of(desc, &desc->second);
     job->strip = strip_of(desc, job->halo, job->group);
     job->bands = fc_divide_up(desc->height, BAND);
     job->strips = fc_divide_up(desc->width, job->strip);
@@ -123,7 +147,7 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
     if (!fc_multiply(job->slots + 4, (ptrdiff_t)job->line_bytes, &lines))
         return false;
     size_t bytes = (size_t)taps * (sizeof(void *) + sizeof(double)) + (size_t)job->slots * sizeof(void *);
-    bytes += STEPS * sizeof(double);
+    bytes += (size_t)(STEPS + job->runs[0] + job->runs[1]) * sizeof(double);
     bytes += (size_t)(job->strip + job->halo) * sizeof(segment);
     if (lines > most)
         return false;
@@ -153,9 +177,10 @@ static strip_space space_of(const lines_job *job, int thread)
     s.weights[0] = s.rows + job->slots;
     s.weights[1] = (double *)s.weights[0] + taps[0];
     s.steps = (double *)s.weights[1] + taps[1];
-    s.segments = (segment *)((double *)s.steps + STEPS);
-    for (int i = 0; i < STEPS; i++)
-        put(desc->dtype, s.steps, i, i < STEPS - 1 ? 1 : -1);
+    const ptrdiff_t ones = STEPS + job->runs[0] + job->runs[1];
+    s.segments = (segment *)((double *)s.steps + ones);
+    for (ptrdiff_t i = 0; i < ones; i++)
+        put(desc->dtype, s.steps, i, i > 0 ? 1 : -1);
     memset(s.ring, 0, (size_t)(s.beyond - s.ring)); /* what kernels read past lines is a number */
     for (ptrdiff_t i = 0; i < (job->strip + job->halo) * desc->trail; i++)
         put(desc->dtype, s.beyond, i, desc->beyond);
@@ -199,38 +224,90 @@ static bool lies_in_place(const lines_job *job, const strip_space *s, const char
     return elements <= (job->src_end - src) / (ptrdiff_t)job->element;
 }
 
+static const char *row_at(const lines_job *job, ptrdiff_t image, ptrdiff_t row)
+{
+    const fc_lines_desc *desc = job->desc;
+    const size_t pixel = (size_t)desc->trail * sample_bytes(desc->src_type);
+    return job->src + (size_t)(image * desc->height + fc_max_extent(row, 0)) * (size_t)desc->width * pixel;
+}
+
+/* Columns [begin, end) of a strip with its border, as elements. */
+static void load_columns(const lines_job *job, const strip_space *s, const char *src, bool beyond, ptrdiff_t begin,
+                         ptrdiff_t end, char *line)
+{
+    const fc_lines_desc *desc = job->desc;
+    const size_t trail = (size_t)desc->trail, sample = sample_bytes(desc->src_type);
+    for (ptrdiff_t i = 0; i < s->segment_count; i++) {
+        const segment *part = &s->segments[i];
+        const ptrdiff_t first = fc_max_extent(part->at, begin), count = fc_min(part->at + part->count, end) - first;
+        char *const dst = line + (size_t)first * trail * job->element;
+        if (count <= 0)
+            continue;
+        if (beyond || part->column < 0)
+            memcpy(dst, s->beyond, (size_t)count * trail * job->element);
+        else
+            job->kernels->in(desc->src_type, count * desc->trail,
+                             src + (size_t)(part->column + first - part->at) * trail * sample, dst);
+    }
+}
+
 static void load_row(const lines_job *job, const strip_space *s, ptrdiff_t image, ptrdiff_t position)
 {
     const fc_lines_desc *desc = job->desc;
     const ptrdiff_t row = desc->rows ? desc->rows[position] : position;
     const ptrdiff_t place = position % job->slots;
     char *line = s->ring + (size_t)place * job->line_bytes;
-    const size_t trail = (size_t)desc->trail, sample = sample_bytes(desc->src_type);
-    const ptrdiff_t rows_before = image * desc->height + fc_max_extent(row, 0);
-    const char *src = job->src + (size_t)rows_before * (size_t)desc->width * trail * sample;
+    const char *src = row_at(job, image, row);
     s->rows[place] = line;
-    if (lies_in_place(job, s, src, row)) {
-        s->rows[place] = src + (size_t)s->segments[0].column * trail * sample;
-        return;
-    }
-    for (ptrdiff_t i = 0; i < s->segment_count; i++) {
-        const segment *part = &s->segments[i];
-        char *const dst = line + (size_t)part->at * trail * job->element;
-        if (row < 0 || part->column < 0)
-            memcpy(dst, s->beyond, (size_t)part->count * trail * job->element);
-        else
-            job->kernels->in(desc->src_type, part->count * desc->trail, src + (size_t)part->column * trail * sample,
-                             dst);
-    }
+    if (lies_in_place(job, s, src, row))
+        s->rows[place] = src + (size_t)(s->segments[0].column * desc->trail) * job->element;
+    else
+        load_columns(job, s, src, row < 0, 0, PTRDIFF_MAX, line);
 }
 
-static void run_pass(const lines_job *job, const fc_lines *lines, ptrdiff_t columns, void *dst)
+static void run_sum(const lines_job *job, const fc_lines *lines, ptrdiff_t columns, void *dst)
+{
+    job->kernels->sum(lines, columns * job->desc->trail, dst);
+}
+
+static void run_pass(const lines_job *job, const fc_lines_pass *pass, const strip_space *s, ptrdiff_t taps,
+                     const void *weights, ptrdiff_t columns, void *dst)
 {
     const fc_lines_kind kind = job->desc->kind;
-    if (kind == FC_LINES_SUM)
-        job->kernels->sum(lines, columns * job->desc->trail, dst);
+    const fc_lines lines = {s->taps, taps, weights, pass->fold, pass->divisor};
+    const ptrdiff_t count = columns * job->desc->trail;
+    if (kind != FC_LINES_SUM) {
+        job->kernels->extremum(&lines, kind == FC_LINES_LARGEST, count, dst);
+        return;
+    }
+    const bool settles = pass->bound > 0 && job->kernels->settle != NULL;
+    if (!settles || pass->bound < 1)
+        job->kernels->sum(&lines, count, dst);
+    if (settles)
+        job->kernels->settle(&lines, pass->weights, pass->bound, count, dst);
+}
+
+/* Pass 0 or 1 along `line`; by equal weights: sums of runs, then weighted sums of those and of the places left. */
+static void run_along(const lines_job *job, const strip_space *s, int number, const char *line, ptrdiff_t columns,
+                      void *dst)
+{
+    const fc_lines_pass *pass = number == 0 ? &job->desc->first : &job->desc->second;
+    const ptrdiff_t run = job->runs[number], runs = run > 0 ? pass->columns / run : 0;
+    const size_t column = (size_t)job->desc->trail * job->element;
+    const void *const ones = (const char *)s->steps + job->element;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t x = 0; x < run; x++)
+        s->taps[x] = line + (size_t)x * column;
+    if (run > 0)
+        run_sum(job, &(fc_lines){s->taps, run, ones, 0, 1}, columns + (runs - 1) * run, s->sums);
+    for (; count < runs; count++)
+        s->taps[count] = s->sums + (size_t)(count * run) * column;
+    for (ptrdiff_t x = runs * run; x < pass->columns; x++)
+        s->taps[count++] = line + (size_t)x * column;
+    if (run > 0)
+        run_sum(job, &(fc_lines){s->taps, count, s->weights[number], 0, pass->divisor}, columns, dst);
     else
-        job->kernels->extremum(lines, kind == FC_LINES_LARGEST, columns * job->desc->trail, dst);
+        run_pass(job, pass, s, count, s->weights[number], columns, dst);
 }
 
 /* What the first pass makes of row `row`, for `columns` columns. */
@@ -238,6 +315,10 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
 {
     const fc_lines_pass *pass = &job->desc->first;
     ptrdiff_t count = 0;
+    if (pass->rows == 1) {
+        run_along(job, s, 0, s->rows[row % job->slots], columns, dst);
+        return;
+    }
     for (ptrdiff_t y = 0; y < pass->rows; y++) {
         const char *line = s->rows[(row + y) % job->slots];
         for (ptrdiff_t x = 0; x < pass->columns; x++)
@@ -249,16 +330,17 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
         return;
     }
     if (!job->moving) {
-        run_pass(job, &(fc_lines){s->taps, count, s->weights[0], pass->fold, pass->divisor}, columns, dst);
+        run_pass(job, pass, s, count, s->weights[0], columns, dst);
         return;
     }
-    const void *const step[STEPS] = {s->sums, s->taps[count - 1], s->rows[(row + job->slots - 1) % job->slots]};
+    const void *const step[STEPS] = {s->rows[(row + job->slots - 1) % job->slots], s->sums, s->taps[count - 1]};
     const void *const sums[1] = {s->sums};
+    const void *const one = (const char *)s->steps + job->element;
     if (row % BAND == 0) /* the band's first */
-        run_pass(job, &(fc_lines){s->taps, count, s->weights[0], 0, 1}, columns, s->sums);
+        run_sum(job, &(fc_lines){s->taps, count, s->weights[0], 0, 1}, columns, s->sums);
     else
-        run_pass(job, &(fc_lines){step, STEPS, s->steps, 0, 1}, columns, s->sums);
-    run_pass(job, &(fc_lines){sums, 1, s->steps, 0, pass->divisor}, columns, dst);
+        run_sum(job, &(fc_lines){step, STEPS, s->steps, 0, 1}, columns, s->sums);
+    run_sum(job, &(fc_lines){sums, 1, one, 0, pass->divisor}, columns, dst);
 }
 
 static void run_second(const lines_job *job, const strip_space *s, ptrdiff_t columns, void *dst)
@@ -270,9 +352,34 @@ static void run_second(const lines_job *job, const strip_space *s, ptrdiff_t col
     for (ptrdiff_t i = 0; i < s->segment_count; i++)
         if (s->segments[i].column < 0)
             memcpy(s->middle + (size_t)s->segments[i].at * column, s->beyond, (size_t)s->segments[i].count * column);
-    for (ptrdiff_t x = 0; x < pass->columns; x++)
-        s->taps[x] = s->middle + (size_t)x * column;
-    run_pass(job, &(fc_lines){s->taps, pass->columns, s->weights[1], pass->fold, pass->divisor}, columns, dst);
+    run_along(job, s, 1, s->middle, columns, dst);
+}
+
+/* Windows of one row over elements: those inside the image are read where they lie, the others from a copy of little
+ * more than the border. */
+static void run_row(const lines_job *job, const strip_space *s, ptrdiff_t image, ptrdiff_t row, ptrdiff_t columns,
+                    char *dst)
+{
+    const fc_lines_desc *desc = job->desc;
+    const segment *longest = s->segments;
+    for (ptrdiff_t i = 1; i < s->segment_count; i++)
+        if (s->segments[i].column >= 0 && s->segments[i].count > longest->count)
+            longest = &s->segments[i];
+    const size_t column = (size_t)desc->trail * job->element;
+    const ptrdiff_t halo = desc->first.columns - 1, group = fc_divide_up(job->group, desc->trail);
+    const ptrdiff_t inside = (longest->count - halo - group) / job->group * job->group;
+    const ptrdiff_t begin = inside > 0 && longest->column >= 0 ? longest->at : columns;
+    const ptrdiff_t end = begin + (begin < columns ? inside : 0);
+    const char *src = row_at(job, image, row);
+    load_columns(job, s, src, false, 0, begin + halo + group, s->ring);
+    run_along(job, s, 0, s->ring, begin, s->last);
+    memcpy(dst, s->last, (size_t)begin * column);
+    if (begin == columns)
+        return;
+    run_along(job, s, 0, src + (size_t)longest->column * column, inside, dst + (size_t)begin * column);
+    load_columns(job, s, src, false, end, PTRDIFF_MAX, s->ring);
+    run_along(job, s, 0, s->ring + (size_t)end * column, columns - end, s->last);
+    memcpy(dst + (size_t)end * column, s->last, (size_t)(columns - end) * column);
 }
 
 static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
@@ -283,12 +390,18 @@ static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
     const ptrdiff_t columns = fc_min(job->strip, desc->width - left), halo = desc->first.rows - 1;
     const size_t sample = sample_bytes(desc->dst_type);
     find_segments(job, s, left, columns + job->halo);
+    const bool plain = is_element(desc, desc->src_type) && is_element(desc, desc->dst_type);
+    const bool rows = plain && desc->first.rows == 1 && desc->rows == NULL && desc->second.columns == 0;
     for (ptrdiff_t y = top; y < top + halo; y++)
         load_row(job, s, image, y);
     const bool direct = is_element(desc, desc->dst_type) && columns * desc->trail % job->group == 0;
     for (ptrdiff_t y = top; y < bottom; y++) {
         char *dst = job->dst + (size_t)(((image * desc->height + y) * desc->width + left) * desc->trail) * sample;
         char *const last = direct ? dst : s->last;
+        if (rows) {
+            run_row(job, s, image, y, columns, dst);
+            continue;
+        }
         load_row(job, s, image, y + halo);
         if (desc->second.columns > 0) {
             run_first(job, s, y, columns + desc->second.columns - 1, s->middle);

@@ -55,8 +55,12 @@ def run(source: Array, output: Any, passes: Sequence[Pass], exact: bool = False)
 
 
 def whole(weights: Array, source: Array) -> bool:
-    """Whether all products and sums of weights and small whole numbers are whole numbers that float32 holds."""
-    if source.dtype.kind == "f" or (weights != np.rint(weights)).any():
+    """Whether all products and sums of weights and small whole numbers are multiples of 1/2**k that float32 holds."""
+    if source.dtype.kind == "f":
         return False
-    largest = {1: 2**8, 2: 2**16}.get(source.dtype.itemsize, 2**64)
-    return bool(np.abs(weights).sum() * (1 if source.dtype.kind == "b" else largest) < 2**24)
+    largest = 1 if source.dtype.kind == "b" else {1: 2**8, 2: 2**16}.get(source.dtype.itemsize, 2**64)
+    for unit in (1.0, 2.0**4, 2.0**8, 2.0**12):
+        counted = weights * unit
+        if (counted == np.rint(counted)).all():
+            return bool(np.abs(counted).sum() * largest < 2**24)
+    return False

@@ -7,7 +7,7 @@ become floating-point images. What the engine does not run so goes pass by pass,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _MOST_TAPS, _LARGEST_WINDOW = 64, 64
 # Within which scipy takes two weights for one.
 _EPSILON = float(np.finfo(np.float64).eps)
+# Sums in float32 may be so far from those in float64: then one of sixteen in eight lanes is made again. More sums
+# are where weights are fractions of a small denominator, so that one in as many is a whole number.
+_LARGEST_BOUND, _LARGEST_DENOMINATOR = 2.0**-9, 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Sum:
     windows: list[Window]
     cval: float
     divisor: float = 1.0
+    bound: float = 0.0  # as in fc_lines_pass
 
     def __call__(self, x: Array, place: Array | None) -> Array:
         """Return the pass' result for an image of floating-point numbers, in `place` if there is one."""
@@ -56,10 +60,24 @@ class Sum:
         """How many weights there are to multiply by."""
         return int(np.count_nonzero(self.kernel))
 
-    def given(self) -> tuple[int, int, Array, int, float]:
-        """Return rows, columns, weights, fold and divisor of a kernel, as the engine takes them."""
+    def given(self) -> tuple[int, int, Array, int, float, float]:
+        """Return rows, columns, weights, fold, divisor and bound of a kernel, as the engine takes them."""
         rows, columns = self.kernel.shape if self.kernel.ndim == 2 else (1, self.kernel.size)
-        return rows, columns, np.ascontiguousarray(self.kernel, np.float64), self._fold(), self.divisor
+        return rows, columns, np.ascontiguousarray(self.kernel, np.float64), self._fold(), self.divisor, self.bound
+
+    def bounded(self, largest: float) -> Sum | None:
+        """Return the same for whole numbers up to the largest in float32, with a bound; None where it cannot hold them.
+
+        Each product and each addition is rounded once, and so is each weight.
+        """
+        size, total = self.kernel.size, float(np.abs(self.kernel).sum())
+        roundings = (size // 2 + 1 if self._fold() else size) + 2
+        bound = 1.001 * roundings * 2.0**-24 * largest * total
+        if not largest * total < 2**24:
+            return None
+        multiples = self.kernel * np.arange(1.0, _LARGEST_DENOMINATOR + 1)[:, None]
+        often = (np.abs(multiples - np.rint(multiples)) < 1e-9).all(1).any()
+        return replace(self, bound=1.0 if often or bound > _LARGEST_BOUND else bound)
 
     def _fold(self) -> int:
         """Whether scipy adds (1), or subtracts (-1), the two values that share a weight before it multiplies."""
@@ -96,9 +114,9 @@ class Extremum:
         """Return what runs line by line."""
         return [Extremum([window], self.cval, self.largest) for window in self.windows]
 
-    def given(self) -> tuple[int, int, None, int, float]:
+    def given(self) -> tuple[int, int, None, int, float, float]:
         """Return what `Sum.given` does: there are no weights."""
-        return 1, self.windows[0].size, None, 0, 1.0
+        return 1, self.windows[0].size, None, 0, 1.0, 0.0
 
 
 def line_by_line(
@@ -129,8 +147,12 @@ def line_by_line(
         return None
     # What lies beyond the edge has to be exact, too.
     bordered = any(window.mode == "constant" for part in parts for window in part.windows)
-    exact = exact and not (bordered and any(not abs(part.cval) < 2**16 or part.cval % 1 for part in parts))
+    edged = bordered and any(not abs(part.cval) < 2**16 or part.cval % 1 for part in parts)
+    exact = exact and not edged
     double = _passes.working_dtype(source.dtype, dtype, exact).itemsize == 8
+    bounded = _bounded(parts, source.dtype, dtype) if double and not edged else None
+    if bounded is not None:
+        parts, double = bounded, False
     values = np.require(source, source.dtype.newbyteorder("="), ["C", "A"])
     while parts:
         count = 2 if _may_join(parts) else 1
@@ -153,6 +175,22 @@ def _serves(part: Sum | Extremum, dtype: np.dtype[Any], exact: bool) -> bool:
         return dtype.kind != "f" and part.windows[0].size <= _LARGEST_WINDOW
     first, last = part.windows[0].axis, part.windows[-1].axis
     return part.kernel.ndim == 1 or (exact and last == first + 1 and part.taps <= _MOST_TAPS)
+
+
+def _bounded(parts: Sequence[Sum | Extremum], source: np.dtype[Any], result: np.dtype[Any]) -> list[Any] | None:
+    """Return passes over whole numbers whose lines may be float32, their sums where it matters float64; or None."""
+    made: list[Sum] = []
+    for part in parts:
+        if source.kind == "f" or result.kind == "f" or not isinstance(part, Sum):
+            return None
+        if part.divisor != 1 or part.kernel.ndim > 1 or source.itemsize > 2:
+            return None
+        bounded = part.bounded(max(2.0 ** (8 * source.itemsize), abs(part.cval)))
+        if bounded is None:
+            return None
+        made.append(bounded)
+        source = result
+    return made
 
 
 def _may_join(parts: list[Sum | Extremum]) -> bool:
