@@ -11,6 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import optimizers
+from fastconv._core import Update
 from fastconv.layers.variable import Variable
 from fastconv.optimizers import schedules
 
@@ -189,6 +190,24 @@ def test_schedules_can_be_imported_as_in_keras() -> None:
     from fastconv.optimizers.schedules import ExponentialDecay
 
     assert optimizers.schedules.ExponentialDecay is ExponentialDecay
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_plain_arrays_are_made_ready_once(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    made: list[Any] = []
+
+    def make(*args: Any) -> Update:
+        made.append(args)
+        return Update(*args)
+
+    monkeypatch.setattr("fastconv.optimizers.optimizer.Update", make)
+    weights = Variable(START.astype(dtype))
+    optimizer = optimizers.SGD(0.1)
+    for _ in range(3):
+        optimizer.apply([weights.gradient], [weights])
+    ((values, gradients, _),) = made
+    assert values[0] is weights.value
+    assert gradients[0] is weights.gradient
 
 
 def test_decay_leaves_out_what_it_is_told_to() -> None:

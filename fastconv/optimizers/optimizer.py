@@ -320,4 +320,7 @@ def _plain(array: NDArray[Any], variable: Variable) -> NDArray[Any]:
     """
     if np.shape(array) != variable.shape:
         raise ValueError(f"{variable.path}: expected a gradient of shape {variable.shape}, got {np.shape(array)}")
-    return np.require(array, variable.dtype.newbyteorder("="), ["C", "A", "E"])
+    dtype = variable.dtype.newbyteorder("=")
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array  # itself: `require` makes a view where the type's object is another one
+    return np.require(array, dtype, ["C", "A", "E"])
