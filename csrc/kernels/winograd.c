@@ -229,6 +229,8 @@ FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
 {
     const FC_REAL *bias = s->bias, *residual = s->residual;
     const int rows = s->rows < f.rows.m ? s->rows : f.rows.m;
+    const fc_activation activation = s->epilogue ? s->epilogue->activation : FC_IDENTITY;
+    const fc_vec least = fc_splat(activation == FC_RELU ? 0 : -(FC_REAL)__builtin_inf());
     bool any = false;
     for (ptrdiff_t t = 0; t < s->tiles; t++) {
         const FC_REAL *src = (const FC_REAL *)s->src + t * s->src_tile;
@@ -254,14 +256,14 @@ FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
                         value += shift;
                     if (residual)
                         value += fc_load_lanes(residual + at + place, lanes);
-                    fc_store_lanes(dst + place, value, lanes);
+                    fc_store_lanes(dst + place, fc_greater(least, value), lanes);
                 }
             }
         }
         const bool broken = !(fc_sum_lanes(sums * 0) == 0);
         s->broken[t] |= broken;
         any = any || broken;
-        if (s->epilogue && s->epilogue->activation != FC_IDENTITY)
+        if (activation != FC_IDENTITY && activation != FC_RELU)
             activate(s, dst, cols);
     }
     return any;

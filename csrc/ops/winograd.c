@@ -343,9 +343,9 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
 {
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t width = width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, width);
+    const ptrdiff_t width = width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, &b->grid, width);
     fc_channel_fn *const *tiles = call->kernels->channel[width / plan->lanes];
-    const ptrdiff_t before = fc_winograd_weights_before(plan, b->group, oc_tile) + channel * width;
+    const ptrdiff_t before = fc_winograd_weights_before(plan, &b->grid, b->group, oc_tile) + channel * width;
     const char *weights = call->packed + fc_winograd_weights_at(plan) + (size_t)before * call->element;
     const ptrdiff_t pieces = fc_divide_up(b->count, plan->rows);
     const ptrdiff_t each = b->count / pieces, left = b->count % pieces; /* as fc_share */

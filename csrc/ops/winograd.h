@@ -45,8 +45,9 @@ typedef struct {
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles);
 
 /* Elements from a product's weights to the next one's, and of all before an output tile's. */
-ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width);
-ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile);
+ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t width);
+ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t group,
+                                     ptrdiff_t oc_tile);
 
 /* Tiles whose channels-first rows are turned together. */
 ptrdiff_t fc_winograd_run(const fc_tile_grid *grid);

@@ -101,20 +101,19 @@ fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles
     return steps;
 }
 
-ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, ptrdiff_t width)
+ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t width)
 {
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
-    return spread(plan, fc_winograd_phases(&grid) * fc_conv_channels(&plan->desc).ic * width, 2);
+    return spread(plan, fc_winograd_phases(grid) * fc_conv_channels(&plan->desc).ic * width, 2);
 }
 
-ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, ptrdiff_t group, ptrdiff_t oc_tile)
+ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t group,
+                                     ptrdiff_t oc_tile)
 {
     const ptrdiff_t oc = fc_conv_channels(&plan->desc).oc, width = (ptrdiff_t)plan->vectors * plan->lanes;
     const ptrdiff_t tiles = fc_divide_up(oc, width);
-    const ptrdiff_t products = fc_winograd_grid(&plan->desc, &plan->winograd).products;
-    const ptrdiff_t whole = fc_winograd_weights_step(plan, width);
-    const ptrdiff_t last = fc_winograd_weights_step(plan, fc_tile_width(plan, oc, (tiles - 1) * width));
-    return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * products;
+    const ptrdiff_t whole = fc_winograd_weights_step(plan, grid, width);
+    const ptrdiff_t last = fc_winograd_weights_step(plan, grid, fc_tile_width(plan, oc, (tiles - 1) * width));
+    return (group * ((tiles - 1) * whole + last) + oc_tile * whole) * grid->products;
 }
 
 ptrdiff_t fc_winograd_run(const fc_tile_grid *grid)
@@ -300,7 +299,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
         return FC_OVERFLOW;
     if (plan->packed_bytes > PTRDIFF_MAX / 64) /* the transformed ones are up to 36 times as many */
         return FC_OVERFLOW;
-    const ptrdiff_t transformed = fc_winograd_weights_before(plan, fc_conv_channels(&plan->desc).groups, 0);
+    const ptrdiff_t transformed = fc_winograd_weights_before(plan, &grid, fc_conv_channels(&plan->desc).groups, 0);
     fc_arena arena = {.used = plan->packed_bytes, .fits = true};
     fc_carve(&arena, transformed, fc_element(&plan->desc));
     if (!arena.fits)
@@ -338,7 +337,7 @@ static void pack_channels(const fc_conv_plan *plan, const fc_tile_grid *grid, pt
                 .cols = exist[!exchanged],
                 .count = count * width,
                 .dst = dst + (size_t)to * element,
-                .dst_product = fc_winograd_weights_step(plan, width),
+                .dst_product = fc_winograd_weights_step(plan, grid, width),
             });
     }
 }
@@ -356,7 +355,7 @@ fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
     for (ptrdiff_t group = 0; group < channels.groups; group++)
         for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
             const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, group, tile) * element;
+            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, &grid, group, tile) * element;
             for (ptrdiff_t c = 0, end; c < channels.ic; c = end) {
                 end = fc_min(c / block * block + block, c / plan->winograd.ic * plan->winograd.ic + plan->winograd.ic);
                 end = fc_min(end, channels.ic);
