@@ -86,74 +86,111 @@ fc_status fc_plan_depthwise_lines(fc_conv_plan *plan)
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
 }
 
+typedef struct {
+    const fc_conv_call *call;
+    const fc_phase *phase;
+    workspace at;
+    ptrdiff_t image, group; /* the first of some groups */
+    ptrdiff_t first, rows;  /* of outputs */
+    ptrdiff_t top, bottom;  /* rows of the source under them */
+} unit;
+
+static ptrdiff_t plane_of(const unit *s) { return s->phase->axis[1].src * s->phase->axis[2].src; }
+
+/* Elements of src before the unit's first plane. */
+static ptrdiff_t source_at(const unit *s) { return (s->image * s->call->channels.groups + s->group) * plane_of(s); }
+
+/* How many groups, from the unit's own on, the array's ends let be read where they lie; at most `most`. */
+static ptrdiff_t groups_in_place(const unit *s, ptrdiff_t most)
+{
+    const fc_axis *w = &s->phase->axis[2];
+    const ptrdiff_t plane = plane_of(s), from = source_at(s), all = s->call->n * s->call->channels.groups * plane;
+    const ptrdiff_t begin = from + s->top * w->src - left_of(w);
+    const ptrdiff_t end = from + s->bottom * w->src + right_of(w) + s->call->plan->lanes;
+    if (s->top == s->bottom) /* nothing is read */
+        return most;
+    return begin < 0 || end > all ? 0 : fc_min(most, (all - end) / plane + 1);
+}
+
+/* The unit's rows of one plane, copied to where what lies beside them may be read; as an address of the whole plane. */
+static const char *copied(const unit *s, const char *plane)
+{
+    const fc_axis *w = &s->phase->axis[2];
+    const size_t row = (size_t)w->src * s->call->element;
+    char *const copy = s->at.room + (size_t)left_of(w) * s->call->element;
+    memcpy(copy, plane + (size_t)s->top * row, (size_t)(s->bottom - s->top) * row);
+    return copy - (size_t)s->top * row;
+}
+
+static void run_groups(const unit *s, ptrdiff_t count, const char *src)
+{
+    const fc_conv_call *call = s->call;
+    const fc_conv_plan *plan = call->plan;
+    const fc_axis *h = &s->phase->axis[1], *w = &s->phase->axis[2];
+    const ptrdiff_t oc = call->channels.oc, channel = s->group * oc, out = h->dst * w->dst;
+    const ptrdiff_t at = (s->image * call->channels.dst_channels + channel) * out + s->first * w->dst;
+    const size_t dst_at = (size_t)at * call->element;
+    call->kernels->conv->depthwise_lines(&(fc_depthwise_lines){
+        .groups = count,
+        .oc = oc,
+        .src = src,
+        .src_channel = plane_of(s),
+        .src_rows = h->src,
+        .rows = s->rows,
+        .cols = w->src,
+        .taps_h = h->taps,
+        .taps_w = w->taps,
+        .row_first = s->first + h->offset_first,
+        .row_offset = h->offset_step,
+        .col_first = w->offset_first,
+        .col_offset = w->offset_step,
+        .src_row = s->at.src_row,
+        .zeros = s->at.zeros,
+        .zero_count = w->src + beside(plan, w),
+        .masks = s->at.masks,
+        .mask_step = mask_step(plan, w),
+        .left = left_of(w),
+        .skipped = skipped(plan, w),
+        .weights = call->packed + (size_t)(channel * s->phase->taps) * call->element,
+        .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
+        .residual = call->residual ? call->residual + dst_at : NULL,
+        .dst = call->dst + dst_at,
+        .dst_channel = out,
+        .dst_row = h->offset_step * w->dst,
+        .epilogue = &call->epilogue,
+    });
+}
+
 /* Units of work: (image, box of rows, group); a thread takes the groups of one box together, and those whose rows the
  * array's ends let it read in one call. */
 void fc_conv_depthwise_lines(const void *context, fc_part part)
 {
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
-    const fc_channels *channels = &call->channels;
+    const ptrdiff_t groups = call->channels.groups;
     fc_arena arena = fc_thread_arena(call, part.thread);
     fc_phase phase;
     fc_phase_at(&plan->desc, 0, &phase);
-    workspace at;
-    lay_out(plan, &phase, &arena, &at);
-    const fc_axis *h = &phase.axis[1], *w = &phase.axis[2];
-    const ptrdiff_t groups = channels->groups, oc = channels->oc, plane = h->src * w->src, out = h->dst * w->dst;
-    const ptrdiff_t boxes = fc_divide_up(h->count, plan->tile[1]), all = call->n * groups * plane;
-    const size_t element = call->element;
+    unit s = {.call = call, .phase = &phase};
+    lay_out(plan, &phase, &arena, &s.at);
+    const fc_axis *h = &phase.axis[1];
+    const ptrdiff_t boxes = fc_divide_up(h->count, plan->tile[1]);
     ptrdiff_t begin, end;
     fc_share_of(call->n * boxes * groups, part, &begin, &end);
     for (ptrdiff_t count; begin < end; begin += count) {
-        const ptrdiff_t group = begin % groups, image = begin / groups / boxes;
-        const ptrdiff_t first = begin / groups % boxes * plan->tile[1];
-        const ptrdiff_t rows = fc_min(plan->tile[1], h->count - first);
-        const ptrdiff_t row = first + h->offset_first;
-        const ptrdiff_t top = fc_min(fc_max_extent(row, 0), h->src);
-        const ptrdiff_t bottom = fc_max_extent(fc_min(row + rows_over(h, rows), h->src), top);
-        const ptrdiff_t low = top * w->src - left_of(w), high = bottom * w->src + right_of(w) + plan->lanes;
-        const ptrdiff_t from = (image * groups + group) * plane;
-        const bool inside = top == bottom || (from + low >= 0 && from + high <= all);
-        count = inside ? fc_min(groups - group, end - begin) : 1;
-        while (inside && top < bottom && from + (count - 1) * plane + high > all)
-            count--;
-        const char *src = call->src + (size_t)from * element;
-        if (!inside) {
-            char *copy = at.room + (size_t)left_of(w) * element;
-            memcpy(copy, src + (size_t)(top * w->src) * element, (size_t)((bottom - top) * w->src) * element);
-            src = copy - (size_t)(top * w->src) * element;
+        s.group = begin % groups;
+        s.image = begin / groups / boxes;
+        s.first = begin / groups % boxes * plan->tile[1];
+        s.rows = fc_min(plan->tile[1], h->count - s.first);
+        const ptrdiff_t row = s.first + h->offset_first;
+        s.top = fc_min(fc_max_extent(row, 0), h->src);
+        s.bottom = fc_max_extent(fc_min(row + rows_over(h, s.rows), h->src), s.top);
+        const char *src = call->src + (size_t)source_at(&s) * call->element;
+        count = groups_in_place(&s, fc_min(groups - s.group, end - begin));
+        if (count == 0) {
+            count = 1;
+            src = copied(&s, src);
         }
-        const size_t channel = (size_t)(group * oc),
-                     dst = (size_t)((image * channels->dst_channels) * out + first * w->dst);
-        const size_t dst_at = (dst + channel * (size_t)out) * element;
-        call->kernels->conv->depthwise_lines(&(fc_depthwise_lines){
-            .groups = count,
-            .oc = oc,
-            .src = src,
-            .src_channel = plane,
-            .src_rows = h->src,
-            .rows = rows,
-            .cols = w->src,
-            .taps_h = h->taps,
-            .taps_w = w->taps,
-            .row_first = row,
-            .row_offset = h->offset_step,
-            .col_first = w->offset_first,
-            .col_offset = w->offset_step,
-            .src_row = at.src_row,
-            .zeros = at.zeros,
-            .zero_count = w->src + beside(plan, w),
-            .masks = at.masks,
-            .mask_step = mask_step(plan, w),
-            .left = left_of(w),
-            .skipped = skipped(plan, w),
-            .weights = call->packed + channel * (size_t)phase.taps * element,
-            .bias = call->bias ? call->bias + channel * element : NULL,
-            .residual = call->residual ? call->residual + dst_at : NULL,
-            .dst = call->dst + dst_at,
-            .dst_channel = out,
-            .dst_row = h->offset_step * w->dst,
-            .epilogue = &call->epilogue,
-        });
+        run_groups(&s, count, src);
     }
 }
