@@ -14,8 +14,10 @@ typedef struct {
     ptrdiff_t *steps;       /* of each register tile, from a position's results to the next one's; 0: uneven */
     char *zeros;            /* what a padded position points at */
     char *acc;              /* of all the chunk's tiles */
-    char *piece; /* packed weights of one partial sum, and where a tap's weights lie, when runs may need them */
-    ptrdiff_t *taps_at;
+    /* when runs may take weights that are not packed */
+    char *piece;        /* some of them, packed */
+    char *row_sums;     /* of the one row of outputs whose weights are read where they lie */
+    ptrdiff_t *taps_at; /* where the weights of each tap lie */
 } fc_channel_workspace;
 
 /* A range of a phase's positions, cut into register tiles of nearly equal rows. */

@@ -43,20 +43,17 @@ static ptrdiff_t positions(const fc_conv_desc *desc)
     return extent[0] * extent[1] * extent[2];
 }
 
-/* Register tiles per chunk: as many as keep pointers or panel small. */
+/* Register tiles per chunk: as many as keep pointers or panel small, and results that are rows. */
 static int chunk_tiles(const fc_conv_plan *plan)
 {
-    const ptrdiff_t taps = most_taps(&plan->desc);
-    const double row = plan->algorithm == FC_IM2COL ? (double)fc_products(plan, taps) * (double)fc_element(&plan->desc)
-                                                    : (double)taps * (double)sizeof(void *);
-    if (plan->algorithm == FC_IM2COL && plan->desc.layout == FC_CHANNELS_FIRST) { /* turned results are no rows */
-        const double fitting = 0.45 * (double)fc_l2_bytes() / (row * plan->rows);
-        return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
-    }
-    const double result = (double)fc_conv_channels(&plan->desc).dst_channels * (double)fc_element(&plan->desc);
-    const double inputs = CHUNK_BYTES / (row * plan->rows), results = CHUNK_RESULTS / (result * plan->rows);
-    const double tiles = inputs < results ? inputs : results < LEAST_TILES ? LEAST_TILES : results;
-    const double fitting = tiles < inputs ? tiles : inputs;
+    const double element = (double)fc_element(&plan->desc), taps = (double)most_taps(&plan->desc);
+    const bool im2col = plan->algorithm == FC_IM2COL, turned = im2col && plan->desc.layout == FC_CHANNELS_FIRST;
+    const double row = taps * (im2col ? (double)fc_conv_channels(&plan->desc).ic * element : (double)sizeof(void *));
+    const double result = (double)fc_conv_channels(&plan->desc).dst_channels * element;
+    const double results = CHUNK_RESULTS / (result * plan->rows), most = results < LEAST_TILES ? LEAST_TILES : results;
+    double fitting = (turned ? 0.45 * (double)fc_l2_bytes() : CHUNK_BYTES) / (row * plan->rows);
+    if (!turned && fitting > most)
+        fitting = most;
     return fitting < 1 ? 1 : fitting > CHUNK_TILES ? CHUNK_TILES : (int)fitting;
 }
 
@@ -100,8 +97,8 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->zeros = fc_carve(arena, zeros_of(plan), element);
     const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
-    /* or the sums of a chunk, one output channel for each of its positions */
-    at->piece = fc_carve(arena, fc_max_extent(piece_products(plan) * room, shortest) * lanes, element);
+    at->piece = fc_carve(arena, piece_products(plan) * room * lanes, element);
+    at->row_sums = fc_carve(arena, fc_dots_serve(&plan->desc) ? shortest * lanes : 0, element); /* so many tiles */
     at->taps_at = fc_carve(arena, plan->reads_weights ? taps : 0, sizeof(ptrdiff_t));
 }
 
@@ -155,6 +152,7 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
         fc_arena dots = {.fits = true};
         fc_dots_lay_out(plan, &dots);
         arena.used = arena.used > dots.used ? arena.used : dots.used;
+        arena.fits = arena.fits && dots.fits;
     }
     return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
 }
@@ -327,7 +325,7 @@ static void stream_piece(const fc_chunk *s, const oc_tiles *t, const piece *p)
         .step = call->strides[1],
         .count = t->count > 1 ? t->count * t->width : t->live,
         .end = end,
-        .sums = s->at->piece,
+        .sums = s->at->row_sums,
     });
 }
 
