@@ -15,7 +15,7 @@ from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy, memset
 
 from contextvars import ContextVar
-from _thread import allocate_lock as Lock  # threading itself would be an import beyond NumPy
+from _thread import RLock  # threading itself would be an import beyond NumPy; a finalizer may convolve too
 
 import numpy
 

@@ -4,11 +4,12 @@ cdef enum:
     KEPT_PLANS = 512
 
 cdef dict kept_plans = {}
-cdef object kept_lock = Lock()
+cdef object kept_lock = RLock()
 
 
 def forget_plans():
-    kept_plans.clear()
+    with kept_lock:
+        kept_plans.clear()
 
 
 cdef void keep(object key, object plan) except *:
