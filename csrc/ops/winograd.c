@@ -41,6 +41,7 @@ typedef struct {
     fc_tile_grid grid;
     fc_winograd_steps steps;
     ptrdiff_t src_pixel, src_channel, dst_pixel, dst_channel; /* steps in elements */
+    const char *weights, *transformed; /* of the phase: as they are, for tiles that are done again, and products' */
     ptrdiff_t group;
     ptrdiff_t first, count; /* tiles */
     ptrdiff_t runs;
@@ -55,12 +56,24 @@ static ptrdiff_t strip_columns(const fc_tile_grid *grid)
 /* Pixels that the outputs of one tile see along an axis, every dilation-th one. */
 static ptrdiff_t reach(const fc_tile_grid *grid, int a) { return (grid->m[a] - 1) * grid->stride[a] + grid->kernel[a]; }
 
+/* Elements of the largest patch of a tile that is done again. */
+static ptrdiff_t patch_size(const fc_conv_plan *plan)
+{
+    ptrdiff_t most = 0;
+    for (ptrdiff_t index = 0; index < fc_phases(&plan->desc); index++) {
+        const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
+        const ptrdiff_t taps = grid.kernel[0] * grid.kernel[1];
+        const ptrdiff_t together = fc_channel_block(taps, fc_conv_channels(&plan->desc).ic);
+        most = fc_max_extent(most, reach(&grid, 0) * reach(&grid, 1) * together);
+    }
+    return most;
+}
+
 static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, workspace *at)
 {
     const fc_winograd_blocks *blocks = &plan->winograd;
     const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, blocks);
-    const ptrdiff_t together = fc_channel_block(grid.kernel[0] * grid.kernel[1], fc_conv_channels(&plan->desc).ic);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, blocks, 0);
     const size_t element = fc_element(&plan->desc);
     at->input = fc_carve(arena, grid.products * steps.input_product, element);
     at->products = fc_carve(arena, blocks->oc / steps.width * grid.products * steps.output_product, element);
@@ -70,7 +83,7 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         at->strip = fc_carve(arena, fc_saturate(grid.side[0] * plan->lanes, strip_columns(&grid)), element);
-    at->patch = fc_carve(arena, reach(&grid, 0) * reach(&grid, 1) * together, element);
+    at->patch = fc_carve(arena, patch_size(plan), element);
     at->acc = fc_carve(arena, (ptrdiff_t)grid.m[0] * grid.m[1] * steps.width, element);
 }
 
@@ -164,8 +177,9 @@ static ptrdiff_t target_at(const block *b, const run *r, ptrdiff_t tile, ptrdiff
 {
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t image = r->image * b->call->channels.dst_channels * axis[0].dst * axis[1].dst * axis[2].dst;
-    const ptrdiff_t col = r->col + tile * b->grid.m[1] * axis[2].offset_step;
-    const ptrdiff_t pixel = (r->plane * axis[1].dst + r->row) * axis[2].dst + col;
+    const ptrdiff_t row = axis[1].dst_first + r->row * axis[1].dst_step;
+    const ptrdiff_t col = axis[2].dst_first + r->col * axis[2].dst_step + tile * b->grid.m[1] * b->grid.out_step[1];
+    const ptrdiff_t pixel = (r->plane * axis[1].dst + row) * axis[2].dst + col;
     return image + pixel * b->dst_pixel + (b->group * b->call->channels.oc + channel) * b->dst_channel;
 }
 
@@ -346,7 +360,7 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
     const ptrdiff_t width = width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, &b->grid, width);
     fc_channel_fn *const *tiles = call->kernels->channel[width / plan->lanes];
     const ptrdiff_t before = fc_winograd_weights_before(plan, &b->grid, b->group, oc_tile) + channel * width;
-    const char *weights = call->packed + fc_winograd_weights_at(plan) + (size_t)before * call->element;
+    const char *weights = b->transformed + (size_t)before * call->element;
     const ptrdiff_t pieces = fc_divide_up(b->count, plan->rows);
     const ptrdiff_t each = b->count / pieces, left = b->count % pieces; /* as fc_share */
     for (ptrdiff_t product = 0; product < b->grid.products; product++, weights += (size_t)matrix * call->element) {
@@ -397,7 +411,7 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
     const int cols = (int)fc_min(b->grid.m[1], r->cols - tile * b->grid.m[1]);
     const int most = (int)fc_min(plan->rows, MOST_POINTERS / taps);
     const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
-    const char *weights = call->packed + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
+    const char *weights = b->weights + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
     const ptrdiff_t together = fc_channel_block(taps, ic); /* as they are packed */
     for (ptrdiff_t c = 0; c < ic; c += together) {
         const ptrdiff_t channels = fc_min(together, ic - c);
@@ -419,7 +433,7 @@ static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile
     }
     ptrdiff_t offsets[FC_WINOGRAD_OUTPUTS];
     for (int i = 0; i < rows * cols; i++)
-        offsets[i] = (i / cols * axis[1].offset_step * axis[2].dst + i % cols * axis[2].offset_step) * b->dst_pixel;
+        offsets[i] = (i / cols * b->grid.out_step[0] * axis[2].dst + i % cols * b->grid.out_step[1]) * b->dst_pixel;
     const size_t at = (size_t)target_at(b, r, tile, first_channel) * call->element;
     call->kernels->conv->store_rows(&(fc_row_store){
         .acc = b->at->acc,
@@ -473,8 +487,8 @@ static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_
     out.bias = call->bias ? call->bias + (size_t)channel * call->element : NULL;
     out.residual = call->residual ? call->residual + at : NULL;
     out.dst = call->dst + at;
-    out.dst_row = axis[1].offset_step * axis[2].dst * b->dst_pixel;
-    out.dst_col = axis[2].offset_step * b->dst_pixel;
+    out.dst_row = b->grid.out_step[0] * axis[2].dst * b->dst_pixel;
+    out.dst_col = b->grid.out_step[1] * b->dst_pixel;
     out.epilogue = &call->epilogue;
     return transform_back(b, out);
 }
@@ -494,7 +508,7 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
     out.dst_col = lanes;
     const bool broken = transform_back(b, out);
     for (int i = 0; i < out.rows; i++) {
-        const ptrdiff_t row = i * axis[1].offset_step * axis[2].dst;
+        const ptrdiff_t row = i * b->grid.out_step[0] * axis[2].dst;
         const size_t at = (size_t)(target_at(b, r, 0, first) + row) * call->element;
         call->kernels->winograd->store_strip(&(fc_strip_store){
             .src = b->at->strip + (size_t)(i * out.dst_row) * call->element,
@@ -504,7 +518,7 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
             .residual = call->residual ? call->residual + at : NULL,
             .dst = call->dst + at,
             .channel_step = b->dst_channel,
-            .column_step = axis[2].offset_step,
+            .column_step = b->grid.out_step[1],
             .epilogue = &call->epilogue,
         });
     }
@@ -554,42 +568,58 @@ static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
         transform_output(b, tile, tile - begin);
 }
 
-void fc_conv_winograd(const void *context, fc_part part)
+/* The tiles of one phase, whose extents `b` has. */
+static void run_phase(block *b, fc_part part)
 {
-    const fc_conv_call *call = context;
-    const fc_conv_plan *plan = call->plan;
-    const fc_winograd_blocks *blocks = &plan->winograd;
-    const bool last = plan->desc.layout == FC_CHANNELS_LAST;
-    fc_phase phase;
-    fc_phase_at(&plan->desc, 0, &phase);
-    block b = {.call = call, .phase = &phase, .grid = fc_winograd_grid(&plan->desc, blocks), .group = -1};
-    const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
-    workspace at;
-    fc_arena arena = fc_thread_arena(call, part.thread);
-    b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
-    lay_out(plan, fc_divide_up(total, pieces), &arena, &at);
-    b.at = &at;
-    const fc_axis *axis = phase.axis;
-    b.src_pixel = last ? call->channels.src_channels : 1;
-    b.src_channel = last ? 1 : axis[0].src * axis[1].src * axis[2].src;
-    b.dst_pixel = last ? call->channels.dst_channels : 1;
-    b.dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
-    const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b.steps.width), each = blocks->oc / b.steps.width;
+    const fc_conv_call *call = b->call;
+    const fc_winograd_blocks *blocks = &call->plan->winograd;
+    const ptrdiff_t total = call->n * b->grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
+    const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b->steps.width), each = blocks->oc / b->steps.width;
     const ptrdiff_t units = fc_divide_up(oc_tiles, each);
     ptrdiff_t begin, end, ready = -1;
     fc_share_of(pieces * call->channels.groups * units, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t work = unit / units, part = unit % units, piece = work / call->channels.groups;
+        const ptrdiff_t work = unit / units, part_of = unit % units, piece = work / call->channels.groups;
         if (work != ready) {
-            b.first = piece * (total / pieces) + fc_min(piece, total % pieces);
-            b.count = total / pieces + (piece < total % pieces);
-            b.group = work % call->channels.groups;
-            find_runs(&b);
-            for (ptrdiff_t i = 0; i < b.count; i++)
-                at.pointers[i] = input_of(&b, i, 0);
+            b->first = piece * (total / pieces) + fc_min(piece, total % pieces);
+            b->count = total / pieces + (piece < total % pieces);
+            b->group = work % call->channels.groups;
+            find_runs(b);
+            for (ptrdiff_t i = 0; i < b->count; i++)
+                b->at->pointers[i] = input_of(b, i, 0);
         }
-        run_unit(&b, part * each, fc_min((part + 1) * each, oc_tiles),
+        run_unit(b, part_of * each, fc_min((part_of + 1) * each, oc_tiles),
                  work == ready && blocks->ic >= call->channels.ic);
         ready = work;
+    }
+}
+
+void fc_conv_winograd(const void *context, fc_part part)
+{
+    const fc_conv_call *call = context;
+    const fc_conv_plan *plan = call->plan;
+    const bool last = plan->desc.layout == FC_CHANNELS_LAST;
+    block b = {.call = call, .weights = call->packed, .transformed = call->packed + fc_winograd_weights_at(plan)};
+    for (ptrdiff_t index = 0; index < fc_phases(&plan->desc); index++) {
+        fc_phase phase;
+        fc_phase_at(&plan->desc, index, &phase);
+        const fc_axis *axis = phase.axis;
+        b.phase = &phase;
+        b.grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
+        b.src_pixel = last ? call->channels.src_channels : 1;
+        b.src_channel = last ? 1 : axis[0].src * axis[1].src * axis[2].src;
+        b.dst_pixel = last ? call->channels.dst_channels : 1;
+        b.dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
+        const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, plan->winograd.tiles);
+        if (total > 0) {
+            workspace at;
+            fc_arena arena = fc_thread_arena(call, part.thread);
+            b.at = &at;
+            b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
+            lay_out(plan, fc_divide_up(total, pieces), &arena, &at);
+            run_phase(&b, part);
+        }
+        b.weights += (size_t)fc_packed_size(plan, &phase) * call->element;
+        b.transformed += (size_t)fc_winograd_weights_before(plan, &b.grid, call->channels.groups, 0) * call->element;
     }
 }

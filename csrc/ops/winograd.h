@@ -15,22 +15,26 @@ typedef struct {
 
 fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m);
 
-/* Tiles of one image and group, and what a plan cuts its blocks from; of two extents the first is that of rows.
+/* Tiles of one image, group and phase of the direction, and what a plan cuts its blocks from; of two extents the first
+ * is that of rows.
  *
  * A kernel with a stride reads each of `phases` subsets of the pixels, every stride-th one, by taps of its own at
- * stride 1, and adds: so does Winograd, whose patches of all phases are multiplied as so many more channels. */
+ * stride 1, and adds: so does Winograd, whose patches of all phases are multiplied as so many more channels. The
+ * gradient of the input has them on its other side: each phase of the direction is a convolution of its own, with its
+ * own weights and some of the pixels of the result. */
 typedef struct {
     int m[2], taps[2], side[2]; /* outputs, taps and inputs of a tile, of one phase */
     ptrdiff_t products;         /* elements of a patch */
     ptrdiff_t phases[2];
     ptrdiff_t stride[2], step[2]; /* pixels from output to output, and between a patch's elements */
-    ptrdiff_t kernel[2];
+    ptrdiff_t kernel[2];          /* taps as they are packed; a form's may be more */
+    ptrdiff_t out_step[2];        /* pixels of the result between the outputs of a tile */
     fc_tile_axis axis[2];
     ptrdiff_t planes; /* of an image: its depth */
     ptrdiff_t tiles;  /* of an image */
 } fc_tile_grid;
 
-fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks);
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks, ptrdiff_t index);
 
 /* The taps of a kernel, at most; and the phases of its input. */
 enum { FC_WINOGRAD_TAPS = 256 };
@@ -44,7 +48,7 @@ typedef struct {
 
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles);
 
-/* Elements from a product's weights to the next one's, and of all before an output tile's. */
+/* Elements from a product's weights to the next one's, and of all of a phase's before an output tile's. */
 ptrdiff_t fc_winograd_weights_step(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t width);
 ptrdiff_t fc_winograd_weights_before(const fc_conv_plan *plan, const fc_tile_grid *grid, ptrdiff_t group,
                                      ptrdiff_t oc_tile);

@@ -28,27 +28,23 @@ static const struct {
     [FC_F4_5_LINE] = {{1, 4}, {1, 5}}, [FC_F2_7_LINE] = {{1, 2}, {1, 7}},
 };
 
-/* The stride of rows or columns, as far as it has phases: gradients of the input take theirs one by one. */
-static ptrdiff_t stride_of(const fc_conv_desc *desc, int a)
-{
-    return desc->direction == FC_FORWARD ? desc->stride[1 + a] : 1;
-}
-
-fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks)
+fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks, ptrdiff_t index)
 {
     fc_phase phase;
-    fc_phase_at(desc, 0, &phase);
+    fc_phase_at(desc, index, &phase);
     fc_tile_grid grid = {.planes = phase.axis[0].count};
     for (int a = 0; a < 2; a++) {
         const int of = blocks->exchanged ? 1 - a : a;
+        const fc_axis *axis = &phase.axis[1 + a];
         grid.m[a] = FORMS[blocks->form].m[of];
         grid.taps[a] = FORMS[blocks->form].taps[of];
         grid.side[a] = grid.m[a] + grid.taps[a] - 1;
-        grid.kernel[a] = desc->kernel[1 + a];
-        grid.stride[a] = stride_of(desc, a);
+        grid.kernel[a] = axis->taps;
+        grid.stride[a] = axis->src_step;
         grid.phases[a] = fc_min(grid.stride[a], grid.kernel[a]);
-        grid.step[a] = grid.stride[a] * phase.axis[1 + a].offset_step;
-        grid.axis[a] = fc_winograd_axis(&phase.axis[1 + a], grid.m[a]);
+        grid.step[a] = grid.stride[a] * axis->offset_step;
+        grid.out_step[a] = axis->offset_step * axis->dst_step;
+        grid.axis[a] = fc_winograd_axis(axis, grid.m[a]);
     }
     grid.products = (ptrdiff_t)grid.side[0] * grid.side[1];
     grid.tiles = grid.planes * grid.axis[0].tiles * grid.axis[1].tiles;
@@ -58,15 +54,16 @@ fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks
 static bool form_serves(const fc_conv_desc *desc, int form, bool exchanged)
 {
     const int *taps = FORMS[form].taps;
-    return fc_divide_up(desc->kernel[1], stride_of(desc, 0)) == taps[exchanged] &&
-           fc_divide_up(desc->kernel[2], stride_of(desc, 1)) == taps[!exchanged];
+    return fc_divide_up(desc->kernel[1], desc->stride[1]) == taps[exchanged] &&
+           fc_divide_up(desc->kernel[2], desc->stride[2]) == taps[!exchanged];
 }
 
-/* Along rows or columns: a stride of the forward direction alone, and not with a dilation. */
+/* Along rows or columns: no stride with a dilation, and no phase of the direction without a tap. */
 static bool steps_serve(const fc_conv_desc *desc, int a)
 {
     const ptrdiff_t stride = desc->stride[1 + a];
-    return stride == 1 || (desc->direction == FC_FORWARD && desc->dilation[1 + a] == 1);
+    const bool all = desc->direction == FC_FORWARD || desc->kernel[1 + a] >= stride;
+    return stride == 1 || (all && desc->dilation[1 + a] == 1);
 }
 
 bool fc_winograd_serves(const fc_conv_desc *desc)
@@ -91,7 +88,7 @@ static ptrdiff_t spread(const fc_conv_plan *plan, ptrdiff_t elements, ptrdiff_t 
 
 fc_winograd_steps fc_winograd_steps_of(const fc_conv_plan *plan, ptrdiff_t tiles)
 {
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd, 0);
     const ptrdiff_t ic = plan->winograd.ic; /* whose last vectors are whole */
     const ptrdiff_t phases = fc_winograd_phases(&grid), past = phases > 1 ? plan->lanes - 1 : 0;
     fc_winograd_steps steps = {.input_tile = spread(plan, phases * ic + past, 16)};
@@ -177,7 +174,7 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
     if (weights > (double)fc_l2_bytes() / 2)
         cycles += blocks * weights / fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
-    return cycles * groups;
+    return cycles * groups * (double)fc_phases(&plan->desc);
 }
 
 /* As many tiles as three quarters of L2 hold, for blocks of so many channels; perhaps none. */
@@ -222,7 +219,7 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
 static void try_form(const fc_conv_plan *plan, fc_winograd_blocks form, choice *best)
 {
     const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &form);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &form, 0); /* of the phase with the most positions */
     for (int v = 1; v <= 4; v++)
         if (kernels->max_rows[v] > 0)
             try_blocks(plan, &grid, (choice){.vectors = v, .rows = kernels->max_rows[v], .blocks = form}, best);
@@ -247,30 +244,33 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     if (!fc_winograd_serves(desc) || channels.oc < plan.lanes)
         return 0;
     const choice c = best_form(&plan);
-    const fc_tile_grid grid = fc_winograd_grid(desc, &c.blocks);
+    const fc_tile_grid grid = fc_winograd_grid(desc, &c.blocks, 0);
     if (channels.ic * fc_winograd_phases(&grid) < plan.lanes)
         return 0;
-    fc_phase phase;
-    fc_phase_at(desc, 0, &phase);
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
-    const double taps = (double)(grid.kernel[0] * grid.kernel[1]);
-    double direct = (double)phase.count * taps * weights / plan.lanes / 2 / 0.93, winograd = c.cycles;
-    if (desc->layout == FC_CHANNELS_FIRST) /* vectors of pixels, of which the last is not full */
-        direct *= (double)(fc_divide_up(phase.count, plan.lanes) * plan.lanes) / (double)phase.count;
+    const double taps = (double)(desc->kernel[1] * desc->kernel[2]);
+    double products = 0, winograd = c.cycles; /* of a channel with a channel */
+    for (ptrdiff_t index = 0; index < fc_phases(desc); index++) {
+        fc_phase phase;
+        fc_phase_at(desc, index, &phase);
+        if (desc->layout == FC_CHANNELS_FIRST) /* vectors of pixels, of which the last is not full */
+            phase.count = fc_divide_up(phase.count, plan.lanes) * plan.lanes;
+        products += (double)phase.count * (double)phase.taps;
+    }
+    double direct = products * weights / plan.lanes / 2 / 0.93;
     const double streamed = bytes_of(&plan, taps * weights);
     if (streamed > (double)fc_l2_bytes() / 2)
         direct += streamed / fc_stream_bytes(streamed);
     if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * (double)(grid.products * fc_winograd_phases(&grid));
+        winograd += PACK * weights * (double)(grid.products * fc_winograd_phases(&grid) * fc_phases(desc));
     return direct / winograd;
 }
 
 size_t fc_winograd_weights_at(const fc_conv_plan *plan)
 {
-    fc_phase phase;
-    fc_phase_at(&plan->desc, 0, &phase);
+    const fc_phase all = {.taps = plan->desc.kernel[1] * plan->desc.kernel[2]};
     fc_arena arena = {.fits = true};
-    fc_carve(&arena, fc_packed_size(plan, &phase), fc_element(&plan->desc));
+    fc_carve(&arena, fc_packed_size(plan, &all), fc_element(&plan->desc));
     return arena.used;
 }
 
@@ -291,7 +291,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
     plan->vectors = c.vectors;
     plan->rows = c.rows;
     plan->winograd = c.blocks;
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &c.blocks);
+    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &c.blocks, 0);
     plan->tile[0] = 1;
     plan->tile[1] = grid.m[0];
     plan->tile[2] = grid.m[1];
@@ -301,7 +301,7 @@ fc_status fc_plan_winograd(fc_conv_plan *plan)
         return FC_OVERFLOW;
     const ptrdiff_t transformed = fc_winograd_weights_before(plan, &grid, fc_conv_channels(&plan->desc).groups, 0);
     fc_arena arena = {.used = plan->packed_bytes, .fits = true};
-    fc_carve(&arena, transformed, fc_element(&plan->desc));
+    fc_carve(&arena, fc_saturate(transformed, fc_phases(&plan->desc)), fc_element(&plan->desc));
     if (!arena.fits)
         return FC_OVERFLOW;
     plan->packed_bytes = arena.used;
@@ -342,28 +342,43 @@ static void pack_channels(const fc_conv_plan *plan, const fc_tile_grid *grid, pt
     }
 }
 
-/* packed [group][output tile][product][block of input channels][phase][input channel][width]. */
-fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
+/* The weights of one phase of the direction: [group][output tile][product][block of input channels][phase of its own]
+ * [input channel][width]. */
+static fc_status pack_phase(const fc_conv_plan *plan, const fc_tile_grid *grid, const char *src, char *transformed)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd);
-    const ptrdiff_t taps = grid.kernel[0] * grid.kernel[1], block = fc_channel_block(taps, channels.ic);
+    const ptrdiff_t taps = grid->kernel[0] * grid->kernel[1], block = fc_channel_block(taps, channels.ic);
     const ptrdiff_t full = (ptrdiff_t)plan->vectors * plan->lanes;
     const size_t element = fc_element(&plan->desc);
-    char *const transformed = (char *)packed + fc_winograd_weights_at(plan);
-    const char *src = packed;
     for (ptrdiff_t group = 0; group < channels.groups; group++)
         for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
             const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, &grid, group, tile) * element;
+            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, grid, group, tile) * element;
             for (ptrdiff_t c = 0, end; c < channels.ic; c = end) {
                 end = fc_min(c / block * block + block, c / plan->winograd.ic * plan->winograd.ic + plan->winograd.ic);
                 end = fc_min(end, channels.ic);
-                pack_channels(plan, &grid, c, end - c, width, src, dst);
+                pack_channels(plan, grid, c, end - c, width, src, dst);
             }
             src += (size_t)(taps * channels.ic * width) * element;
             if (fc_pack_stopped(plan))
                 return FC_STOPPED;
         }
     return FC_OK;
+}
+
+fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
+{
+    const ptrdiff_t groups = fc_conv_channels(&plan->desc).groups;
+    const size_t element = fc_element(&plan->desc);
+    char *transformed = (char *)packed + fc_winograd_weights_at(plan);
+    const char *src = packed;
+    fc_status status = FC_OK;
+    for (ptrdiff_t index = 0; index < fc_phases(&plan->desc) && status == FC_OK; index++) {
+        const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
+        const fc_phase taps = {.taps = grid.kernel[0] * grid.kernel[1]};
+        status = pack_phase(plan, &grid, src, transformed);
+        src += (size_t)fc_packed_size(plan, &taps) * element;
+        transformed += (size_t)fc_winograd_weights_before(plan, &grid, groups, 0) * element;
+    }
+    return status;
 }
