@@ -10,17 +10,20 @@
 
 #include "conv_kernels.h"
 
-typedef enum {
-    FC_F2_3,
-    FC_F4_3,
-    FC_F2_5,
-    FC_F5_2,
-    FC_F3_4,
-    FC_F6_3_LINE,
-    FC_F4_5_LINE,
-    FC_F2_7_LINE,
-    FC_WINOGRAD_FORMS
-} fc_winograd_name;
+/* X(name, outputs and taps of the rows, outputs and taps of the columns) */
+#define FC_WINOGRAD_LIST(X)                                                                                            \
+    X(F2_3, 2, 3, 2, 3)                                                                                                \
+    X(F4_3, 4, 3, 4, 3)                                                                                                \
+    X(F2_5, 2, 5, 2, 5)                                                                                                \
+    X(F5_2, 5, 2, 5, 2)                                                                                                \
+    X(F3_4, 3, 4, 3, 4)                                                                                                \
+    X(F6_3_LINE, 1, 1, 6, 3)                                                                                           \
+    X(F4_5_LINE, 1, 1, 4, 5)                                                                                           \
+    X(F2_7_LINE, 1, 1, 2, 7)
+
+#define FC_WINOGRAD_NAME(name, rows, row_taps, cols, col_taps) FC_##name,
+typedef enum { FC_WINOGRAD_LIST(FC_WINOGRAD_NAME) FC_WINOGRAD_FORMS } fc_winograd_name;
+#undef FC_WINOGRAD_NAME
 
 /* A patch's elements and a tile's outputs, at most. */
 enum { FC_WINOGRAD_PRODUCTS = 36, FC_WINOGRAD_OUTPUTS = 25 };

@@ -42,17 +42,8 @@ typedef struct {
     axis_form rows, cols;
 } form;
 
-#define SQUARE(m, taps)                                                                                                \
-    {                                                                                                                  \
-        {m, taps}, { m, taps }                                                                                         \
-    }
-#define LINE(m, taps)                                                                                                  \
-    {                                                                                                                  \
-        {1, 1}, { m, taps }                                                                                            \
-    }
-static const form F2_3 = SQUARE(2, 3), F4_3 = SQUARE(4, 3), F2_5 = SQUARE(2, 5), F5_2 = SQUARE(5, 2),
-                  F3_4 = SQUARE(3, 4);
-static const form F6_3_LINE = LINE(6, 3), F4_5_LINE = LINE(4, 5), F2_7_LINE = LINE(2, 7);
+#define FORM(name, rows, row_taps, cols, col_taps) static const form name = {{rows, row_taps}, {cols, col_taps}};
+FC_WINOGRAD_LIST(FORM)
 
 FC_INLINE int side_of(const axis_form axis) { return axis.m + axis.taps - 1; }
 
@@ -269,14 +260,9 @@ FC_INLINE bool transform_output(const form f, const fc_winograd_output *s)
     return any;
 }
 
-static bool output_2_3(const fc_winograd_output *s) { return transform_output(F2_3, s); }
-static bool output_4_3(const fc_winograd_output *s) { return transform_output(F4_3, s); }
-static bool output_2_5(const fc_winograd_output *s) { return transform_output(F2_5, s); }
-static bool output_5_2(const fc_winograd_output *s) { return transform_output(F5_2, s); }
-static bool output_3_4(const fc_winograd_output *s) { return transform_output(F3_4, s); }
-static bool output_line_6_3(const fc_winograd_output *s) { return transform_output(F6_3_LINE, s); }
-static bool output_line_4_5(const fc_winograd_output *s) { return transform_output(F4_5_LINE, s); }
-static bool output_line_2_7(const fc_winograd_output *s) { return transform_output(F2_7_LINE, s); }
+#define OUTPUT(name, ...)                                                                                              \
+    static bool output_##name(const fc_winograd_output *s) { return transform_output(name, s); }
+FC_WINOGRAD_LIST(OUTPUT)
 
 /* ---- weights ---------------------------------------------------------------------------------------------- */
 
@@ -349,14 +335,9 @@ FC_INLINE void transform_weights(const form f, const fc_winograd_weights *s)
     }
 }
 
-static void weights_2_3(const fc_winograd_weights *s) { transform_weights(F2_3, s); }
-static void weights_4_3(const fc_winograd_weights *s) { transform_weights(F4_3, s); }
-static void weights_2_5(const fc_winograd_weights *s) { transform_weights(F2_5, s); }
-static void weights_5_2(const fc_winograd_weights *s) { transform_weights(F5_2, s); }
-static void weights_3_4(const fc_winograd_weights *s) { transform_weights(F3_4, s); }
-static void weights_line_6_3(const fc_winograd_weights *s) { transform_weights(F6_3_LINE, s); }
-static void weights_line_4_5(const fc_winograd_weights *s) { transform_weights(F4_5_LINE, s); }
-static void weights_line_2_7(const fc_winograd_weights *s) { transform_weights(F2_7_LINE, s); }
+#define WEIGHTS(name, ...)                                                                                             \
+    static void weights_##name(const fc_winograd_weights *s) { transform_weights(name, s); }
+FC_WINOGRAD_LIST(WEIGHTS)
 
 /* ---- the gradient of the weights -------------------------------------------------------------------------- */
 
@@ -534,14 +515,18 @@ static void store_strip(const fc_strip_store *s)
     }
 }
 
+/* Forms of as many inputs share their transform. */
+#define INPUT_ENTRY(name, rows, row_taps, cols, col_taps)                                                              \
+    [FC_##name] = (rows) == 1 ? input_line_8 : (rows) + (row_taps) - 1 == 4 ? input_4 : input_6,
+#define OUTPUT_ENTRY(name, ...) [FC_##name] = output_##name,
+#define WEIGHTS_ENTRY(name, ...) [FC_##name] = weights_##name,
+
 extern const struct fc_winograd_kernels FC_NAME(winograd);
 
 const struct fc_winograd_kernels FC_NAME(winograd) = {
-    .input = {input_4, input_6, input_6, input_6, input_6, input_line_8, input_line_8, input_line_8},
-    .output = {output_2_3, output_4_3, output_2_5, output_5_2, output_3_4, output_line_6_3, output_line_4_5,
-               output_line_2_7},
-    .weights = {weights_2_3, weights_4_3, weights_2_5, weights_5_2, weights_3_4, weights_line_6_3, weights_line_4_5,
-                weights_line_2_7},
+    .input = {FC_WINOGRAD_LIST(INPUT_ENTRY)},
+    .output = {FC_WINOGRAD_LIST(OUTPUT_ENTRY)},
+    .weights = {FC_WINOGRAD_LIST(WEIGHTS_ENTRY)},
     .grad = grad_4_3,
     .sums = sums_4_3,
     .fill_strip = fill_strip,

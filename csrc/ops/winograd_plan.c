@@ -20,13 +20,10 @@ fc_tile_axis fc_winograd_axis(const fc_axis *axis, int m)
 }
 
 /* Outputs and taps of each form's rows and columns. */
+#define FORM(name, rows, row_taps, cols, col_taps) [FC_##name] = {{rows, cols}, {row_taps, col_taps}},
 static const struct {
     int m[2], taps[2];
-} FORMS[FC_WINOGRAD_FORMS] = {
-    [FC_F2_3] = {{2, 2}, {3, 3}},      [FC_F4_3] = {{4, 4}, {3, 3}},      [FC_F2_5] = {{2, 2}, {5, 5}},
-    [FC_F5_2] = {{5, 5}, {2, 2}},      [FC_F3_4] = {{3, 3}, {4, 4}},      [FC_F6_3_LINE] = {{1, 6}, {1, 3}},
-    [FC_F4_5_LINE] = {{1, 4}, {1, 5}}, [FC_F2_7_LINE] = {{1, 2}, {1, 7}},
-};
+} FORMS[FC_WINOGRAD_FORMS] = {FC_WINOGRAD_LIST(FORM)};
 
 fc_tile_grid fc_winograd_grid(const fc_conv_desc *desc, const fc_winograd_blocks *blocks, ptrdiff_t index)
 {
