@@ -73,6 +73,7 @@ static const shape SHAPES[] = {
     {1, 5, 7, 1, 16, 11, 3, 2, 3, 2},   /* dilated, with more padding than kernel */
     {2, 32, 48, 1, 9, 9, 1, 1, 0, 1},   /* a matrix product */
     {1, 3, 4, 1, 12, 12, 2, 3, 0, 1},   /* a stride past the kernel */
+    {1, 3, 20, 1, 21, 30, 7, 2, 3, 1},  /* phases of few channels */
     {4, 16, 16, 1, 24, 24, 3, 1, 1, 1}, /* enough work for every thread */
     {0, 4, 4, 1, 5, 5, 3, 1, 1, 1},     /* no image at all */
 };
