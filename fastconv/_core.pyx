@@ -108,10 +108,6 @@ def has_openmp():
     return bool(fc_openmp())
 
 
-def is_forked():
-    return bool(forked)
-
-
 def isa_available(int isa):
     return bool(fc_isa_available(<fc_isa> isa))
 

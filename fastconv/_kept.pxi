@@ -7,11 +7,6 @@ cdef dict kept_plans = {}
 cdef object kept_lock = RLock()
 
 
-def forget_plans():
-    with kept_lock:
-        kept_plans.clear()
-
-
 cdef void keep(object key, object plan) except *:
     with kept_lock:
         if len(kept_plans) >= KEPT_PLANS:
