@@ -193,6 +193,20 @@ def test_pads_that_equal_each_other_are_told_apart() -> None:
         functional.pad(x, (1, 1), ["reflect"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pads_of_rows_of_any_length(dtype: type) -> None:
+    """Short rows are copied in blocks, the last of which meets the one before it; long ones by the library."""
+    modes = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
+    for width in (3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 64, 67, 255, 256, 511, 513, 700):
+        x = np.arange(2 * 3 * width, dtype=dtype).reshape(1, 2, 3, width)
+        for name, numpys in modes.items():
+            want = np.pad(x, ((0, 0), (0, 0), (1, 2), (2, 1)), numpys)  # type: ignore[call-overload]
+            np.testing.assert_array_equal(functional.pad(x, (2, 1, 1, 2), name), want)  # type: ignore[arg-type]
+            out = np.full_like(want, 7)
+            assert functional.pad(x, [2, 1, 1, 2], name, out=out) is out  # type: ignore[arg-type]
+            np.testing.assert_array_equal(out, want)
+
+
 def test_pads_along_many_axes_and_into_any_memory() -> None:
     x = np.arange(2 * 3 * 4 * 5, dtype=np.float64).reshape(2, 3, 4, 5)
     pad = (1, 0, 2, 1, 0, 3, 1, 1)

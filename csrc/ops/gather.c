@@ -5,18 +5,21 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A shorter stretch of neighbours is copied place by place. */
-enum { LEAST_RUN = 8, COST = 2 };
+/* A shorter stretch of neighbours is copied place by place, a longer one by the library: its call takes as long as a
+ * short row does. */
+enum { LEAST_RUN = 8, COST = 2, BLOCK = 16, MOST_BLOCKS = 2048 };
 
+/* Held by value: what rows are written through may point at anything, so that a pointer's fields would be read again.
+ */
 typedef struct {
-    const fc_gather_desc *desc;
+    fc_gather_desc desc;
     const char *src;
     char *dst;
-    size_t element, row_bytes;
+    size_t element, pixel_bytes, row_bytes;
     fc_window run; /* of the last axis: neighbours in src, too */
 } gather_job;
 
-static ptrdiff_t place(const fc_gather_desc *desc, int axis, ptrdiff_t i)
+static inline ptrdiff_t place(const fc_gather_desc *desc, int axis, ptrdiff_t i)
 {
     return desc->places[axis] ? desc->places[axis][i] : i;
 }
@@ -39,23 +42,35 @@ static fc_window longest_run(const fc_gather_desc *desc)
     return (run.end - run.begin) * desc->trail < LEAST_RUN ? (fc_window){0, 0} : run;
 }
 
-static void fill(const gather_job *job, char *dst, ptrdiff_t count)
+#define FC_INLINED static inline __attribute__((always_inline))
+
+FC_INLINED void fill(size_t element, double value, char *dst, ptrdiff_t count)
 {
-    const double value = job->desc->value;
     for (ptrdiff_t i = 0; i < count; i++)
-        if (job->element == 4)
+        if (element == 4)
             ((float *)dst)[i] = (float)value;
         else
             ((double *)dst)[i] = value;
 }
 
+FC_INLINED void copy_run(char *dst, const char *src, size_t bytes)
+{
+    if (bytes < BLOCK || bytes > MOST_BLOCKS) {
+        memcpy(dst, src, bytes);
+        return;
+    }
+    for (size_t i = 0; i + BLOCK < bytes; i += BLOCK)
+        memcpy(dst + i, src + i, BLOCK);
+    memcpy(dst + bytes - BLOCK, src + bytes - BLOCK, BLOCK);
+}
+
 #define FC_GATHER(type)                                                                                                \
     for (ptrdiff_t i = begin; i < end; i++)                                                                            \
-    ((type *)dst)[i] = places[i] < 0 ? (type)desc->value : ((const type *)src)[places[i]]
+    ((type *)dst)[i] = places[i] < 0 ? (type)value : ((const type *)src)[places[i]]
 
 /* Of a fixed size, so that no call is made for a pixel of few channels. */
-static inline __attribute__((always_inline)) void
-copy_pixels(const size_t bytes, const ptrdiff_t *places, const char *src, char *dst, ptrdiff_t begin, ptrdiff_t end)
+FC_INLINED void copy_pixels(const size_t bytes, const ptrdiff_t *places, const char *src, char *dst, ptrdiff_t begin,
+                            ptrdiff_t end)
 {
     for (ptrdiff_t i = begin; i < end; i++)
         memcpy(dst + (size_t)i * bytes, src + (size_t)places[i] * bytes, bytes);
@@ -64,20 +79,13 @@ copy_pixels(const size_t bytes, const ptrdiff_t *places, const char *src, char *
 /* Places [begin, end) of a row, of an axis that has a list. */
 static void copy_places(const gather_job *job, const char *src, char *dst, ptrdiff_t begin, ptrdiff_t end)
 {
-    const fc_gather_desc *desc = job->desc;
-    const ptrdiff_t *places = desc->places[2];
-    const size_t bytes = (size_t)desc->trail * job->element;
-    if (desc->trail == 1) {
-        if (job->element == 4)
-            FC_GATHER(float);
-        else
-            FC_GATHER(double);
-        return;
-    }
+    const ptrdiff_t *places = job->desc.places[2], trail = job->desc.trail;
+    const size_t bytes = job->pixel_bytes;
+    const double value = job->desc.value;
     while (begin < end && places[begin] < 0)
-        fill(job, dst + (size_t)begin++ * bytes, desc->trail);
+        fill(job->element, value, dst + (size_t)begin++ * bytes, trail);
     while (begin < end && places[end - 1] < 0)
-        fill(job, dst + (size_t)--end * bytes, desc->trail);
+        fill(job->element, value, dst + (size_t)--end * bytes, trail);
     switch (bytes) {
     case 8:
         copy_pixels(8, places, src, dst, begin, end);
@@ -93,41 +101,47 @@ static void copy_places(const gather_job *job, const char *src, char *dst, ptrdi
     }
 }
 
-static void copy_row(const gather_job *job, const char *src, char *dst)
+FC_INLINED void copy_row(const gather_job *job, const char *src, char *dst)
 {
-    const fc_gather_desc *desc = job->desc;
-    const size_t bytes = (size_t)desc->trail * job->element;
+    const ptrdiff_t *places = job->desc.places[2];
     const fc_window run = job->run;
+    const double value = job->desc.value;
     if (run.end > run.begin)
-        memcpy(dst + (size_t)run.begin * bytes, src + (size_t)place(desc, 2, run.begin) * bytes,
-               (size_t)(run.end - run.begin) * bytes);
-    if (run.end - run.begin == desc->dst[2])
-        return;
-    copy_places(job, src, dst, 0, run.begin);
-    copy_places(job, src, dst, run.end, desc->dst[2]);
+        copy_run(dst + (size_t)run.begin * job->pixel_bytes,
+                 src + (size_t)place(&job->desc, 2, run.begin) * job->pixel_bytes,
+                 (size_t)(run.end - run.begin) * job->pixel_bytes);
+    for (int side = 0; side < 2 && places != NULL; side++) {
+        const ptrdiff_t begin = side ? run.end : 0, end = side ? job->desc.dst[2] : run.begin;
+        if (job->desc.trail > 1)
+            copy_places(job, src, dst, begin, end);
+        else if (job->element == 4)
+            FC_GATHER(float);
+        else
+            FC_GATHER(double);
+    }
 }
 
 static void gather_body(const void *context, fc_part part)
 {
-    const gather_job *job = context;
-    const fc_gather_desc *desc = job->desc;
-    const size_t src_row = (size_t)(desc->src[2] * desc->trail) * job->element;
+    const gather_job job = *(const gather_job *)context;
+    const fc_gather_desc *desc = &job.desc;
+    const size_t src_row = (size_t)desc->src[2] * job.pixel_bytes;
     ptrdiff_t begin, end, before = -2; /* the row of src that the row before holds; -1: the value */
     fc_share_of(desc->lead * desc->dst[0] * desc->dst[1], part, &begin, &end);
     if (begin >= end)
         return;
     ptrdiff_t second = begin % desc->dst[1], first = begin / desc->dst[1] % desc->dst[0];
     ptrdiff_t lead = begin / desc->dst[1] / desc->dst[0];
-    char *dst = job->dst + (size_t)begin * job->row_bytes;
-    for (ptrdiff_t row = begin; row < end; row++, dst += job->row_bytes) {
+    char *dst = job.dst + (size_t)begin * job.row_bytes;
+    for (ptrdiff_t row = begin; row < end; row++, dst += job.row_bytes) {
         const ptrdiff_t a = place(desc, 0, first), b = place(desc, 1, second);
         const ptrdiff_t from = a < 0 || b < 0 ? -1 : (lead * desc->src[0] + a) * desc->src[1] + b;
         if (from == before)
-            memcpy(dst, dst - job->row_bytes, job->row_bytes);
+            copy_run(dst, dst - job.row_bytes, job.row_bytes);
         else if (from < 0)
-            fill(job, dst, desc->dst[2] * desc->trail);
+            fill(job.element, desc->value, dst, desc->dst[2] * desc->trail);
         else
-            copy_row(job, job->src + (size_t)from * src_row, dst);
+            copy_row(&job, job.src + (size_t)from * src_row, dst);
         before = from;
         if (++second == desc->dst[1]) {
             second = 0;
@@ -145,10 +159,11 @@ fc_status fc_gather_run(const fc_gather_desc *desc, const void *src, void *dst, 
         return FC_OK;
     const size_t element = desc->dtype == FC_F32 ? 4 : 8;
     const gather_job job = {
-        .desc = desc,
+        .desc = *desc,
         .src = src,
         .dst = dst,
         .element = element,
+        .pixel_bytes = (size_t)desc->trail * element,
         .row_bytes = (size_t)(desc->dst[2] * desc->trail) * element,
         .run = longest_run(desc),
     };

@@ -60,9 +60,9 @@ def gather(x: Array, steps: list[Pass], out: Array | None, value: float = 0.0) -
     """Return a copy of an array, in `out` if there is one, as passes say; -1 is `value`."""
     for step in steps:
         into = out if step is steps[-1] else None
-        made = _core.gather(x, step.shape, step.lead, step.extents, step.trail, step.places, value, into)
+        made = _core.gather(x, *step, value, into)
         if made is None:  # an array is not plain
             plain = _arguments.plain("input", x)
-            made = _core.gather(plain, step.shape, step.lead, step.extents, step.trail, step.places, value, None)
+            made = _core.gather(plain, *step, value, None)
         x = _arguments.delivered(made, into)
     return x

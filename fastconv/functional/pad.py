@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from types import NoneType
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # For arrays of so many positions along an axis lists are kept.
 _FEW = 4096
+_INTS, _VALUES = {int}, {float, NoneType}
 
 
 def pad(
@@ -71,24 +73,26 @@ def pad(
     array([[2., 3., 1., 2., 3., 1.]], dtype=float32)
     """
     x = _arguments.real("input", input)
-    if max(x.shape, default=0) <= _FEW and _is_kept(pad, mode, value, layout):
+    made, steps = None, None
+    if _is_hashed(pad, mode, value, layout):
         made, steps = _few_steps(x.shape, pad, mode, value, layout)
-    else:
-        made, steps = _arguments.margins(x.shape, pad, mode, value, layout), []
+    if steps is not None and out is None:
+        return gather(x, steps, None, 0.0 if value is None else value)
+    if made is None:
+        made = _arguments.margins(x.shape, pad, mode, value, layout)
     dtype = x.dtype.newbyteorder("=")
     _arguments.fits_memory("pad", "a result", made.shape, x)
     if out is not None:
         target = _arguments.output(out, made.shape, dtype, [("input", input)])
     else:
         target = _core.empty(made.shape, dtype)  # before lists of its extents
-    return gather(x, steps or _steps(x.shape, made), target, made.value)
+    return gather(x, steps or _steps(x.shape, made), target, made.value if value is None or not steps else value)
 
 
-def _is_kept(pad: object, mode: object, value: object, layout: object) -> bool:
-    """Whether padding is small, and equal arguments mean the same, as 1 and True do not."""
-    if type(pad) is not tuple or type(mode) is not str or type(layout) is not str:
-        return False
-    return all(type(one) is int and abs(one) <= _FEW for one in pad) and type(value) in (float, NoneType)
+def _is_hashed(pad: object, mode: object, value: object, layout: object) -> bool:
+    """Whether equal arguments mean the same, as 1 and True do not."""
+    plain = type(pad) is tuple and type(mode) is str and type(layout) is str
+    return plain and set(map(type, pad)) <= _INTS and type(value) in _VALUES  # type: ignore[call-overload]
 
 
 def _steps(shape: tuple[int, ...], made: Margins) -> list[Pass]:
@@ -104,9 +108,11 @@ def _steps(shape: tuple[int, ...], made: Margins) -> list[Pass]:
 @lru_cache(64)
 def _few_steps(
     shape: tuple[int, ...], pad: object, mode: object, value: object, layout: object
-) -> tuple[Margins, list[Pass]]:
+) -> tuple[Margins, list[Pass] | None]:
+    """Return the steps, too, of an array that fits memory and has few positions along each axis."""
     made = _arguments.margins(shape, pad, mode, value, layout)
-    return made, _steps(shape, made)
+    few = max(shape + made.shape, default=0) <= _FEW and math.prod(made.shape) < _arguments.LARGEST // 8
+    return made, _steps(shape, made) if few else None
 
 
 def kept_part(shape: tuple[int, ...], made: Margins) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
