@@ -241,6 +241,21 @@ typedef struct {
 
 fc_status fc_gather_run(const fc_gather_desc *desc, const void *src, void *dst, int threads);
 
+/* ---- weighted sums of places: interpolation ------------------------------------------------------------------ */
+
+/* Position i of an axis of dst is the sum of weights[axis][t] times position places[axis][t] of src over begin[axis][i]
+ * <= t < begin[axis][i + 1]; an axis without `begin` stays as it is. */
+typedef struct {
+    fc_dtype dtype;
+    fc_isa isa;
+    ptrdiff_t lead, src[FC_SPATIAL], dst[FC_SPATIAL], trail; /* (lead, three axes, trail) */
+    const ptrdiff_t *begin[FC_SPATIAL], *places[FC_SPATIAL];
+    const void *weights[FC_SPATIAL];
+} fc_blend_desc;
+
+size_t fc_blend_workspace(const fc_blend_desc *desc, int threads); /* SIZE_MAX when that overflows */
+fc_status fc_blend_run(const fc_blend_desc *desc, const void *src, void *dst, void *workspace, int threads);
+
 /* ---- filters of images, line by line ------------------------------------------------------------------------ */
 
 typedef enum {

@@ -200,6 +200,20 @@ cdef extern from "fastconv.h" nogil:
 
     fc_status fc_gather_run(const fc_gather_desc *desc, const void *src, void *dst, int threads)
 
+    ctypedef struct fc_blend_desc:
+        fc_dtype dtype
+        fc_isa isa
+        ptrdiff_t lead
+        ptrdiff_t src[3]
+        ptrdiff_t dst[3]
+        ptrdiff_t trail
+        const ptrdiff_t *begin[3]
+        const ptrdiff_t *places[3]
+        const void *weights[3]
+
+    size_t fc_blend_workspace(const fc_blend_desc *desc, int threads)
+    fc_status fc_blend_run(const fc_blend_desc *desc, const void *src, void *dst, void *workspace, int threads)
+
     ctypedef enum fc_sample:
         FC_SAMPLE_U8, FC_SAMPLE_I8, FC_SAMPLE_U16, FC_SAMPLE_I16, FC_SAMPLE_I32, FC_SAMPLE_F32, FC_SAMPLE_F64
 

@@ -222,6 +222,15 @@ def gather(
     value: float,
     out: object,
 ) -> Array | None: ...
+def blend(
+    x: object,
+    shape: tuple[int, ...],
+    lead: int,
+    extents: tuple[tuple[int, int], ...],
+    trail: int,
+    axes: tuple[tuple[Array, Array] | None, ...],
+    out: object,
+) -> Array | None: ...
 
 LINES: dict[str, int]
 

@@ -216,7 +216,7 @@ def test_norms_and_other_means(problem: Any, ceil_mode: bool, power: int, machin
 @searching
 @given(windows(), st.data(), machines, seeds)
 def test_interpolation(problem: Any, data: Any, machine: Any, seed: int) -> None:
-    (axes, size, _), (_, _, layout) = problem, machine
+    (axes, size, _), (isa, _, layout) = problem, machine
     modes = {1: "linear", 2: "bilinear", 3: "trilinear"}
     mode = data.draw(st.sampled_from(["nearest", "nearest-exact", "area", modes[axes], *["bicubic"] * (axes == 2)]))
     corners = data.draw(st.booleans()) if "linear" in mode or mode == "bicubic" else None
@@ -227,9 +227,10 @@ def test_interpolation(problem: Any, data: Any, machine: Any, seed: int) -> None
     x = whole_numbers(np.random.default_rng(seed), 2, 3, *size)
     image = images_to(x, layout, axes)
     expected = reference.interpolate(x, **options, mode=mode, align_corners=corners)
-    got = functional.interpolate(image, **options, mode=mode, align_corners=corners, layout=layout)
+    with running(isa):
+        got = functional.interpolate(image, **options, mode=mode, align_corners=corners, layout=layout)
+        back = grad.interpolate(image.shape, got, **options, mode=mode, align_corners=corners, layout=layout)
     np.testing.assert_allclose(got, images_to(expected, layout, axes), rtol=1e-9, atol=1e-9)
-    back = grad.interpolate(image.shape, got, **options, mode=mode, align_corners=corners, layout=layout)
     slopes = reference.interpolate_backward(x.shape, expected, **options, mode=mode, align_corners=corners)
     np.testing.assert_allclose(back, images_to(slopes, layout, axes), rtol=1e-9, atol=1e-9)
 

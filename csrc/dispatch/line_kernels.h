@@ -1,5 +1,5 @@
-/* The kernels of filters over lines of an image. Lines are in the element type; what lies past their end may
- * be read and written for FC_LINES_SLACK vectors. */
+/* The kernels of filters over lines of an image, and of interpolation. Lines are in the element type; what lies past
+ * their end may be read and written for FC_LINES_SLACK vectors. */
 #ifndef FC_LINE_KERNELS_H
 #define FC_LINE_KERNELS_H
 
@@ -35,6 +35,20 @@ typedef void fc_samples_in_fn(fc_sample type, ptrdiff_t count, const void *src, 
 typedef void fc_samples_out_fn(fc_sample type, ptrdiff_t count, const void *src, void *dst);
 typedef void fc_samples_cut_fn(fc_sample type, ptrdiff_t count, void *line);
 
+/* dst[i] = the sum of weights[t] * src[t][i] over taps t, exactly `count` of them. */
+typedef void fc_blend_rows_fn(const fc_lines *lines, ptrdiff_t count, void *dst);
+
+/* Along a line of pixels of `trail` elements: dst[i] = the sum of weights[t] * src[places[t]] over begin[i] <= t <
+ * begin[i + 1]. */
+typedef struct {
+    const void *src;
+    const ptrdiff_t *begin, *places;
+    const void *weights;
+    ptrdiff_t count, trail;
+    ptrdiff_t taps; /* of every position, or 0 where they differ */
+} fc_blend_columns;
+typedef void fc_blend_columns_fn(const fc_blend_columns *columns, void *dst);
+
 struct fc_line_kernels {
     fc_lines_sum_fn *sum;
     fc_lines_settle_fn *settle;
@@ -42,6 +56,8 @@ struct fc_line_kernels {
     fc_samples_in_fn *in;
     fc_samples_out_fn *out;
     fc_samples_cut_fn *cut;
+    fc_blend_rows_fn *blend_rows;
+    fc_blend_columns_fn *blend_columns;
 };
 
 #endif

@@ -201,6 +201,9 @@ static void lines_extremum(const fc_lines *s, bool largest, ptrdiff_t count, voi
         extremum(false, s, count, dst);
 }
 
+fc_blend_rows_fn FC_NAME(blend_rows); /* blend.c */
+fc_blend_columns_fn FC_NAME(blend_columns);
+
 const struct fc_line_kernels FC_NAME(lines_of_samples) = {
     .sum = lines_sum,
 #if FC_REAL_BITS == 32
@@ -210,4 +213,6 @@ const struct fc_line_kernels FC_NAME(lines_of_samples) = {
     .in = samples_in,
     .out = samples_out,
     .cut = samples_cut,
+    .blend_rows = FC_NAME(blend_rows),
+    .blend_columns = FC_NAME(blend_columns),
 };

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fastconv import _arguments
-from fastconv.functional._gather import gather, passes
+from fastconv.functional._gather import Blend, blend, gather, passes
 from fastconv.functional.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
     from fastconv._arguments import Array, Layout, Pair, Resize, Triple
 
+    Real = np.dtype[np.floating]
     Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area"]
 
 ADAPTIVE: dict[int, Callable[..., Array]] = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+# For so many positions along an axis lists are kept.
+_FEW = 4096
 SHARPNESS = -0.75  # of the cubic convolution kernel, as torch has it
 
 
@@ -88,12 +92,11 @@ def interpolate(
     if made.mode == "area":
         return ADAPTIVE[len(made.dst)](x, made.dst, layout=layout, out=out)
     if made.mode in ("nearest", "nearest-exact"):
-        axes = zip(spatial(made), range(len(made.dst)), strict=True)
-        return gather(x, passes(x.shape, {axis: taps(made, i, dtype)[0][0] for axis, i in axes}), out)
-    result = _arguments.plain("input", x)
-    for axis, i in reversed(list(zip(spatial(made), range(len(made.dst)), strict=True))):
-        result = _along(result, axis, taps(made, i, dtype))
-    return _arguments.delivered(result.copy() if result is x or result is input else result, out)
+        given = zip(spatial(made), made.input.spatial, made.dst, made.steps, strict=True)
+        axes = len(made.dst)
+        places = {i: _taps(made.mode, axes, src, dst, step, False, dtype)[0][0] for i, src, dst, step in given}
+        return gather(x, passes(x.shape, places), out)
+    return blend(x, spatial(made).start, blends(made, dtype), out)
 
 
 def spatial(made: Resize) -> range:
@@ -101,47 +104,65 @@ def spatial(made: Resize) -> range:
     return _arguments.spatial_axes(len(made.dst) + 2, made.layout, len(made.dst))
 
 
-def _along(x: Array, axis: int, blend: list[tuple[Array, Array | None]]) -> Array:
-    """Blend positions along one axis."""
-    total: Array | None = None
-    for where, weight in blend:
-        part = np.take(x, where, axis)
-        if weight is not None:
-            part *= weight.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-        total = part if total is None else np.add(total, part, out=total)
-    return x if total is None else total
+def blends(made: Resize, dtype: Real, *, back: bool = False) -> list[Blend | None]:
+    """Return what is summed along each spatial axis, there or back; None where nothing changes."""
+    listed: list[Blend | None] = []
+    for src, dst, step in zip(made.input.spatial, made.dst, made.steps, strict=True):
+        find = _few_blends if max(src, dst) <= _FEW else _blend
+        listed.append(find(back, made.mode, len(made.dst), src, dst, step, made.align_corners, dtype))
+    return listed
 
 
-def taps(made: Resize, i: int, dtype: np.dtype[np.floating]) -> list[tuple[Array, Array | None]]:
-    """Return for each position of a blend along spatial axis i where it is, and its weight (None: one).
+def _blend(
+    back: bool,
+    mode: str,
+    axes: int,
+    src: int,
+    dst: int,
+    step: float | None,
+    corners: bool,
+    dtype: Real,
+) -> Blend | None:
+    listed = _taps(mode, axes, src, dst, step, corners, dtype)
+    made = Blend.of_taps(listed, dtype) if listed else None
+    return made.transposed(src) if made is not None and back else made
+
+
+_few_blends = lru_cache(64)(_blend)
+
+
+def _taps(
+    mode: str, axes: int, src: int, dst: int, step: float | None, align_corners: bool, dtype: Real
+) -> list[tuple[Array, Array | None]]:
+    """Return for each position along an axis where it is, and its weight (None: one).
 
     Computed in the images' own type, nearest positions in float32, as torch does: whole numbers depend on it. Empty
     where nothing changes.
     """
-    dtype = np.dtype(np.float32) if made.mode in ("nearest", "nearest-exact") else dtype
-    real, src, dst, step = dtype.type, made.input.spatial[i], made.dst[i], made.steps[i]
-    if src == dst and (made.mode in ("linear", "bilinear", "trilinear")):
+    dtype = np.dtype(np.float32) if mode in ("nearest", "nearest-exact") else dtype
+    real = dtype.type
+    if src == dst and (mode in ("linear", "bilinear", "trilinear")):
         return []
-    if made.mode == "nearest" and len(made.dst) == 2 and dst in (src, 2 * src):  # torch: in two dimensions alone
+    if mode == "nearest" and axes == 2 and dst in (src, 2 * src):  # torch: in two dimensions alone
         return [(np.arange(dst) // (dst // src), None)]
     at = np.arange(dst, dtype=dtype)
-    if made.align_corners:
+    if align_corners:
         at *= real(src - 1) / real(dst - 1) if dst > 1 else real(0)
     else:
         spacing = real(step) if step is not None else real(src) / real(dst)
-        if made.mode == "nearest":
+        if mode == "nearest":
             at *= spacing
         else:
             at = (at + real(0.5)) * spacing
-            at -= real(0 if made.mode == "nearest-exact" else 0.5)
+            at -= real(0 if mode == "nearest-exact" else 0.5)
     last = src - 1
-    if made.mode in ("nearest", "nearest-exact"):
+    if mode in ("nearest", "nearest-exact"):
         return [(np.minimum(np.floor(at).astype(np.int64), last), None)]
-    if made.mode != "bicubic":
+    if mode != "bicubic":
         np.maximum(at, 0, out=at)
     floor = np.floor(at)
     part, first = at - floor, floor.astype(np.int64)
-    if made.mode == "bicubic":
+    if mode == "bicubic":
         return [(np.clip(first - 1 + k, 0, last), weight) for k, weight in enumerate(_cubic(part))]
     first = np.minimum(first, last)
     return [(first, 1 - part), (np.minimum(first + 1, last), part)]

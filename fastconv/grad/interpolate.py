@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastconv import _arguments
-from fastconv.functional.interpolate import spatial, taps
-from fastconv.grad._places import checked, scatter
+from fastconv.functional._gather import blend
+from fastconv.functional.interpolate import blends, spatial
+from fastconv.grad._places import checked
 from fastconv.grad.pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -69,11 +70,4 @@ def interpolate(
     )  # fmt: skip
     if made.mode == "area":
         return ADAPTIVE[len(made.dst)](shape, gradient, layout=layout, out=target)
-    result = gradient
-    for i, axis in enumerate(spatial(made)):
-        total: Array | None = None
-        for where, weight in taps(made, i, gradient.dtype):
-            part = scatter(result, where, weight, shape[axis], axis)
-            total = part if total is None else total + part
-        result = result if total is None else total
-    return _arguments.delivered(result.copy() if result is gradient else result, target)
+    return blend(gradient, spatial(made).start, blends(made, gradient.dtype, back=True), target)
