@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastconv.functional._gather import gather, passes
+from fastconv.functional._gather import Blend, blend, gather, passes
 from fastconv.layers.arguments import Array, Extents, Shape, data_layout, extents
 from fastconv.layers.layer import Layer
 
@@ -55,26 +55,28 @@ class UpSampling(Layer):
     def call(self, inputs: Array) -> Array:
         """Return the larger inputs."""
         if self.interpolation == "bilinear":
-            for axis, factor in enumerate(self.size, self._first):
-                inputs = _stretched(inputs, axis, factor)
-            return inputs
+            return blend(inputs, self._first, self._blends(inputs.shape, inputs.dtype), None)
         axes = enumerate(self.size, self._first)
         places = {axis: np.repeat(np.arange(inputs.shape[axis]), factor) for axis, factor in axes if factor > 1}
         return gather(inputs, passes(inputs.shape, places), None)
 
     def backward(self, grad_outputs: Array) -> Array:
         """Return the gradient, summed over what became of each position."""
-        if self.interpolation == "bilinear":
-            for axis, factor in enumerate(self.size, self._first):
-                grad_outputs = _gathered(grad_outputs, axis, factor)
-            return grad_outputs
         shape = list(grad_outputs.shape)
         for axis, factor in enumerate(self.size, self._first):
             shape[axis] //= factor
+        if self.interpolation == "bilinear":
+            pairs = zip(self._blends(tuple(shape), grad_outputs.dtype), shape[self._first :], strict=False)
+            back = [made if made is None else made.transposed(extent) for made, extent in pairs]
+            return blend(grad_outputs, self._first, back, None)
         # Each spatial axis is followed by one that runs within what became of a position.
         within = tuple(self._first + 2 * axis + 1 for axis in range(self.rank))
         total: Array = grad_outputs.reshape(self._split(tuple(shape))).sum(within)
         return total
+
+    def _blends(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Blend | None]:
+        extents = zip(shape[self._first :], self.size, strict=False)
+        return [_between(extent, factor, dtype) for extent, factor in extents]
 
     def _split(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         spatial = shape[self._first : self._first + self.rank]
@@ -82,41 +84,12 @@ class UpSampling(Layer):
         return (*shape[: self._first], *(n for pair in pairs for n in pair), *shape[self._first + self.rank :])
 
 
-def _offsets(factor: int) -> list[float]:
-    """Return how far the middles of the new positions lie from the middle of the old one."""
-    return [(place + 0.5) / factor - 0.5 for place in range(factor)]
-
-
-def _neighbours(values: Array, axis: int, offset: float) -> Array:
-    """Return for each position the one beside it, on the side of an offset; itself at the edge."""
-    extent = values.shape[axis]
-    places = np.arange(extent) + (1 if offset > 0 else -1)
-    return np.take(values, np.clip(places, 0, extent - 1), axis=axis)
-
-
-def _stretched(values: Array, axis: int, factor: int) -> Array:
-    parts = [
-        values if offset == 0 else values * (1 - abs(offset)) + _neighbours(values, axis, offset) * abs(offset)
-        for offset in map(values.dtype.type, _offsets(factor))
-    ]
-    shape = [extent * factor if place == axis else extent for place, extent in enumerate(values.shape)]
-    return np.stack(parts, axis + 1).reshape(shape)
-
-
-def _gathered(gradient: Array, axis: int, factor: int) -> Array:
-    """Return the gradient of `_stretched` with respect to its values."""
-    extent = gradient.shape[axis] // factor
-    split = gradient.reshape((*gradient.shape[:axis], extent, factor, *gradient.shape[axis + 1 :]))
-    total = np.zeros((*gradient.shape[:axis], extent, *gradient.shape[axis + 1 :]), gradient.dtype)
-    lines = np.moveaxis(total, axis, 0)
-    for place, offset in enumerate(map(gradient.dtype.type, _offsets(factor))):
-        part = np.moveaxis(np.take(split, place, axis + 1), axis, 0)
-        lines += part * (1 - abs(offset))
-        share = part * abs(offset)
-        if offset > 0:
-            lines[1:] += share[:-1]
-            lines[-1] += share[-1]
-        elif offset < 0:
-            lines[:-1] += share[1:]
-            lines[0] += share[0]
-    return total
+def _between(extent: int, factor: int, dtype: np.dtype[Any]) -> Blend | None:
+    """Return what each new position along an axis is a blend of: the old one around it, and the one beside that."""
+    if factor == 1:
+        return None
+    offsets = np.tile((np.arange(factor) + 0.5) / factor - 0.5, extent)  # between the middles of new and old
+    around, share = np.repeat(np.arange(extent), factor), np.abs(offsets)
+    beside = np.clip(around + np.sign(offsets).astype(np.intp), 0, extent - 1)
+    share[offsets == 0] = 0.5  # of the same position
+    return Blend.of_taps([(around, 1 - share), (beside, share)], dtype)
