@@ -6,9 +6,10 @@
  * by a second along itself.
  *
  * Sums of whole numbers are exact, so that those of a column of ones move down by one row more and one less. Sums along
- * a line by equal weights are sums of `run` places first, and then of every run-th of those.
+ * a line or a column by equal weights are sums of `run` places first, and then of every run-th of those.
  *
  *   ring [kernel rows]   | border | strip | border |      elements
+ *   partial [rows - run + 1] the same    sums of a run of rows
  *   middle                 | border | strip | border |    what the first pass of two makes, cut to whole numbers
  *   last                            | strip |
  */
@@ -38,14 +39,14 @@ typedef struct {
     char *workspace;
     size_t thread_bytes, element, line_bytes; /* of a thread's workspace, an element, a line */
     ptrdiff_t strip, halo, bands, strips;     /* columns; strip + halo with borders */
-    ptrdiff_t slots;                          /* lines of the ring */
+    ptrdiff_t slots, partial;                 /* lines of the ring, and of one of sums of a run of rows */
     bool moving;                              /* the sums of the first pass move down */
-    ptrdiff_t runs[2];                        /* of places that a pass along lines sums first, or 0 */
+    ptrdiff_t runs[2];                        /* of places that a pass sums first, or 0 */
     ptrdiff_t group;                          /* elements that kernels read and write together */
 } lines_job;
 
 typedef struct {
-    char *ring, *middle, *last, *sums, *beyond;
+    char *ring, *partial, *middle, *last, *sums, *beyond;
     void *steps; /* weights of a step of moving sums, and ones */
     void *weights[2];
     const void **taps;
@@ -96,18 +97,19 @@ static bool adds_down(const fc_lines_desc *desc)
 static ptrdiff_t run_of(const fc_lines_desc *desc, const fc_lines_pass *pass)
 {
     const bool whole = desc->src_type <= FC_SAMPLE_I32, kept = desc->dst_type >= FC_SAMPLE_F32;
-    if (desc->kind != FC_LINES_SUM || pass->rows != 1 || pass->columns < LEAST_SPLIT)
+    const ptrdiff_t taps = taps_of(pass);
+    if (desc->kind != FC_LINES_SUM || fc_min(pass->rows, pass->columns) != 1 || taps < LEAST_SPLIT)
         return 0;
-    for (ptrdiff_t i = 0; i < pass->columns; i++)
+    for (ptrdiff_t i = 0; i < taps; i++)
         if (pass->weights[i] != pass->weights[0])
             return 0;
     if (!kept && !(whole && pass->weights[0] == 1))
         return 0;
     ptrdiff_t run = 1;
-    while ((run + 1) * (run + 1) <= pass->columns)
+    while ((run + 1) * (run + 1) <= taps)
         run++;
-    for (ptrdiff_t shorter = run; shorter > 1 && pass->columns % run != 0; shorter--)
-        if (pass->columns % shorter == 0 && shorter * 2 > run)
+    for (ptrdiff_t shorter = run; shorter > 1 && taps % run != 0; shorter--)
+        if (taps % shorter == 0 && shorter * 2 > run)
             run = shorter;
     return run;
 }
@@ -132,9 +134,11 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
     job->halo = desc->first.columns - 1 + fc_max_extent(desc->second.columns - 1, 0);
     job->group = FC_LINES_SLACK * fc_kernels_for(desc->isa, desc->dtype)->lanes;
     job->moving = adds_down(desc);
-    job->slots = desc->first.rows + job->moving;
-    job->runs[0] = run_of(desc, &desc->first);
+    job->runs[0] = job->moving ? 0 : run_of(desc, &desc->first);
     job->runs[1] = run_of(desc, &desc->second);
+    const bool down = desc->first.rows > 1 && job->runs[0] > 0;
+    job->slots = down ? job->runs[0] : desc->first.rows + job->moving;
+    job->partial = down ? desc->first.rows - job->runs[0] + 1 : 0;
     job->strip = strip_of(desc, job->halo, job->group);
     job->bands = fc_divide_up(desc->height, BAND);
     job->strips = fc_divide_up(desc->width, job->strip);
@@ -144,7 +148,7 @@ static bool lay_out(const fc_lines_desc *desc, lines_job *job)
         return false;
     /* an odd number of cache lines, so that the ring's lines do not meet in one set of L1 */
     job->line_bytes = ((((size_t)(line + job->group) * job->element + 63) / 64) | 1) * 64;
-    if (!fc_multiply(job->slots + 4, (ptrdiff_t)job->line_bytes, &lines))
+    if (!fc_multiply(job->slots + job->partial + 4, (ptrdiff_t)job->line_bytes, &lines))
         return false;
     size_t bytes = (size_t)taps * (sizeof(void *) + sizeof(double)) + (size_t)job->slots * sizeof(void *);
     bytes += (size_t)(STEPS + job->runs[0] + job->runs[1]) * sizeof(double);
@@ -167,7 +171,8 @@ static strip_space space_of(const lines_job *job, int thread)
     const fc_lines_desc *desc = job->desc;
     char *at = job->workspace + (size_t)thread * job->thread_bytes;
     strip_space s = {.ring = at};
-    s.middle = s.ring + (size_t)job->slots * job->line_bytes;
+    s.partial = s.ring + (size_t)job->slots * job->line_bytes;
+    s.middle = s.partial + (size_t)job->partial * job->line_bytes;
     s.last = s.middle + job->line_bytes;
     s.sums = s.last + job->line_bytes;
     s.beyond = s.sums + job->line_bytes;
@@ -310,6 +315,16 @@ static void run_along(const lines_job *job, const strip_space *s, int number, co
         run_pass(job, pass, s, count, s->weights[number], columns, dst);
 }
 
+/* The sum of the run of rows that ends with `row`. */
+static void add_run(const lines_job *job, const strip_space *s, ptrdiff_t row, ptrdiff_t columns)
+{
+    const ptrdiff_t run = job->runs[0], first = row - run + 1;
+    for (ptrdiff_t y = 0; y < run; y++)
+        s->taps[y] = s->rows[(first + y) % job->slots];
+    run_sum(job, &(fc_lines){s->taps, run, (const char *)s->steps + job->element, 0, 1}, columns,
+            s->partial + (size_t)(first % job->partial) * job->line_bytes);
+}
+
 /* What the first pass makes of row `row`, for `columns` columns. */
 static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row, ptrdiff_t columns, void *dst)
 {
@@ -317,6 +332,15 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
     ptrdiff_t count = 0;
     if (pass->rows == 1) {
         run_along(job, s, 0, s->rows[row % job->slots], columns, dst);
+        return;
+    }
+    if (job->partial > 0) {
+        ptrdiff_t y = 0;
+        for (; y + job->runs[0] <= pass->rows; y += job->runs[0])
+            s->taps[count++] = s->partial + (size_t)((row + y) % job->partial) * job->line_bytes;
+        for (; y < pass->rows; y++)
+            s->taps[count++] = s->rows[(row + y) % job->slots];
+        run_sum(job, &(fc_lines){s->taps, count, s->weights[0], 0, pass->divisor}, columns, dst);
         return;
     }
     for (ptrdiff_t y = 0; y < pass->rows; y++) {
@@ -392,8 +416,12 @@ static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
     find_segments(job, s, left, columns + job->halo);
     const bool plain = is_element(desc, desc->src_type) && is_element(desc, desc->dst_type);
     const bool rows = plain && desc->first.rows == 1 && desc->rows == NULL && desc->second.columns == 0;
-    for (ptrdiff_t y = top; y < top + halo; y++)
+    const ptrdiff_t wide = columns + fc_max_extent(desc->second.columns - 1, 0); /* of what the first pass makes */
+    for (ptrdiff_t y = top; y < top + halo; y++) {
         load_row(job, s, image, y);
+        if (job->partial > 0 && y + 1 - top >= job->runs[0])
+            add_run(job, s, y, wide);
+    }
     const bool direct = is_element(desc, desc->dst_type) && columns * desc->trail % job->group == 0;
     for (ptrdiff_t y = top; y < bottom; y++) {
         char *dst = job->dst + (size_t)(((image * desc->height + y) * desc->width + left) * desc->trail) * sample;
@@ -403,11 +431,13 @@ static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
             continue;
         }
         load_row(job, s, image, y + halo);
+        if (job->partial > 0)
+            add_run(job, s, y + halo, wide);
         if (desc->second.columns > 0) {
-            run_first(job, s, y, columns + desc->second.columns - 1, s->middle);
+            run_first(job, s, y, wide, s->middle);
             run_second(job, s, columns, last);
         } else {
-            run_first(job, s, y, columns, last);
+            run_first(job, s, y, wide, last);
         }
         if (!direct)
             job->kernels->out(desc->dst_type, columns * desc->trail, last, dst);
