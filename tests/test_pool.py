@@ -97,6 +97,25 @@ def test_gradients_of_maxima_are_exact(case: PoolCase) -> None:
                     assert_same_bits(grad.max_pool2d(x, g, **options, indices=indices), got, "again", *label)
 
 
+@pytest.mark.parametrize("share", [0.02, 1.0])
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2)])
+def test_places_may_lie_outside_their_windows(kernel: int, stride: int, share: float) -> None:
+    rng = generator("places")
+    images = whole_numbers(rng, 2, 70, 8, 12)
+    values, where = reference.max_pool2d(images, kernel, stride, return_indices=True)
+    gradient = whole_numbers(rng, *values.shape)
+    where = np.where(rng.random(where.shape) < share, rng.integers(-1, 8 * 12, where.shape), where)
+    expected = np.zeros((2, 70, 8 * 12 + 1))  # what is nowhere goes to the last
+    np.add.at(expected, (*np.indices(where.shape)[:2], where), gradient)
+    expected = expected[..., :-1].reshape(images.shape)
+    for isa in ISAS:
+        with running(isa):
+            for dtype, layout in product(DTYPES, LAYOUTS):
+                x, g, given = (swap_axes(a, layout) for a in (images.astype(dtype), gradient.astype(dtype), where))
+                got = grad.max_pool2d(x, g, kernel, stride, layout=layout, indices=given)
+                assert_exact(got, swap_axes(expected, layout), isa, dtype.__name__, layout)
+
+
 @every_case
 def test_averages_are_close(case: PoolCase) -> None:
     rng = generator(case.name)

@@ -30,6 +30,7 @@ typedef struct {
     void *line_positions; /* width elements and 256 bytes. line_positions: as large, for indices */
     /* Of channel kernels; `line`, for averages, is a vector for each column. */
     ptrdiff_t channels, src_step, dst_step; /* step: from pixel to pixel */
+    bool alone;                             /* put: no other window sees the same places, whose values do not count */
 } fc_pool_windows;
 
 /* dst[j] = maximum or average over the rows and columns of window j.
@@ -45,15 +46,24 @@ typedef void fc_pool_fn(const fc_pool_windows *windows, const void *const *rows,
 typedef void fc_pool_spread_fn(const fc_pool_windows *windows, void *const *rows, ptrdiff_t row_count,
                                const void *grad);
 
-/* dst[indices[p][c] * dst_step + c] += grad[p][c] for p < pixels, c < channels, where begin <= index < end; whether
- * every other index is below begin, and -1 at least. */
-typedef bool fc_pool_scatter_fn(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
-                                const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step,
-                                int64_t begin, int64_t end);
+/* rows[r][x][c] += grad[j][c] (of windows that are alone: = grad[j][c], or 0) where indices[j][c] is positions[r] + x,
+ * for each row r and column x of each window j, whose positions fit an fc_int. Returns whether every index is such a
+ * one, or -1: others are left out. */
+typedef bool fc_pool_put_fn(const fc_pool_windows *windows, void *const *rows, const ptrdiff_t *positions,
+                            ptrdiff_t row_count, const void *grad, const int64_t *indices, ptrdiff_t index_step);
+
+/* Whether -1 <= indices[i] < end for i < count. */
+typedef bool fc_pool_inside_fn(const int64_t *indices, ptrdiff_t count, int64_t end);
+
+/* dst[indices[p][c] * dst_step + c] += grad[p][c] for p < pixels, c < channels, where the index is not -1. */
+typedef void fc_pool_scatter_fn(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                                const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step);
 
 struct fc_pool_kernels {
     fc_pool_fn *max_plane, *max_channel, *average_plane, *average_channel;
     fc_pool_spread_fn *spread_plane, *spread_channel;
+    fc_pool_put_fn *put_channel;
+    fc_pool_inside_fn *places_inside;
     fc_pool_scatter_fn *scatter;
 };
 

@@ -46,10 +46,17 @@ static void gather_rows(const fc_gather *s)
         memcpy(dst, src, (size_t)(s->pixels * s->width) * sizeof *dst);
         return;
     }
+    const bool pairs = s->piece == 2 * FC_LANES && s->width == s->piece;
     for (ptrdiff_t p = 0; p < s->pixels; p++, src += s->pixel_step, dst += s->pitch) {
         const FC_REAL *from = src;
         FC_REAL *to = dst;
-        if (p < loose)
+        if (pairs)
+            for (ptrdiff_t q = 0; q < whole; q++, from += 2 * FC_LANES, to += s->panel_step) {
+                const fc_vec first = fc_load(from), second = fc_load(from + FC_LANES);
+                fc_store(to, first);
+                fc_store(to + FC_LANES, second);
+            }
+        else if (p < loose)
             for (ptrdiff_t q = 0; q < whole; q++, from += s->piece, to += s->panel_step)
                 copy_loosely(from, s->piece, to);
         else

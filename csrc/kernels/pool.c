@@ -567,6 +567,8 @@ static void average_channel(const fc_pool_windows *w, const void *const *rows, c
 }
 
 fc_pool_spread_fn FC_NAME(spread_plane), FC_NAME(spread_channel);
+fc_pool_put_fn FC_NAME(put_channel);
+fc_pool_inside_fn FC_NAME(places_inside);
 fc_pool_scatter_fn FC_NAME(scatter);
 
 extern const struct fc_pool_kernels FC_NAME(pool);
@@ -578,5 +580,7 @@ const struct fc_pool_kernels FC_NAME(pool) = {
     .average_channel = average_channel,
     .spread_plane = FC_NAME(spread_plane),
     .spread_channel = FC_NAME(spread_channel),
+    .put_channel = FC_NAME(put_channel),
+    .places_inside = FC_NAME(places_inside),
     .scatter = FC_NAME(scatter),
 };

@@ -3,6 +3,8 @@
 #include "simd.h"
 
 fc_pool_spread_fn FC_NAME(spread_plane), FC_NAME(spread_channel);
+fc_pool_put_fn FC_NAME(put_channel);
+fc_pool_inside_fn FC_NAME(places_inside);
 fc_pool_scatter_fn FC_NAME(scatter);
 
 /* line[x + pad] = sum of the shares of the windows at stride 1 that hold column x, in their order; returns how many
@@ -102,26 +104,98 @@ void FC_NAME(spread_channel)(const fc_pool_windows *w, void *const *rows, ptrdif
     }
 }
 
-/* dst[indices[p][c] * dst_step + c] += grad[p][c], pixel by pixel. */
-bool FC_NAME(scatter)(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
-                      const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step, int64_t begin,
-                      int64_t end)
+/* Places that fit the integers that go with a vector's lanes; -1 behind the last lane. */
+FC_INLINE fc_mask load_places(const int64_t *indices, int lanes)
+{
+    int64_t some[FC_LANES];
+    if (lanes < FC_LANES) {
+        memset(some, 0xff, sizeof some);
+        memcpy(some, indices, (size_t)lanes * sizeof *indices);
+        indices = some;
+    }
+    const FC_REAL *const words = (const FC_REAL *)(const void *)indices;
+#if FC_REAL_BITS == 32
+    return (fc_mask)fc_even(fc_load(words), fc_load(words + FC_LANES)); /* the lower halves */
+#else
+    return (fc_mask)fc_load(words);
+#endif
+}
+
+/* `vectors` vectors of channels from c on, of window j: every place of it is compared with theirs, so that nothing is
+ * scattered. Returns whether all stand in the window, or nowhere. */
+FC_INLINE bool put_channels(const int vectors, const fc_pool_windows *w, void *const *rows, const ptrdiff_t *positions,
+                            ptrdiff_t row_count, ptrdiff_t j, ptrdiff_t c, int lanes, const FC_REAL *grad,
+                            const int64_t *indices)
+{
+    const fc_pool_span span = w->columns[j];
+    fc_vec g[4];
+    fc_mask where[4], found[4];
+    for (int v = 0; v < vectors; v++) {
+        g[v] = fc_load_lanes(grad + v * FC_LANES, lanes);
+        where[v] = load_places(indices + v * FC_LANES, lanes);
+        found[v] = where[v] < 0;
+    }
+    for (ptrdiff_t r = 0; r < row_count; r++) {
+        FC_REAL *to = (FC_REAL *)rows[r] + span.begin * w->src_step + c;
+        for (ptrdiff_t x = span.begin; x < span.end; x += w->dilation, to += w->dilation * w->src_step) {
+            const fc_mask here = (fc_mask){0} + (fc_int)(positions[r] + x);
+            for (int v = 0; v < vectors; v++) {
+                const fc_mask is = where[v] == here;
+                found[v] |= is;
+                fc_vec share = (fc_vec)(is & (fc_mask)g[v]);
+                if (!w->alone)
+                    share += fc_load_lanes(to + v * FC_LANES, lanes);
+                fc_store_lanes(to + v * FC_LANES, share, lanes);
+            }
+        }
+    }
+    bool all = true;
+    for (int v = 0; v < vectors; v++)
+        all &= !fc_any(~found[v]);
+    return all;
+}
+
+/* rows[r][x][c] += grad[j][c] where indices[j][c] is the position of column x of row r in window j. */
+bool FC_NAME(put_channel)(const fc_pool_windows *w, void *const *rows, const ptrdiff_t *positions, ptrdiff_t row_count,
+                          const void *grad, const int64_t *indices, ptrdiff_t index_step)
+{
+    const FC_REAL *g = grad;
+    bool all = true;
+    for (ptrdiff_t j = 0; j < w->count; j++, g += w->dst_step, indices += index_step) {
+        ptrdiff_t c = 0;
+        for (; c + 4 * FC_LANES <= w->channels; c += 4 * FC_LANES)
+            all &= put_channels(4, w, rows, positions, row_count, j, c, FC_LANES, g + c, indices + c);
+        for (; c < w->channels; c += FC_LANES)
+            all &=
+                put_channels(1, w, rows, positions, row_count, j, c, fc_lanes_left(w->channels, c), g + c, indices + c);
+    }
+    return all;
+}
+
+/* A difference that is negative, or wraps, has the upper bit: no comparison, which not every processor has vectors of.
+ */
+bool FC_NAME(places_inside)(const int64_t *indices, ptrdiff_t count, int64_t end)
+{
+    uint64_t outside = 0;
+    for (ptrdiff_t i = 0; i < count; i++)
+        outside |= ((uint64_t)indices[i] + 1) | ((uint64_t)end - 1 - (uint64_t)indices[i]);
+    return outside >> 63 == 0;
+}
+
+/* dst[indices[p][c] * dst_step + c] += grad[p][c], pixel by pixel; of a plane, one after the other. */
+void FC_NAME(scatter)(ptrdiff_t pixels, ptrdiff_t channels, const void *grad, ptrdiff_t grad_step,
+                      const int64_t *indices, ptrdiff_t index_step, void *dst, ptrdiff_t dst_step)
 {
     const FC_REAL *g = grad;
     FC_REAL *to = dst;
-    bool valid = true;
-    if (channels == 1 && grad_step == 1 && index_step == 1 && dst_step == 1) { /* a plane is one pixel of its own */
-        channels = pixels;
-        pixels = 1;
+    if (channels == 1 && grad_step == 1 && index_step == 1 && dst_step == 1) {
+        for (ptrdiff_t p = 0; p < pixels; p++)
+            if (indices[p] >= 0)
+                to[indices[p]] += g[p];
+        return;
     }
-    const bool plane = channels > 1 && dst_step == 1;
     for (ptrdiff_t p = 0; p < pixels; p++, g += grad_step, indices += index_step)
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            const int64_t at = indices[c];
-            if ((uint64_t)at - (uint64_t)begin < (uint64_t)(end - begin))
-                to[plane ? at : at * dst_step + c] += g[c];
-            else
-                valid = valid && at >= -1 && at < begin;
-        }
-    return valid;
+        for (ptrdiff_t c = 0; c < channels; c++)
+            if (indices[c] >= 0)
+                to[indices[c] * dst_step + c] += g[c];
 }

@@ -2,7 +2,7 @@
  *
  * Input channels are cut into blocks of a register tile's rows. A pass takes as many blocks as fit half of a cache and
  * goes over the batch: regions of it (some images, or a box of one) are staged block by block, [block][pixel][row],
- * zero-padded, whatever the arrays' layout. Then every tile of the result streams over the region, FC_SUM_LENGTH pixels
+ * zero-padded, whatever the arrays' layout. Then every tile of the result streams over the region, some hundred pixels
  * at a time, against a panel of the gradient, [pixel][lane], that its owner stages for itself. Few input channels give
  * a block few rows; then the taps of a kernel row, which are neighbours in a staged row, are joined to one run of rows.
  *
@@ -313,13 +313,13 @@ static void sum_piece(const weight_grad_call *s, const fc_grad_thread_workspace 
     }
 }
 
-/* The region's share of every item that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
+/* The region's share of every item that this thread owns, in partial sums. */
 static void sum_region(const void *context, fc_part part)
 {
     const weight_grad_call *s = context;
     const fc_grad_shape *shape = &s->shape;
     const ptrdiff_t runs = s->images * s->box[0] * s->box[1];
-    const ptrdiff_t pieces = fc_max_extent(fc_divide_up(runs, fc_max_extent(FC_SUM_LENGTH / s->box[2], 1)), 1);
+    const ptrdiff_t pieces = fc_max_extent(fc_divide_up(runs, fc_max_extent(shape->length / s->box[2], 1)), 1);
     fc_grad_thread_workspace at;
     fc_arena arena = {s->thread_memory + (size_t)part.thread * s->plan->workspace_bytes, 0, true};
     fc_grad_lay_out_thread(s->plan, shape, &arena, &at);

@@ -12,6 +12,7 @@ typedef struct {
     ptrdiff_t parts;                    /* register tiles of a tap's rows */
     ptrdiff_t blocks, deep;             /* of staged channels, and the channels of one: one of all when joined */
     ptrdiff_t taps, inner;              /* taps that are walked one by one; those that are joined */
+    ptrdiff_t length;                   /* pixels of a partial sum: unless joined, a panel of them takes half of L1 */
     ptrdiff_t pass_groups, pass_blocks; /* one pass takes some groups, or some blocks of one */
     ptrdiff_t panels;                   /* of the gradient that a thread stages at once */
     bool in_place;                      /* the input is not staged */

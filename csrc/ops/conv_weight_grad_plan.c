@@ -2,7 +2,7 @@
 #include "conv_weight_grad.h"
 #include "winograd.h"
 
-enum { STAGE_BYTES = 256 * 1024, PANEL_BYTES = 128 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
+enum { STAGE_BYTES = 256 * 1024, PANEL_BYTES = 256 * 1024, HALF_L1 = 16 * 1024, MOST_IMAGES = 256, MOST_JOINED = 32 };
 
 static ptrdiff_t volume(const ptrdiff_t extent[FC_SPATIAL]) { return extent[0] * extent[1] * extent[2]; }
 
@@ -75,12 +75,12 @@ static void choose_box(const fc_grad_shape *s, ptrdiff_t box[FC_SPATIAL])
 {
     for (int a = 0; a < FC_SPATIAL; a++)
         box[a] = s->desc.dst[a];
-    box[2] = fc_divide_up(box[2], fc_divide_up(box[2], FC_SUM_LENGTH));
+    box[2] = fc_divide_up(box[2], fc_divide_up(box[2], s->length));
     for (int a = 0; a < 2; a++)
-        while (box[a] > 1 && (double)box[0] * (double)box[1] * (double)box[2] > FC_SUM_LENGTH &&
+        while (box[a] > 1 && (double)box[0] * (double)box[1] * (double)box[2] > (double)s->length &&
                staged_bytes(s, box, s->desc.ic) > STAGE_BYTES)
             box[a] = fc_divide_up(box[a], 2);
-    while (s->taps == 1 && box[2] > FC_SUM_LENGTH / 2 && staged_bytes(s, box, s->desc.ic) > STAGE_BYTES)
+    while (s->taps == 1 && box[2] > s->length / 2 && staged_bytes(s, box, s->desc.ic) > STAGE_BYTES)
         box[2] = fc_divide_up(box[2], 2);
 }
 
@@ -109,6 +109,7 @@ static fc_grad_shape uncut_shape(const fc_conv_plan *plan)
     s.oc = s.desc.oc / s.desc.groups;
     s.width = (ptrdiff_t)plan->vectors * plan->lanes;
     s.lane_tiles = fc_divide_up(s.oc, s.width);
+    s.length = s.joined ? FC_SUM_LENGTH : fc_min(FC_SUM_LENGTH, HALF_L1 / (s.width * (ptrdiff_t)fc_element(&s.desc)));
     s.inner = s.joined ? s.desc.kernel[2] : 1;
     s.parts = fc_divide_up(s.ic * s.inner, plan->rows);
     s.blocks = s.joined ? 1 : s.parts;
@@ -129,7 +130,7 @@ static void cut_passes(const fc_conv_plan *plan, fc_grad_shape *s)
     const ptrdiff_t most = fit < 1 ? 1 : fit < 1e6 ? (ptrdiff_t)fit : 1000000;
     s->pass_groups = fc_min(fc_max_extent(most / s->blocks, 1), s->desc.groups);
     s->pass_blocks = fc_divide_up(s->blocks, fc_divide_up(s->blocks, most));
-    const double panels = PANEL_BYTES / ((double)FC_SUM_LENGTH * (double)s->width * (double)fc_element(&s->desc));
+    const double panels = PANEL_BYTES / ((double)s->length * (double)s->width * (double)fc_element(&s->desc));
     s->in_place = in_place(plan, s);
     s->pixel = s->in_place ? s->desc.ic : s->deep;
     s->panels = panels < 1 ? 1 : fc_min((ptrdiff_t)panels, s->pass_groups * s->lane_tiles);
@@ -186,7 +187,7 @@ void fc_grad_lay_out_thread(const fc_conv_plan *plan, const fc_grad_shape *s, fc
                             fc_grad_thread_workspace *at)
 {
     const size_t element = fc_element(&s->desc);
-    at->grad = fc_carve(arena, s->panels * FC_SUM_LENGTH * s->width, element);
+    at->grad = fc_carve(arena, s->panels * s->length * s->width, element);
     at->acc = fc_carve(arena, fc_grad_item_rows(plan, s) * s->width, element);
     at->rows = fc_carve(arena, fc_grad_item_rows(plan, s), sizeof(ptrdiff_t));
 }

@@ -430,29 +430,29 @@ static void clear_to(const pool_worker *worker, const pool_slice *slice, pool_ta
     target->cleared = rows;
 }
 
-/* Some pixels' gradients to the places that are given, which should be in rows that are cleared. */
-static void scatter_given(pool_worker *worker, const pool_slice *slice, const char *grad, const int64_t *positions,
-                          ptrdiff_t pixels, pool_target *target)
+/* One row of gradients to the places of its maxima, which are given or looked for again: in its own windows, or
+ * `scattered` anywhere. Returns false when it should have been scattered. */
+static bool place_row(pool_worker *worker, const pool_slice *slice, const char *grad, const int64_t *places,
+                      bool scattered, const pool_target *target)
 {
-    const fc_pool_desc *desc = &worker->job->desc;
-    const ptrdiff_t limit = target->cleared * desc->src[2];
-    fc_pool_scatter_fn *const scatter = worker->job->kernels->scatter;
-    if (scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, 0, limit))
-        return;
-    clear_to(worker, slice, target, desc->src[0] * desc->src[1]);
-    scatter(pixels, slice->channels, grad, slice->step, positions, slice->step, target->to, slice->step, limit,
-            volume(desc->src));
-}
-
-/* One row of gradients back to the maxima of their windows, which are looked for again. */
-static void scatter_row(pool_worker *worker, const pool_slice *slice, const char *grad, char *to)
-{
-    const ptrdiff_t pixels = worker->windows.count, channels = slice->channels;
-    worker->windows.dst_step = channels; /* of values and indices */
-    pool_rows(worker, worker->values, worker->indices);
-    worker->windows.framed = true;
-    worker->job->kernels->scatter(pixels, channels, grad, slice->step, worker->indices, channels, to, slice->step, 0,
-                                  volume(worker->job->desc.src));
+    const struct fc_pool_kernels *kernels = worker->job->kernels;
+    ptrdiff_t step = slice->step;
+    if (!places) {
+        worker->windows.dst_step = step = slice->channels; /* of values and indices */
+        pool_rows(worker, worker->values, worker->indices);
+        worker->windows.framed = true;
+        places = worker->indices;
+    }
+    if (scattered) {
+        kernels->scatter(worker->windows.count, slice->channels, grad, slice->step, places, step, target->to,
+                         slice->step);
+        return true;
+    }
+    for (ptrdiff_t r = 0; r < worker->row_count; r++)
+        worker->rows[r] = target->to + worker->positions[r] * slice->step * worker->real;
+    worker->windows.dst_step = slice->step; /* of grad */
+    return kernels->put_channel(&worker->windows, worker->rows, worker->positions, worker->row_count, grad, places,
+                                step);
 }
 
 static void spread_row(pool_worker *worker, const pool_slice *slice, const char *grad)
@@ -463,41 +463,65 @@ static void spread_row(pool_worker *worker, const pool_slice *slice, const char 
     (plane ? kernels->spread_plane : kernels->spread_channel)(&worker->windows, worker->rows, worker->row_count, grad);
 }
 
+/* Whether every place of the source is in exactly one window. */
+static bool is_partition(const fc_pool_desc *desc)
+{
+    bool exact = !desc->adaptive;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        exact = exact && desc->kernel[a] == desc->stride[a] && desc->dilation[a] == 1 && desc->pad_begin[a] == 0 &&
+                desc->dst[a] * desc->stride[a] == desc->src[a];
+    return exact;
+}
+
+/* All rows of a unit; false when the places of some are not in their windows, and were to be scattered. */
+static bool backward_rows(pool_worker *worker, const pool_slice *slice, bool scattered)
+{
+    const pool_job *job = worker->job;
+    const fc_pool_desc *desc = &job->desc;
+    const ptrdiff_t real = worker->real, width = desc->dst[2], rows = desc->src[0] * desc->src[1];
+    const char *grad = job->grad + slice->dst * real;
+    const int64_t *places = job->positions ? job->positions + slice->dst : NULL;
+    pool_target target = {.to = job->dst + slice->src * real};
+    const bool max = desc->kind == FC_POOL_MAX;
+    const char *listed = max && !places ? job->src + slice->src * real : target.to;
+    worker->windows.alone = max && !scattered && is_partition(desc);
+    if (worker->windows.alone)
+        target.cleared = rows; /* each is written once */
+    clear_to(worker, slice, &target, places && scattered ? rows : 0);
+    for (ptrdiff_t z = 0; z < desc->dst[0]; z++) {
+        for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += width * slice->step * real) {
+            const ptrdiff_t last = fc_max_extent(worker->depth[z].end - 1, 0) * desc->src[1] + worker->height[y].end;
+            clear_to(worker, slice, &target, fc_min(last, rows));
+            list_rows(worker, listed, slice->step, z, y);
+            if (!max)
+                spread_row(worker, slice, grad);
+            else if (!place_row(worker, slice, grad, places, scattered, &target))
+                return false;
+            if (places)
+                places += width * slice->step;
+        }
+    }
+    clear_to(worker, slice, &target, rows);
+    return true;
+}
+
 static void backward_unit(pool_worker *worker, ptrdiff_t unit)
 {
     const pool_job *job = worker->job;
     const fc_pool_desc *desc = &job->desc;
     const pool_slice slice = slice_of(job, unit);
-    const ptrdiff_t real = worker->real, width = desc->dst[2], rows = desc->src[0] * desc->src[1];
-    const char *grad = job->grad + slice.dst * real;
-    const int64_t *positions = job->positions ? job->positions + slice.dst : NULL;
-    pool_target target = {.to = job->dst + slice.src * real};
-    if (positions && slice.step == 1) { /* a plane */
-        clear_to(worker, &slice, &target, rows);
-        scatter_given(worker, &slice, grad, positions, volume(desc->dst), &target);
-        return;
-    }
-    const bool max = desc->kind == FC_POOL_MAX;
-    const char *listed = max && !positions ? job->src + slice.src * real : target.to;
     worker->windows.channels = slice.channels;
     worker->windows.src_step = slice.step;
-    for (ptrdiff_t z = 0; z < desc->dst[0]; z++) {
-        for (ptrdiff_t y = 0; y < desc->dst[1]; y++, grad += width * slice.step * real) {
-            const ptrdiff_t last = fc_max_extent(worker->depth[z].end - 1, 0) * desc->src[1] + worker->height[y].end;
-            clear_to(worker, &slice, &target, fc_min(last, rows));
-            if (positions) {
-                scatter_given(worker, &slice, grad, positions, width, &target);
-                positions += width * slice.step;
-                continue;
-            }
-            list_rows(worker, listed, slice.step, z, y);
-            if (max)
-                scatter_row(worker, &slice, grad, target.to);
-            else
-                spread_row(worker, &slice, grad);
-        }
+    if (job->positions && slice.step == 1) { /* a plane */
+        pool_target target = {.to = job->dst + slice.src * worker->real};
+        clear_to(worker, &slice, &target, desc->src[0] * desc->src[1]);
+        job->kernels->scatter(volume(desc->dst), 1, job->grad + slice.dst * worker->real, 1, job->positions + slice.dst,
+                              1, target.to, 1);
+        return;
     }
-    clear_to(worker, &slice, &target, rows);
+    const bool scattered = desc->layout == FC_CHANNELS_FIRST || volume(desc->src) > INT32_MAX;
+    if (!backward_rows(worker, &slice, scattered))
+        backward_rows(worker, &slice, true);
 }
 
 static void backward_body(const void *context, fc_part part)
@@ -508,16 +532,6 @@ static void backward_body(const void *context, fc_part part)
     pool_worker worker = worker_make(job, part.thread);
     for (ptrdiff_t unit = begin; unit < end; unit++)
         backward_unit(&worker, unit);
-}
-
-/* Whether all lie in [-1, end), before anything is written. A difference that is negative, or wraps, has the upper bit:
- * sums of whole numbers and no comparison, which every processor has vectors for. */
-static bool indices_valid(const int64_t *indices, ptrdiff_t count, int64_t end)
-{
-    uint64_t outside = 0;
-    for (ptrdiff_t i = 0; i < count; i++)
-        outside |= ((uint64_t)indices[i] + 1) | ((uint64_t)end - 1 - (uint64_t)indices[i]);
-    return outside >> 63 == 0;
 }
 
 fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *src, const int64_t *indices,
@@ -532,7 +546,9 @@ fc_status fc_pool_backward(const fc_pool_plan *plan, ptrdiff_t n, const void *sr
     job.grad = grad;
     job.positions = max ? indices : NULL;
     job.dst = dsrc;
-    if (job.positions && !indices_valid(indices, n * job.desc.channels * volume(job.desc.dst), volume(job.desc.src)))
+    const ptrdiff_t count = n * job.desc.channels * volume(job.desc.dst);
+    if (job.positions &&
+        !job.kernels->places_inside(indices, count, volume(job.desc.src))) /* before anything is written */
         return FC_BAD_SHAPE;
     return n > 0 ? fc_parallel(fc_crew_for(work_of(&job.desc, n), threads), backward_body, &job) : FC_OK;
 }
