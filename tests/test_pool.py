@@ -98,7 +98,7 @@ def test_gradients_of_maxima_are_exact(case: PoolCase) -> None:
 
 
 @pytest.mark.parametrize("share", [0.02, 1.0])
-@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2)])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2)])
 def test_places_may_lie_outside_their_windows(kernel: int, stride: int, share: float) -> None:
     rng = generator("places")
     images = whole_numbers(rng, 2, 70, 8, 12)
