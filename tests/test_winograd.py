@@ -333,3 +333,12 @@ def test_blocks_fit_the_second_level_cache(layout: str) -> None:
             plan = _arguments.plan_conv(conv, _core.FORWARD, np.dtype(np.float32), algorithm="winograd")
         assert plan.workspace(8, 1) <= _core.l2_bytes() * 3 // 4, (c, k, size, kernel, isa)
         assert plan.workspace(8, 3) == 3 * plan.workspace(8, 1)
+
+
+def test_patches_that_do_not_fit_the_cache_are_planned() -> None:
+    """Of a far dilation, a patch and its turned rows take more than there is: one tile at a time, then."""
+    weight = np.zeros((9, 100, 5, 5), np.float32)
+    for distance in range(1, 3 * _core.l2_bytes() // 4096):
+        options: dict[str, Any] = {"padding": (2, 2 * distance), "dilation": (1, distance)}
+        plan = plan_of(np.empty((1, 100, 1, 3), np.float32), weight, **options)
+        assert plan.chosen["tile"] == (2, 2), distance

@@ -174,7 +174,8 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
     return cycles * groups * (double)fc_phases(&plan->desc);
 }
 
-/* As many tiles as three quarters of L2 hold, for blocks of so many channels; perhaps none. */
+/* As many tiles as three quarters of L2 hold, for blocks of so many channels; none or less than that if it holds none.
+ */
 static ptrdiff_t most_tiles(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
 {
     enum { MOST_TILES = 512 };
@@ -196,21 +197,22 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
     const ptrdiff_t least = fc_max_extent(LEAST_CHANNELS / fc_winograd_phases(grid), 2 * plan->lanes);
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const ptrdiff_t width = (ptrdiff_t)c.vectors * plan->lanes, whole = fc_divide_up(channels.oc, width) * width;
-    ptrdiff_t ic = channels.ic;
-    do {
+    for (ptrdiff_t ic = channels.ic, less; ic > 0; ic = less) {
+        less = fc_divide_up(ic / 2, plan->lanes) * plan->lanes;
+        if (less < least)
+            less = 0;
         for (ptrdiff_t oc = width; oc == width || (ic < channels.ic && oc < 2 * whole); oc *= 2) {
             c.blocks.ic = ic;
             c.blocks.oc = fc_min(oc, whole);
             c.blocks.tiles = most_tiles(plan, grid, &c);
-            if (c.blocks.tiles == 0 && ic > least)
+            if (c.blocks.tiles <= 0 && less > 0)
                 continue;
             c.blocks.tiles = fc_max_extent(c.blocks.tiles, 1);
             c.cycles = cycles_of(plan, grid, &c);
             if (best->cycles == 0 || c.cycles < best->cycles)
                 *best = c;
         }
-        ic = fc_divide_up(ic / 2, plan->lanes) * plan->lanes;
-    } while (ic >= least);
+    }
 }
 
 static void try_form(const fc_conv_plan *plan, fc_winograd_blocks form, choice *best)
