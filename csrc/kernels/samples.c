@@ -166,11 +166,12 @@ static void lines_settle(const fc_lines *s, const double *weights, double bound,
     float *dst = line;
     for (ptrdiff_t i = 0; i < count; i += GROUP) {
         fc_mask near = {0};
-        FC_UNROLL for (int v = 0; v < FC_LINES_SLACK && bound < 1; v++) {
-            const fc_vec x = fc_load(dst + i + v * FC_LANES), whole = x + point - point;
-            const fc_vec distance = (fc_vec)((fc_mask)(x - whole) & INT32_MAX);
-            near |= (distance <= most) & (whole != 0);
-        }
+        if (bound < 1) FC_UNROLL
+            for (int v = 0; v < FC_LINES_SLACK; v++) {
+                const fc_vec x = fc_load(dst + i + v * FC_LANES), whole = x + point - point;
+                const fc_vec distance = (fc_vec)((fc_mask)(x - whole) & INT32_MAX);
+                near |= (distance <= most) & (whole != 0);
+            }
         for (int half = 0; half < GROUP && (bound >= 1 || fc_any(near)); half += GROUP / 2)
             sum_in_double(s, weights, i + half, dst);
     }
