@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALLERS = 4 };
+enum { CALLERS = 4, ALGORITHM_COUNT = 4 };
+static const fc_algorithm ALGORITHMS[ALGORITHM_COUNT] = {FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD};
 
 #define CHECK(condition, ...)                                                                                          \
     do {                                                                                                               \
@@ -82,7 +83,7 @@ typedef struct {
     fc_conv_plan plan;
     ptrdiff_t n, count; /* images, elements of the result */
     ptrdiff_t strides[2 + FC_SPATIAL];
-    const void *src, *grad, *packed, *bias;
+    const void *src, *grad, *weights, *packed, *bias;
 } problem;
 
 typedef struct {
@@ -125,8 +126,7 @@ static void *run(void *argument)
 }
 
 /* The multiply-adds of one output position, in whichever direction; `expected` is in the result's layout. */
-static void position(const problem *p, const void *weights, double *expected, ptrdiff_t image, ptrdiff_t o, ptrdiff_t y,
-                     ptrdiff_t x)
+static void position(const problem *p, double *expected, ptrdiff_t image, ptrdiff_t o, ptrdiff_t y, ptrdiff_t x)
 {
     const fc_conv_desc *d = &p->plan.desc;
     ptrdiff_t in_group = d->ic / d->groups, first = o / (d->oc / d->groups) * in_group;
@@ -141,15 +141,15 @@ static void position(const problem *p, const void *weights, double *expected, pt
                 ptrdiff_t in = at(d, d->src, d->ic, image, first + i, sy, sx);
                 ptrdiff_t w = o * p->strides[0] + i * p->strides[1] + ky * p->strides[3] + kx * p->strides[4];
                 if (d->direction == FC_FORWARD)
-                    expected[out] += get(d->dtype, p->src, in) * get(d->dtype, weights, w);
+                    expected[out] += get(d->dtype, p->src, in) * get(d->dtype, p->weights, w);
                 else if (d->direction == FC_BACKWARD_INPUT)
-                    expected[in] += get(d->dtype, p->grad, out) * get(d->dtype, weights, w);
+                    expected[in] += get(d->dtype, p->grad, out) * get(d->dtype, p->weights, w);
                 else
                     expected[w] += get(d->dtype, p->src, in) * get(d->dtype, p->grad, out);
             }
 }
 
-static void compare(const problem *p, const void *weights, const void *result)
+static double *expect(const problem *p)
 {
     const fc_conv_desc *d = &p->plan.desc;
     double *expected = calloc((size_t)p->count + 1, sizeof *expected);
@@ -160,24 +160,29 @@ static void compare(const problem *p, const void *weights, const void *result)
                 for (ptrdiff_t x = 0; x < d->dst[2]; x++) {
                     if (d->direction == FC_FORWARD)
                         expected[at(d, d->dst, d->oc, image, o, y, x)] = get(d->dtype, p->bias, o);
-                    position(p, weights, expected, image, o, y, x);
+                    position(p, expected, image, o, y, x);
                 }
+    return expected;
+}
+
+static void compare(const problem *p, const double *expected, const void *result)
+{
+    const fc_conv_desc *d = &p->plan.desc;
     const bool exact = p->plan.algorithm != FC_WINOGRAD && p->plan.desc.algorithm != FC_AUTO;
     const double bound = exact ? 0 : d->dtype == FC_F32 ? 1e-3 : 1e-10; /* of sums up to some hundreds */
     for (ptrdiff_t i = 0; i < p->count; i++)
         CHECK(fabs(get(d->dtype, result, i) - expected[i]) <= bound,
               "element %td of %td is %g, not %g (%s, direction %d)", i, p->count, get(d->dtype, result, i), expected[i],
               fc_isa_name(d->isa), (int)d->direction);
-    free(expected);
 }
 
 /* One caller computes and is compared with plain loops; then all of them at once must repeat its bits. */
-static void check_problem(const problem *p, const void *weights, int rounds)
+static void check_problem(const problem *p, const double *expected, int rounds)
 {
     size_t bytes = (size_t)p->count * size_of(p->plan.desc.dtype);
     call first = {p, 1, NULL};
     run(&first);
-    compare(p, weights, first.result);
+    compare(p, expected, first.result);
     for (int round = 0; round < rounds; round++) {
         pthread_t callers[CALLERS];
         call calls[CALLERS];
@@ -194,14 +199,12 @@ static void check_problem(const problem *p, const void *weights, int rounds)
     free(first.result);
 }
 
-/* False when this algorithm does not serve this shape. */
-static bool check_conv(fc_conv_desc desc, ptrdiff_t n, int rounds)
+/* Data of one problem, and each algorithm that serves it: how many did. What is right is worked out once for all of
+ * them. */
+static int check_conv(fc_conv_desc desc, ptrdiff_t n, int rounds)
 {
     problem p = {.n = n};
-    fc_status status = fc_conv_plan_make(&desc, &p.plan);
-    if (status == FC_UNSUPPORTED && desc.algorithm != FC_AUTO)
-        return false;
-    CHECK(status == FC_OK, "plan: %d", (int)status);
+    CHECK(fc_conv_plan_make(&desc, &p.plan) == FC_OK, "plan");
     const fc_conv_desc *d = &p.plan.desc;
     ptrdiff_t in_group = d->ic / d->groups, taps = volume(d->kernel), weight_count = d->oc * in_group * taps;
     const ptrdiff_t oihw[] = {in_group * taps, taps, taps, d->kernel[2], 1};
@@ -212,13 +215,27 @@ static bool check_conv(fc_conv_desc desc, ptrdiff_t n, int rounds)
 
     void *src = integers(d->dtype, src_count), *grad = integers(d->dtype, dst_count);
     void *weights = integers(d->dtype, weight_count), *bias = integers(d->dtype, d->oc);
-    void *packed = allocate(p.plan.packed_bytes);
-    if (d->direction != FC_BACKWARD_WEIGHT)
-        fc_conv_pack(&p.plan, weights, p.strides, packed);
-    p.src = src, p.grad = grad, p.bias = bias, p.packed = packed;
-    check_problem(&p, weights, rounds);
-    free(src), free(grad), free(weights), free(bias), free(packed);
-    return true;
+    p.src = src, p.grad = grad, p.weights = weights, p.bias = bias;
+    double *expected = expect(&p);
+    int served = 0;
+    for (int a = 0; a < ALGORITHM_COUNT; a++) {
+        desc.algorithm = ALGORITHMS[a];
+        fc_status status = fc_conv_plan_make(&desc, &p.plan);
+        CHECK(status == FC_OK || (status == FC_UNSUPPORTED && desc.algorithm != FC_AUTO), "plan: %d", (int)status);
+        CHECK(status == FC_OK || desc.direction != FC_FORWARD || desc.algorithm == FC_WINOGRAD,
+              "forward is served by every algorithm but Winograd's");
+        if (status != FC_OK)
+            continue;
+        void *packed = allocate(p.plan.packed_bytes);
+        if (d->direction != FC_BACKWARD_WEIGHT)
+            fc_conv_pack(&p.plan, weights, p.strides, packed);
+        p.packed = packed;
+        check_problem(&p, expected, rounds);
+        free(packed);
+        served++;
+    }
+    free(src), free(grad), free(weights), free(bias), free(expected);
+    return served;
 }
 
 static fc_conv_desc describe(const shape *s, fc_isa isa, fc_dtype dtype, fc_layout layout)
@@ -241,22 +258,16 @@ static fc_conv_desc describe(const shape *s, fc_isa isa, fc_dtype dtype, fc_layo
 
 static void check_convolutions(fc_isa isa, int rounds, int shapes)
 {
-    static const fc_algorithm ALGORITHMS[] = {FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD};
-    int ran = 0, refused = 0;
+    int ran = 0, asked = 0;
     for (int s = 0; s < shapes; s++)
         for (int dtype = 0; dtype < FC_DTYPES; dtype++)
             for (int layout = FC_CHANNELS_FIRST; layout <= FC_CHANNELS_LAST; layout++)
-                for (int direction = FC_FORWARD; direction <= FC_BACKWARD_WEIGHT; direction++)
-                    for (int a = 0; a < 4; a++) {
-                        fc_conv_desc desc = describe(&SHAPES[s], isa, (fc_dtype)dtype, (fc_layout)layout);
-                        desc.direction = (fc_direction)direction;
-                        desc.algorithm = ALGORITHMS[a];
-                        bool served = check_conv(desc, SHAPES[s].n, rounds);
-                        CHECK(served || direction != FC_FORWARD || desc.algorithm == FC_WINOGRAD,
-                              "forward is served by every algorithm but Winograd's");
-                        ran += served, refused += !served;
-                    }
-    printf("%-8s  convolution: %d right, %d refused\n", fc_isa_name(isa), ran, refused);
+                for (int direction = FC_FORWARD; direction <= FC_BACKWARD_WEIGHT; direction++) {
+                    fc_conv_desc desc = describe(&SHAPES[s], isa, (fc_dtype)dtype, (fc_layout)layout);
+                    desc.direction = (fc_direction)direction;
+                    ran += check_conv(desc, SHAPES[s].n, rounds), asked += ALGORITHM_COUNT;
+                }
+    printf("%-8s  convolution: %d right, %d refused\n", fc_isa_name(isa), ran, asked - ran);
 }
 
 /* ---- pooling and pointwise -------------------------------------------------------------------------------- */
