@@ -47,24 +47,44 @@ FLAGS = [
 
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 DEBUG = bool(SANITIZE) or os.environ.get("FASTCONV_DEBUG") == "1"
-MODE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
-# Sources that -O3 makes half as large again and no faster: whole tiles in straight lines. And what processors before
-# 2013 run: a smaller wheel is worth more there than some percent of speed.
+LINES = "-g1" if SANITIZE else "-g"  # what a sanitizer reports; all of -g is half of the time that a kernel takes
+MODE = ["-O1", LINES, "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0", "-DNDEBUG"]
+# Sources that -O3 makes half as large again and no faster: whole tiles in straight lines; what calls kernels and Python
+# and does no arithmetic of its own. And what processors before 2013 run: a smaller wheel is worth more there than some
+# percent of speed.
 SMALL = {
     "conv_depthwise": ["-O2"],
     "depthwise_lines": ["-O2"],
     "lanes": ["-O2"],
     "lanes f64": ["-Os"],  # networks in float64 are rare
     "baseline": ["-Os"],
+    "ops": ["-O2"],
+    "_core": ["-O2"],
 }
-# No exception passes through C, so nothing needs to unwind it: tables of 160 KB.
+# No exception passes through C, so nothing needs to unwind it: tables of 170 KB.
 UNWIND = [] if DEBUG else ["-fno-asynchronous-unwind-tables"]
 SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
+# GCC's AddressSanitizer calls its checks, since written out they double the time that a kernel takes to compile.
+CALLED_CHECKS = ["--param", "asan-instrumentation-with-call-threshold=0"]
+# What a debug or sanitizer build does with kernels that this processor cannot run: a third of its time otherwise.
+UNUSED = ["-O0", "-g0"]
+NEEDS = {"avx2": {"avx2", "bmi2", "fma"}, "avx512": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}
+CPUINFO = Path("/proc/cpuinfo")
 ABI3 = os.environ.get("FASTCONV_ABI3") != "0" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 NO_COMPILER = """fastconv is compiled on installation and needs a C compiler: {problem}.
 Install GCC 11 or newer (Debian, Ubuntu: apt-get install gcc python3-dev; Fedora: dnf install gcc python3-devel),
 or Clang 12 or newer (macOS: xcode-select --install), or name one: CC=/path/to/compiler pip install …"""
+
+
+def smaller(*keys: str) -> list[str]:
+    """Return the flags of the first of `keys` that is to be small."""
+    return [] if DEBUG else next((SMALL[key] for key in keys if key in SMALL), [])
+
+
+def runs_here(isa: str) -> bool:
+    """Return whether this processor may have an instruction set: true where nothing says what it has."""
+    return not CPUINFO.exists() or NEEDS.get(isa, set()) <= set(CPUINFO.read_text().split())
 
 
 class Unit(NamedTuple):
@@ -73,6 +93,7 @@ class Unit(NamedTuple):
     source: Path
     folder: Path
     flags: list[str]
+    runs: bool = True
 
 
 def sources(folder: str) -> list[Path]:
@@ -95,6 +116,8 @@ class Compiler:
         for isa, flags in self.isas.items():
             if not self.builds("#include <Python.h>\n", *flags, f"-I{sysconfig.get_path('include')}"):
                 raise PlatformError(NO_COMPILER.format(problem=f"{self.name} cannot compile Python.h for {isa}"))
+        called = "address" in SANITIZE and "clang" not in self.version
+        self.sanitizer = [*SANITIZER, *(CALLED_CHECKS if called else [])]
         probe = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }\n"
         wanted = os.environ.get("FASTCONV_OPENMP") != "0"
         self.openmp = ["-fopenmp"] if wanted and self.builds(probe, "-fopenmp") else []
@@ -117,7 +140,8 @@ class Compiler:
         unit.folder.mkdir(parents=True, exist_ok=True)
         target = unit.folder / f"{unit.source.stem}.o"
         extra = shlex.split(os.environ.get("CFLAGS", ""))
-        args = [*FLAGS, *MODE, *UNWIND, *SANITIZER, *extra, *unit.flags, "-c", str(unit.source), "-o", str(target)]
+        mode = [*MODE, *UNWIND, *self.sanitizer] if unit.runs else UNUSED
+        args = [*FLAGS, *mode, *extra, *unit.flags, "-c", str(unit.source), "-o", str(target)]
         stamp, depends = target.with_suffix(".stamp"), target.with_suffix(".d")
         if target.exists() and stamp.exists() and stamp.read_text() == self.digest(args, depends):
             return str(target)
@@ -148,7 +172,8 @@ class BuildExt(build_ext):
         compiler = Compiler()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = list(pool.map(compiler.compile, self.units(compiler)))
-        ext.extra_compile_args = [*MODE, *SANITIZER, "-fvisibility=hidden"] + ["-fno-wrapv"] * bool(SANITIZE)
+        wrap = ["-fno-wrapv"] * bool(SANITIZE)
+        ext.extra_compile_args = [*MODE, *smaller("_core"), *UNWIND, *compiler.sanitizer, "-fvisibility=hidden", *wrap]
         ext.extra_link_args = ["-pthread", *SANITIZER, *compiler.openmp]
         ext.sources = cythonize(ext, build_dir="build/cython")[0].sources
         super().build_extension(ext)
@@ -158,16 +183,16 @@ class BuildExt(build_ext):
         objects = Path("build", "objects")
         units = []
         for isa in compiler.isas:
+            runs = not DEBUG or runs_here(isa)
             for dtype, (real, bits) in DTYPES.items():
                 macros = {"ISA": isa, f"ISA_{isa.upper()}": 1, "DTYPE": dtype, "REAL": real, "REAL_BITS": bits}
                 flags = [*compiler.isas[isa], *(f"-DFC_{name}={value}" for name, value in macros.items())]
                 for source in sources("kernels"):
-                    keys = (isa, f"{source.stem} {dtype}", source.stem)
-                    small = next((SMALL[key] for key in keys if key in SMALL), []) if not DEBUG else []
-                    units.append(Unit(source, objects / f"{isa}-{dtype}", [*flags, *small]))
+                    small = smaller(isa, f"{source.stem} {dtype}", source.stem)
+                    units.append(Unit(source, objects / f"{isa}-{dtype}", [*flags, *small], runs))
         arch = f"-DFC_BUILD_{compiler.arch.upper()}=1"
         openmp = [*compiler.openmp, "-DFC_OPENMP=1"] if compiler.openmp else []
-        units += [Unit(s, objects / "ops", [arch, *openmp]) for s in sources("ops")]
+        units += [Unit(s, objects / "ops", [arch, *openmp, *smaller("ops")]) for s in sources("ops")]
         units += [Unit(s, objects / "dispatch", [arch]) for s in sources("dispatch")]
         return units
 
