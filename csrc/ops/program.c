@@ -216,7 +216,7 @@ static bool keeps_planes(const fc_step *s)
         return s->kind == FC_STEP_POINT && !s->mean;
     /* longer sums are cut where channels are neighbours, and not in planes */
     enum { PARTIAL = 64 };
-    const bool long_sum = s->pool == FC_POOL_AVERAGE && s->kernel[0] * s->kernel[1] > PARTIAL;
+    const bool long_sum = s->pool == FC_POOL_AVERAGE && fc_saturate(s->kernel[0], s->kernel[1]) > PARTIAL;
     return has_plain_windows(s) && !s->adaptive && s->stride[1] <= 2 && !long_sum;
 }
 
@@ -265,7 +265,7 @@ static bool takes_band(const fc_program *p, int step)
     const fc_step *s = &p->steps[step];
     if (step == 0 || s->kind != FC_STEP_POOL || (s - 1)->kind != FC_STEP_CONV || s->adaptive || !follows(s))
         return false;
-    return has_plain_windows(s) && s->stride[0] == s->kernel[0] && s->kernel[0] * s->kernel[1] <= PARTIAL;
+    return has_plain_windows(s) && s->stride[0] == s->kernel[0] && fc_saturate(s->kernel[0], s->kernel[1]) <= PARTIAL;
 }
 
 /* A thread's workspace: two buffers for the spatial steps of one group and one for rows between a convolution and a
