@@ -444,12 +444,13 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
     const fc_conv_plan *plan = call->plan;
     const bool rows = streams(call);
     const ptrdiff_t positions = call->n * phase->count, most = chunk_positions(plan, call->weights);
-    const ptrdiff_t longest = rows ? 1 : most;
-    const ptrdiff_t chunks = fc_divide_up(positions, longest);
+    const ptrdiff_t height = rows ? 1 : plan->rows, heights = fc_divide_up(positions, height);
+    const ptrdiff_t chunks = rows ? positions : fc_divide_up(positions, most);
     const ptrdiff_t width = (ptrdiff_t)plan->vectors * plan->lanes, whole = call->channels.oc / width;
     const ptrdiff_t tiles = fc_divide_up(call->channels.oc, width);
     ptrdiff_t begin, end, ready = -1;
-    fc_share_of(chunks * call->channels.groups * tiles, part, &begin, &end);
+    fc_share_of_runs(chunks * call->channels.groups * tiles, plan->algorithm == FC_IM2COL ? tiles : 1, part, &begin,
+                     &end);
     fc_chunk s = {
         .call = call,
         .phase = phase,
@@ -464,8 +465,10 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         const ptrdiff_t work = unit / tiles, group = work % call->channels.groups, index = unit % tiles;
         const ptrdiff_t inputs = plan->algorithm == FC_IM2COL ? work : work / call->channels.groups;
         if (inputs != ready) {
-            s.first = work / call->channels.groups * longest;
-            s.count = fc_min(longest, positions - s.first);
+            ptrdiff_t first, last;
+            fc_share(heights, work / call->channels.groups, chunks, &first, &last);
+            s.first = first * height;
+            s.count = fc_min(last * height, positions) - s.first;
             s.tiles = (int)fc_divide_up(s.count, plan->rows);
             fc_chunk_prepare(&s, group);
             find_steps(&s);

@@ -208,7 +208,7 @@ static void run_band(row_pair *s, ptrdiff_t band, ptrdiff_t bands, fc_phase *pha
         ptrdiff_t first, last;
         if (phases > 1)
             enter_phase(s, i, phase);
-        fc_share(phase->axis[0].count * s->pairs, (int)band, (int)bands, &first, &last);
+        fc_share(phase->axis[0].count * s->pairs, band, bands, &first, &last);
         for (ptrdiff_t pair = first; pair < last; pair++) {
             s->place[0] = pair / s->pairs;
             run_unit(s, pair % s->pairs);
@@ -233,12 +233,12 @@ void fc_conv_depthwise(const void *context, fc_part part)
     const ptrdiff_t rows = fc_max_extent(phase.axis[0].count * s.pairs, 1);
     const ptrdiff_t bands = fc_phases(&plan->desc) == 1 ? rows : fc_divide_up(rows, BAND);
     const ptrdiff_t channels = call->channels.src_channels, vectors = fc_divide_up(channels, plan->lanes);
-    const ptrdiff_t parts = channel_parts(call, call->n * bands, part.threads);
+    const ptrdiff_t parts = channel_parts(call, call->n * bands, part.shares);
     ptrdiff_t begin, end;
     fc_share_of(call->n * parts * bands, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         ptrdiff_t first, last;
-        fc_share(vectors, (int)(unit / bands % parts), (int)parts, &first, &last);
+        fc_share(vectors, (unit / bands % parts), parts, &first, &last);
         s.channel = first * plan->lanes;
         s.channels = fc_min(last * plan->lanes, channels) - s.channel;
         s.image = unit / bands / parts;

@@ -290,7 +290,7 @@ static void describe_patches(weight_grad_call *s)
             const ptrdiff_t strips = fc_divide_up(right - x, STRIP);
             for (int i = 0; i < strips; i++) {
                 ptrdiff_t left, end;
-                fc_share(right - x, i, (int)strips, &left, &end);
+                fc_share(right - x, i, strips, &left, &end);
                 describe_strip(s, made, y, bottom, x + left, x + end);
             }
             runs += made->count;
@@ -358,7 +358,7 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
         .lane = index / tiles * plan->lanes,
         .acc = s->at.acc + (size_t)(index * tile_elements(plan)) * s->element,
     };
-    fc_share(volume(plan->desc.kernel), (int)(index % tiles), (int)tiles, &one.begin, &one.end);
+    fc_share(volume(plan->desc.kernel), (index % tiles), tiles, &one.begin, &one.end);
     return one;
 }
 
@@ -441,7 +441,7 @@ static void sum_in_place(const void *context, fc_part part)
     const size_t tile = (size_t)(row_tiles(plan) * tile_elements(plan)) * s->element;
     const ptrdiff_t line = fc_max_extent(FC_ALIGNMENT / (plan->lanes * (ptrdiff_t)s->element), 1);
     ptrdiff_t begin, end;
-    fc_share_of(lane_tiles(plan), part, &begin, &end);
+    fc_share_of_runs(lane_tiles(plan), line, part, &begin, &end);
     if (!s->accumulate)
         memset(s->at.acc + (size_t)begin * tile, 0, (size_t)(end - begin) * tile);
     for (ptrdiff_t first = begin; first < end; first += line)

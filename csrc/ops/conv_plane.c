@@ -391,7 +391,8 @@ static void run_phase(unit *s, fc_part part)
         for (ptrdiff_t i = 0; i < s->phase->taps * plan->block; i++)
             s->at.in_row[i] = i;
     const ptrdiff_t taken = fc_images_taken(call);
-    fc_share_of((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, part, &begin, &end);
+    fc_share_of_runs((call->n - taken) * call->channels.groups * boxes[0] * boxes[1] * boxes[2] * tiles, tiles, part,
+                     &begin, &end);
     while (begin < end) {
         ptrdiff_t rest = begin / tiles;
         s->tile_begin = (int)(begin % tiles);

@@ -190,7 +190,7 @@ static void find_item(const weight_grad_call *s, ptrdiff_t index, item *one)
     if (shape->joined) {
         one->tap = tile / shape->parts;
         one->taps = 1;
-        fc_share(shape->ic * shape->inner, (int)(tile % shape->parts), (int)shape->parts, &one->begin, &one->end);
+        fc_share(shape->ic * shape->inner, (tile % shape->parts), shape->parts, &one->begin, &one->end);
     }
 }
 
@@ -326,7 +326,7 @@ static void sum_region(const void *context, fc_part part)
     ptrdiff_t begin, end, first, last;
     fc_share_of(fc_grad_items(shape, s->groups, s->blocks), part, &begin, &end);
     for (ptrdiff_t piece = 0; piece < pieces && begin < end; piece++) {
-        fc_share(runs, (int)piece, (int)pieces, &first, &last);
+        fc_share(runs, piece, pieces, &first, &last);
         sum_piece(s, &at, begin, end, first, last, s->initial && piece == 0, s->final && piece == pieces - 1);
     }
 }

@@ -483,7 +483,7 @@ static void layer_grad_body(const void *context, fc_part part)
     fc_share_of(LAYER_PARTS, part, &begin, &end);
     for (ptrdiff_t part = begin; part < end; part++) {
         ptrdiff_t first, last;
-        fc_share(job->rows, (int)part, LAYER_PARTS, &first, &last);
+        fc_share(job->rows, part, LAYER_PARTS, &first, &last);
         layer_grad_part(job, part, first, last);
     }
 }

@@ -22,6 +22,10 @@ static const double LEAST_WORK = 5e5;
 static const double TURN_WORK = 1e8;
 enum { MOST_TURNS = 1 << 20 };
 
+/* Threads are never equally fast: a share is that many turns, so that others can help with it at its end, but none of
+ * them is less than a turn's beginning deserves. */
+static const double EVEN_TURNS = 8, LEAST_TURN = 2e6;
+
 /* ---- stopping ------------------------------------------------------------------------------------------------- */
 
 static const double PERIOD = 0.05; /* seconds between two questions whether to stop */
@@ -77,23 +81,60 @@ static int current_cpu(void) { return -1; }
 static void leave_cpu(int taken) { (void)taken; }
 #endif
 
-/* A thread's turns. The caller's own thread, the first, asks; the others see what it was told. */
-static void take_turns(fc_crew crew, fc_body *body, const void *context, int thread, atomic_bool *stop)
+/* Shares of more threads than this are done by whoever comes. */
+enum { MOST_SHARES = 256 };
+
+typedef struct {
+    fc_body *body;
+    const void *context;
+    int shares, turns;
+    atomic_bool stop;
+    _Atomic uint64_t gone[MOST_SHARES]; /* turns of a share: from its front in the lower half, from its back above */
+} job;
+
+/* The next turn of a share, from its front for its own thread and from its back for one that helps; false: none. */
+static bool draw(job *j, int share, bool own, int *turn)
 {
-    for (int turn = 0; turn < crew.turns; turn++) {
-        body(context, (fc_part){thread, crew.threads, turn, crew.turns});
-        if (crew.turns == 1)
-            return;
-        if (thread == 0 && fc_stopped())
-            atomic_store_explicit(stop, true, memory_order_relaxed);
-        if (atomic_load_explicit(stop, memory_order_relaxed))
-            return;
+    const uint64_t one = own ? 1 : (uint64_t)1 << 32;
+    uint64_t gone = atomic_load_explicit(&j->gone[share], memory_order_relaxed);
+    do {
+        const int front = (int)(uint32_t)gone, back = (int)(gone >> 32);
+        if (front + back >= j->turns)
+            return false;
+        *turn = own ? front : j->turns - 1 - back;
+    } while (!atomic_compare_exchange_weak_explicit(&j->gone[share], &gone, gone + one, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+/* A thread's own share, then what is left of the others'. The caller's own thread, the first, asks whether to stop; the
+ * others see what it was told. */
+static void take_turns(job *j, int thread)
+{
+    for (int i = 0; i < j->shares; i++) {
+        const int share = (thread + i) % j->shares;
+        for (int turn; draw(j, share, i == 0, &turn);) {
+            j->body(j->context, (fc_part){thread, share, j->shares, turn, j->turns});
+            if (j->turns == 1)
+                continue;
+            if (thread == 0 && fc_stopped())
+                atomic_store_explicit(&j->stop, true, memory_order_relaxed);
+            if (atomic_load_explicit(&j->stop, memory_order_relaxed))
+                return;
+        }
     }
 }
 
 fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context)
 {
-    atomic_bool stop = false;
+    job j;
+    j.body = body;
+    j.context = context;
+    j.shares = crew.threads < MOST_SHARES ? crew.threads : MOST_SHARES;
+    j.turns = crew.turns;
+    atomic_init(&j.stop, false);
+    for (int i = 0; i < j.shares; i++)
+        atomic_init(&j.gone[i], 0);
 #ifdef FC_OPENMP
     if (crew.threads > 1) {
         const int master = current_cpu();
@@ -102,33 +143,44 @@ fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context)
             const int thread = omp_get_thread_num();
             if (thread > 0)
                 leave_cpu(master);
-            take_turns((fc_crew){omp_get_num_threads(), crew.turns}, body, context, thread, &stop);
+            take_turns(&j, thread);
         }
-        return stop ? FC_STOPPED : FC_OK;
+        return j.stop ? FC_STOPPED : FC_OK;
     }
 #endif
-    take_turns((fc_crew){1, crew.turns}, body, context, 0, &stop);
-    return stop ? FC_STOPPED : FC_OK;
+    take_turns(&j, 0);
+    return j.stop ? FC_STOPPED : FC_OK;
 }
 
 fc_crew fc_crew_for(double work, int threads)
 {
-    const double useful = work / LEAST_WORK, turns = work / TURN_WORK;
+    const double useful = work / LEAST_WORK;
     const int count = threads <= 1 || useful < 2 ? 1 : useful < threads ? (int)useful : threads;
-    return (fc_crew){count, threads == FC_WITHIN || turns < 2 * count
-                                ? 1
-                                : (int)(turns / count < MOST_TURNS ? turns / count : MOST_TURNS)};
+    if (threads == FC_WITHIN)
+        return (fc_crew){1, 1};
+    const double share = work / count, long_turns = share / TURN_WORK, even = share / LEAST_TURN;
+    const double turns = count == 1 || long_turns > EVEN_TURNS ? long_turns : even < EVEN_TURNS ? even : EVEN_TURNS;
+    return (fc_crew){count, turns < 2 ? 1 : turns < MOST_TURNS ? (int)turns : MOST_TURNS};
 }
 
-void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end)
+/* Where a turn of the units [first, last) begins. */
+static ptrdiff_t turn_begin(ptrdiff_t first, ptrdiff_t last, int turn, int turns, ptrdiff_t run)
 {
-    fc_share(count, part.thread, part.threads, begin, end);
-    if (part.turns > 1) {
-        const ptrdiff_t first = *begin;
-        fc_share(*end - first, part.turn, part.turns, begin, end);
-        *begin += first;
-        *end += first;
-    }
+    ptrdiff_t begin, end;
+    if (turn == 0 || turn == turns)
+        return turn ? last : first;
+    fc_share(last - first, turn, turns, &begin, &end);
+    const ptrdiff_t over = (first + begin) % run;
+    begin += first + (over ? run - over : 0);
+    return begin < last ? begin : last;
+}
+
+void fc_share_of_runs(ptrdiff_t count, ptrdiff_t run, fc_part part, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    ptrdiff_t first, last;
+    fc_share(count, part.share, part.shares, &first, &last);
+    *begin = turn_begin(first, last, part.turn, part.turns, run);
+    *end = turn_begin(first, last, part.turn + 1, part.turns, run);
 }
 
 bool fc_openmp(void)

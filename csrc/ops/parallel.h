@@ -4,15 +4,15 @@
 
 #include "fastconv.h"
 
-/* Who does some work: so many threads, each of which takes its share in so many turns, and between them looks whether
- * it should stop. */
+/* Who does some work: so many threads, each of which has a share, in so many turns. Between them it looks whether it
+ * should stop, and when its own are done it takes those that others have not come to. */
 typedef struct {
     int threads, turns;
 } fc_crew;
 
-/* What one call of a body does: this turn of this thread's share. Workspaces are by thread. */
+/* What one call of a body does, on which thread: workspaces are by thread, results by share and turn. */
 typedef struct {
-    int thread, threads, turn, turns;
+    int thread, share, shares, turn, turns;
 } fc_part;
 
 typedef void fc_body(const void *context, fc_part part);
@@ -30,7 +30,7 @@ fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context);
 bool fc_stopped(void);
 
 /* Share [begin, end) of `count` units among `shares`, and that of a part. */
-static inline void fc_share(ptrdiff_t count, int index, int shares, ptrdiff_t *begin, ptrdiff_t *end)
+static inline void fc_share(ptrdiff_t count, ptrdiff_t index, ptrdiff_t shares, ptrdiff_t *begin, ptrdiff_t *end)
 {
     const ptrdiff_t each = count / shares, left = count % shares;
     *begin = index * each + (index < left ? index : left);
@@ -44,6 +44,13 @@ static inline ptrdiff_t fc_equal_shares(ptrdiff_t count, ptrdiff_t index, ptrdif
     return (index < left ? left : shares) - index;
 }
 
-void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end);
+/* A part of `count` units, of which every `run` begin with work of their own: a share may begin within a run, a turn of
+ * it does not. */
+void fc_share_of_runs(ptrdiff_t count, ptrdiff_t run, fc_part part, ptrdiff_t *begin, ptrdiff_t *end);
+
+static inline void fc_share_of(ptrdiff_t count, fc_part part, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    fc_share_of_runs(count, 1, part, begin, end);
+}
 
 #endif

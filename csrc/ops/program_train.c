@@ -370,7 +370,7 @@ static void train_parts(const void *context, fc_part share)
     fc_share_of(call->parts, share, &begin, &last);
     for (ptrdiff_t part = begin; part < last; part++) {
         ptrdiff_t group, groups;
-        fc_share(fc_divide_up(call->n, p->lanes), (int)part, call->parts, &group, &groups);
+        fc_share(fc_divide_up(call->n, p->lanes), part, call->parts, &group, &groups);
         char *const own = call->sums + part * sums;
         memset(own, 0, (size_t)sums);
         call->losses[part] = 0;

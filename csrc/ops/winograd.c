@@ -577,7 +577,8 @@ static void run_phase(block *b, fc_part part)
     const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b->steps.width), each = blocks->oc / b->steps.width;
     const ptrdiff_t units = fc_divide_up(oc_tiles, each);
     ptrdiff_t begin, end, ready = -1;
-    fc_share_of(pieces * call->channels.groups * units, part, &begin, &end);
+    fc_share_of_runs(pieces * call->channels.groups * units, blocks->ic < call->channels.ic ? 1 : units, part, &begin,
+                     &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t work = unit / units, part_of = unit % units, piece = work / call->channels.groups;
         if (work != ready) {

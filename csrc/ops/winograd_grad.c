@@ -327,7 +327,7 @@ static void sum_block(const void *context, fc_part part)
     fc_share_of(at->groups * at->panels * parts, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t panel = unit / parts % at->panels, group = unit / parts / at->panels;
-        fc_share(fc_min(at->deep, s->plan->desc.ic - group * at->deep), (int)(unit % parts), (int)parts, &first, &last);
+        fc_share(fc_min(at->deep, s->plan->desc.ic - group * at->deep), (unit % parts), parts, &first, &last);
         const item one = {group * at->deep + first, last - first, panel * at->width};
         if (one.rows == 0)
             continue;
@@ -360,7 +360,7 @@ fc_status fc_winograd_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *sr
     const ptrdiff_t total = n * s.at.tiles_h * s.at.tiles_w, blocks = fc_divide_up(total, s.at.together);
     for (ptrdiff_t i = 0; i < blocks; i++) {
         ptrdiff_t end;
-        fc_share(total, (int)i, (int)blocks, &s.first, &end);
+        fc_share(total, i, blocks, &s.first, &end);
         s.count = end - s.first;
         s.initial = i == 0;
         s.final = i == blocks - 1;
