@@ -314,7 +314,7 @@ static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, con
         if (fc_pack_stopped(plan))
             return FC_STOPPED;
         if (rows)
-            fc_share(oc, (unit % tiles), tiles, &begin, &end);
+            fc_share(oc, unit % tiles, tiles, &begin, &end);
         const ptrdiff_t packed_width = rows ? end - begin : fc_tile_width(plan, oc, begin);
         const ptrdiff_t tile_step = phase->taps * channels.ic * packed_width;
         if (rows && lane_step < steps.channel)

@@ -238,7 +238,7 @@ void fc_conv_depthwise(const void *context, fc_part part)
     fc_share_of(call->n * parts * bands, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         ptrdiff_t first, last;
-        fc_share(vectors, (unit / bands % parts), parts, &first, &last);
+        fc_share(vectors, unit / bands % parts, parts, &first, &last);
         s.channel = first * plan->lanes;
         s.channels = fc_min(last * plan->lanes, channels) - s.channel;
         s.image = unit / bands / parts;

@@ -358,7 +358,7 @@ static item item_at(const weight_grad_call *s, ptrdiff_t index)
         .lane = index / tiles * plan->lanes,
         .acc = s->at.acc + (size_t)(index * tile_elements(plan)) * s->element,
     };
-    fc_share(volume(plan->desc.kernel), (index % tiles), tiles, &one.begin, &one.end);
+    fc_share(volume(plan->desc.kernel), index % tiles, tiles, &one.begin, &one.end);
     return one;
 }
 

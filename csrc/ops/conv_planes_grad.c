@@ -368,8 +368,8 @@ static void find_item(const planes_call *s, ptrdiff_t index, item *one)
     const ptrdiff_t rows = row_tiles(s->plan), channels = channel_tiles(s->plan);
     ptrdiff_t end;
     one->group = index / rows / channels;
-    fc_share(row_count(&s->plan->desc), (index % rows), rows, &one->begin, &one->end);
-    fc_share(s->oc, (index / rows % channels), channels, &one->first, &end);
+    fc_share(row_count(&s->plan->desc), index % rows, rows, &one->begin, &one->end);
+    fc_share(s->oc, index / rows % channels, channels, &one->first, &end);
     one->count = end - one->first;
     one->acc = s->at.acc + (size_t)(index * item_vectors(s->plan) * s->plan->lanes) * s->element;
 }

@@ -190,7 +190,7 @@ static void find_item(const weight_grad_call *s, ptrdiff_t index, item *one)
     if (shape->joined) {
         one->tap = tile / shape->parts;
         one->taps = 1;
-        fc_share(shape->ic * shape->inner, (tile % shape->parts), shape->parts, &one->begin, &one->end);
+        fc_share(shape->ic * shape->inner, tile % shape->parts, shape->parts, &one->begin, &one->end);
     }
 }
 

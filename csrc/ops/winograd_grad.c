@@ -327,7 +327,7 @@ static void sum_block(const void *context, fc_part part)
     fc_share_of(at->groups * at->panels * parts, part, &begin, &end);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t panel = unit / parts % at->panels, group = unit / parts / at->panels;
-        fc_share(fc_min(at->deep, s->plan->desc.ic - group * at->deep), (unit % parts), parts, &first, &last);
+        fc_share(fc_min(at->deep, s->plan->desc.ic - group * at->deep), unit % parts, parts, &first, &last);
         const item one = {group * at->deep + first, last - first, panel * at->width};
         if (one.rows == 0)
             continue;
