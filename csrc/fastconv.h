@@ -67,7 +67,7 @@ bool fc_isa_available(fc_isa isa);    /* built into this library, and the proces
 const char *fc_isa_name(fc_isa isa);  /* "baseline", "avx2", "avx512", "neon" */
 fc_isa fc_isa_best(void);             /* the widest one available */
 bool fc_openmp(void);                 /* built with OpenMP */
-int fc_max_threads(void);             /* what OpenMP would use; 1 without it */
+int fc_max_threads(void);             /* as many as OpenMP says; 1 without it */
 double fc_stream_bytes(double bytes); /* a cycle, of so many that one core reads in turn, again and again */
 size_t fc_l2_bytes(void);             /* of one core's second-level cache, as far as the system tells */
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastconv import _openmp as _openmp  # first: it loads the compiled module
 from fastconv import runtime
 from fastconv.runtime import (
     available_isas,

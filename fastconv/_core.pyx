@@ -67,12 +67,12 @@ OVERFLOW, UNSUPPORTED = <int> FC_OVERFLOW, <int> FC_UNSUPPORTED
 
 # ---- threads and instruction sets --------------------------------------------------------------------------------
 
-cdef int asked_threads = 0  # 0: as many as OpenMP would use
+cdef int asked_threads = 0  # 0: as many as OpenMP says
 cdef int most_threads = 0   # what an unasked call may use besides; 0: no such bound
 cdef int forked = 0
 
 cdef void after_fork() noexcept nogil:
-    # libgomp's workers did not survive the fork, and a parallel region would wait for them for ever.
+    # Workers do not survive a fork, and a lock that one of them held would be held for ever.
     global forked
     forked = 1
 

@@ -165,3 +165,33 @@ print("usable")
 def test_the_limit_of_the_address_space() -> None:
     done = subprocess.run([sys.executable, "-c", PRELUDE + LIMITED], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "usable"), done.stderr
+
+
+REFUSED = """
+import resource, threading
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20),) * 2)
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    pass
+else:
+    raise AssertionError("there was a thread")
+fastconv.set_num_threads(3)
+many = F.conv2d(np.ones((8, 16, 64, 64), np.float32), np.ones((16, 16, 3, 3), np.float32))
+fastconv.set_num_threads(1)
+print((many == F.conv2d(np.ones((8, 16, 64, 64), np.float32), np.ones((16, 16, 3, 3), np.float32))).all())
+"""
+
+
+def test_a_system_that_refuses_threads() -> None:
+    """A stack is a gigabyte here, which the address space has no room for: the caller's thread does everything."""
+    shell = 'ulimit -S -s 1048576 && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable, PRELUDE + REFUSED],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr

@@ -100,7 +100,6 @@ ROWS = [
     {
         "_arguments",
         "_machine",
-        "_openmp",
         "_planned",
         "_program",
         "cuda",

@@ -1,20 +1,19 @@
 #ifdef __linux__
-#define _GNU_SOURCE /* sched_getcpu, the affinity of one thread, the coarse clock */
+#define _GNU_SOURCE /* the coarse clock */
 #endif
 
 #include "parallel.h"
+
+#include "workers.h"
 
 #include <stdatomic.h>
 #include <time.h>
 
 #ifdef FC_OPENMP
 #include <omp.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
 #endif
 
-/* Below this many multiply-adds a thread costs more than it brings: a libgomp region takes about 2 us to enter. */
+/* Below this many multiply-adds a thread costs more than it brings. */
 static const double LEAST_WORK = 5e5;
 
 /* Multiply-adds of a turn: 2 to 10 ms on a processor of today, a tenth of a second where one does a billion a second.
@@ -61,26 +60,6 @@ bool fc_stopped(void)
 
 /* ---- threads -------------------------------------------------------------------------------------------------- */
 
-#if defined(FC_OPENMP) && defined(__linux__)
-static int current_cpu(void) { return sched_getcpu(); }
-
-/* A worker that was woken on its master's processor waits there until the master sleeps, and the two take turns for
- * tens of milliseconds before the system parts them. It steps aside at once, and may then run anywhere again. */
-static void leave_cpu(int taken)
-{
-    cpu_set_t allowed, others;
-    if (taken < 0 || taken >= CPU_SETSIZE || sched_getcpu() != taken || sched_getaffinity(0, sizeof allowed, &allowed))
-        return;
-    others = allowed;
-    CPU_CLR(taken, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
-        sched_setaffinity(0, sizeof allowed, &allowed);
-}
-#elif defined(FC_OPENMP)
-static int current_cpu(void) { return -1; }
-static void leave_cpu(int taken) { (void)taken; }
-#endif
-
 /* Shares of more threads than this are done by whoever comes. */
 enum { MOST_SHARES = 256 };
 
@@ -109,8 +88,9 @@ static bool draw(job *j, int share, bool own, int *turn)
 
 /* A thread's own share, then what is left of the others'. The caller's own thread, the first, asks whether to stop; the
  * others see what it was told. */
-static void take_turns(job *j, int thread)
+static void take_turns(void *context, int thread)
 {
+    job *j = context;
     for (int i = 0; i < j->shares; i++) {
         const int share = (thread + i) % j->shares;
         for (int turn; draw(j, share, i == 0, &turn);) {
@@ -135,20 +115,7 @@ fc_status fc_parallel(fc_crew crew, fc_body *body, const void *context)
     atomic_init(&j.stop, false);
     for (int i = 0; i < j.shares; i++)
         atomic_init(&j.gone[i], 0);
-#ifdef FC_OPENMP
-    if (crew.threads > 1) {
-        const int master = current_cpu();
-#pragma omp parallel num_threads(crew.threads)
-        {
-            const int thread = omp_get_thread_num();
-            if (thread > 0)
-                leave_cpu(master);
-            take_turns(&j, thread);
-        }
-        return j.stop ? FC_STOPPED : FC_OK;
-    }
-#endif
-    take_turns(&j, 0);
+    fc_with_workers(crew.threads, take_turns, &j);
     return j.stop ? FC_STOPPED : FC_OK;
 }
 

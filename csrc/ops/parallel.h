@@ -1,4 +1,4 @@
-/* The only door to OpenMP, and to the caller's wish to stop. */
+/* The only door to threads, to what OpenMP says of them, and to the caller's wish to stop. */
 #ifndef FC_PARALLEL_H
 #define FC_PARALLEL_H
 

@@ -7,9 +7,13 @@
  * with AddressSanitizer (which looks for leaks), and for aarch64; CONTRIBUTING.md has the commands.
  */
 #include "fastconv.h"
+#include "ops/parallel.h"
+#include "ops/workers.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -421,6 +425,84 @@ static void check_blocks(void)
     printf("blocks: right\n");
 }
 
+/* ---- workers ------------------------------------------------------------------------------------------------- */
+
+enum { CREW = 4, TURNS = 5 };
+
+typedef struct {
+    atomic_int came[CREW], left;
+} register_of;
+
+static void sign(void *context, int thread)
+{
+    register_of *r = context;
+    atomic_fetch_add(&r->came[thread], 1);
+    for (int i = 0; i < 100; i++)
+        sched_yield();
+    atomic_fetch_add(&r->left, 1);
+}
+
+static int signed_in(register_of *r)
+{
+    int all = 0;
+    for (int thread = 0; thread < CREW; thread++) {
+        CHECK(atomic_load(&r->came[thread]) <= 1, "thread %d came twice", thread);
+        all += atomic_load(&r->came[thread]);
+    }
+    return all;
+}
+
+static void *sign_often(void *unused)
+{
+    for (int i = 0; i < 200; i++) {
+        register_of r = {0};
+        fc_with_workers(1 + i % CREW, sign, &r);
+        CHECK(atomic_load(&r.came[0]) == 1, "the caller did not work");
+        CHECK(atomic_load(&r.left) == signed_in(&r), "a call ended before its workers");
+    }
+    return unused;
+}
+
+static atomic_int done[CREW][TURNS];
+
+static void do_part(const void *context, fc_part part)
+{
+    (void)context;
+    CHECK(part.thread == 0, "there was no worker left to be thread %d", part.thread);
+    atomic_fetch_add(&done[part.share][part.turn], 1);
+}
+
+/* Workers stay until the caller has made another call, for which none of them is left: it must not wait for them, and
+ * do their shares. */
+static void hold(void *context, int thread)
+{
+    register_of *r = context;
+    atomic_fetch_add(&r->came[thread], 1);
+    if (thread == 0) {
+        while (signed_in(r) < CREW)
+            sched_yield();
+        CHECK(fc_parallel((fc_crew){CREW, TURNS}, do_part, NULL) == FC_OK, "a call without workers");
+        atomic_store(&r->left, 1);
+    }
+    while (!atomic_load(&r->left))
+        sched_yield();
+}
+
+static void check_workers(void)
+{
+    register_of r = {0};
+    fc_with_workers(CREW, hold, &r);
+    for (int share = 0; share < CREW; share++)
+        for (int turn = 0; turn < TURNS; turn++)
+            CHECK(atomic_load(&done[share][turn]) == 1, "turn %d of share %d", turn, share);
+    pthread_t callers[CALLERS];
+    for (int i = 0; i < CALLERS; i++)
+        CHECK(pthread_create(&callers[i], NULL, sign_often, NULL) == 0, "caller %d", i);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(callers[i], NULL);
+    printf("workers: right\n");
+}
+
 int main(int count, char **arguments)
 {
     const int rounds = count > 1 ? atoi(arguments[1]) : 1;
@@ -434,6 +516,7 @@ int main(int count, char **arguments)
         check_pointwise((fc_isa)isa, rounds);
     }
     check_blocks();
+    check_workers();
     printf("best instruction set: %s; OpenMP: %s\n", fc_isa_name(fc_isa_best()), fc_openmp() ? "yes" : "no");
     return 0;
 }
