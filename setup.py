@@ -54,6 +54,7 @@ MODE = ["-O1", LINES, "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3
 # percent of speed.
 SMALL = {
     "conv_depthwise": ["-O2"],
+    "depthwise_squares": ["-O2"],
     "depthwise_lines": ["-O2"],
     "lanes": ["-O2"],
     "lanes f64": ["-Os"],  # networks in float64 are rare

@@ -189,6 +189,16 @@ TILE_CONVS = [
         for w in range(8, 24)
     ),
     *(ConvCase(f"depthwise_strided_width_{w}", (1, 3, 4, w), (3, 3, 3), stride=2, groups=3) for w in range(3, 50, 3)),
+    # Squares: two rows of 3 x 3 taps, in whole vectors and stretches of 16 pixels.
+    *(ConvCase(f"squares_{w}", (1, 48, 6, w), (48, 3, 3), padding=1, groups=48) for w in (8, 9, 16, 17, 34)),
+    *(
+        ConvCase(f"squares_strided_{w}", (1, 48, 9, w), (48, 3, 3), stride=2, padding=1, groups=48)
+        for w in (15, 16, 31, 34, 67)
+    ),
+    ConvCase("squares_valid", (2, 16, 7, 21), (16, 3, 3), groups=16),
+    ConvCase("squares_wide_padding", (1, 16, 5, 12), (16, 3, 3), padding=2, groups=16),
+    ConvCase("squares_dilated", (1, 16, 12, 40), (16, 3, 3), padding=2, dilation=2, groups=16),
+    ConvCase("squares_two_rows", (1, 16, 2, 19), (16, 3, 3), padding=1, groups=16),
 ]
 
 NETWORK_CONVS = [

@@ -199,6 +199,7 @@ NON_FINITE_CASES = (
     "width_17",
     "depthwise_width_19",
     "depthwise_31",
+    "squares_9",
     "groups_odd",
 )
 

@@ -155,8 +155,8 @@ typedef struct {
  * of channels, each with all_taps vectors of weights, of which a line's point at its first. */
 typedef struct {
     const fc_depthwise_line *lines;
-    ptrdiff_t count;
-    ptrdiff_t together; /* lines whose products make one partial sum */
+    ptrdiff_t count, line; /* line: how many of those that the rows need lie before the first that is listed */
+    ptrdiff_t together;    /* lines whose products make one partial sum */
     ptrdiff_t taps, all_taps, ratio;
     ptrdiff_t first, step, low, high;
     int rows;
@@ -257,6 +257,7 @@ struct fc_conv_kernels {
     fc_store_columns_fn *store_columns;
     fc_sum_vectors_fn *sum_vectors;
     fc_depthwise_fn *depthwise;
+    fc_depthwise_fn *depthwise_squares; /* two rows, 3x3 taps, a ratio of 1 or 2, whole vectors; NULL: none */
     fc_depthwise_planes_fn *depthwise_planes;
     fc_depthwise_lines_fn *depthwise_lines;
     fc_pack_fn *pack;

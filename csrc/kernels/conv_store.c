@@ -295,6 +295,7 @@ fc_copy_panel_fn FC_NAME(copy_panel);
 fc_filter_fn FC_NAME(conv_filter);
 fc_dense_row_fn FC_NAME(dense_row);
 fc_depthwise_fn FC_NAME(conv_depthwise);
+fc_depthwise_fn FC_NAME(depthwise_squares);
 fc_depthwise_planes_fn FC_NAME(depthwise_planes);
 fc_depthwise_lines_fn FC_NAME(depthwise_lines);
 fc_store_columns_fn FC_NAME(store_columns);
@@ -314,6 +315,9 @@ const struct fc_conv_kernels FC_NAME(conv) = {
     .store_columns = FC_NAME(store_columns),
     .sum_vectors = FC_NAME(sum_vectors),
     .depthwise = FC_NAME(conv_depthwise),
+#ifndef FC_ISA_BASELINE
+    .depthwise_squares = FC_NAME(depthwise_squares),
+#endif
     .depthwise_planes = FC_NAME(depthwise_planes),
     .depthwise_lines = FC_NAME(depthwise_lines),
     .pack = pack,

@@ -83,11 +83,12 @@ typedef struct {
     ptrdiff_t pairs;           /* of rows, of one depth */
     ptrdiff_t image, place[2]; /* of the first output row, in the phase's own grid */
     ptrdiff_t channel, channels;
-    bool finite; /* all weights */
+    bool finite;    /* all weights */
+    ptrdiff_t line; /* the first row of input that is listed, of those under the output rows */
 } row_pair;
 
 /* Lists the rows of input under both output rows, or the one; returns their number. */
-static ptrdiff_t list_lines(const row_pair *s, int rows)
+static ptrdiff_t list_lines(row_pair *s, int rows)
 {
     const fc_conv_call *call = s->call;
     const fc_axis *axis = s->phase->axis;
@@ -109,6 +110,8 @@ static ptrdiff_t list_lines(const row_pair *s, int rows)
             if (outside && s->finite)
                 continue;
             const ptrdiff_t at = ((s->image * axis[0].src + depth) * axis[1].src + row) * axis[2].src * channels;
+            if (count == 0)
+                s->line = h;
             const char *const first = s->packed + (size_t)(weights + h * pitch) * call->element;
             s->at.lines[count++] = (fc_depthwise_line){
                 .src = outside ? s->at.zeros : call->src + (size_t)(at + s->channel) * call->element,
@@ -118,6 +121,32 @@ static ptrdiff_t list_lines(const row_pair *s, int rows)
         }
     }
     return count;
+}
+
+/* Whether the lines of input and output of a stretch of 16 pixels, so many bytes apart, push each other out of a first
+ * cache of 8 ways of 4 KB: squares then cost more than they save (128 channels at 28 x 28, 43 us by blocks, 48 by
+ * squares; 144 channels 47 and 42). */
+static bool collide(ptrdiff_t apart, ptrdiff_t ratio)
+{
+    enum { LINE = 64, WAY = 4096, WAYS = 8, STRETCH = 16 };
+    const ptrdiff_t power = apart & -apart, repeats = power < LINE ? LINE : fc_min(power, WAY);
+    return ((STRETCH - 1) * ratio + 3) * (3 + ratio) + 2 * STRETCH > WAY / repeats * WAYS;
+}
+
+/* Nothing here depends on the channels of a part: bits would, on how many threads there are. */
+static fc_depthwise_fn *kernel_for(const row_pair *s, const fc_depthwise_rows *rows)
+{
+    enum { FEWEST_PIXELS = 8 };
+    const fc_conv_call *call = s->call;
+    const fc_axis *axis = s->phase->axis;
+    const ptrdiff_t ratio = rows->ratio;
+    const bool square = axis[0].taps == 1 && axis[1].taps == 3 && axis[2].taps == 3 && s->rows.ratio == ratio,
+               whole = call->channels.src_channels % call->plan->lanes == 0;
+    if (square && ratio <= 2 && whole && s->finite && rows->rows == 2 && rows->count >= 2 + ratio &&
+        rows->pixels >= FEWEST_PIXELS && !collide(rows->step * (ptrdiff_t)call->element, ratio) &&
+        call->kernels->conv->depthwise_squares)
+        return call->kernels->conv->depthwise_squares;
+    return call->kernels->conv->depthwise;
 }
 
 /* The pixels first, first + apart, … of the rows. */
@@ -133,9 +162,10 @@ static void run_pixels(const row_pair *s, int rows, ptrdiff_t lines, ptrdiff_t f
     at = at * axis[1].dst + axis[1].dst_first + s->place[1] * axis[1].dst_step;
     at = at * axis[2].dst + axis[2].dst_first + first * axis[2].dst_step;
     const size_t bytes = (size_t)(at * channels + s->channel) * call->element;
-    call->kernels->conv->depthwise(&(fc_depthwise_rows){
+    const fc_depthwise_rows whole = {
         .lines = s->at.lines,
         .count = axis[2].taps > 0 ? lines : 0,
+        .line = s->line,
         .together = fc_max_extent(FC_SUM_LENGTH / fc_max_extent(axis[2].taps, 1), 1),
         .taps = axis[2].taps,
         .all_taps = s->phase->taps,
@@ -154,7 +184,8 @@ static void run_pixels(const row_pair *s, int rows, ptrdiff_t lines, ptrdiff_t f
         .dst = call->dst + bytes,
         .partial = s->at.partial,
         .epilogue = &call->epilogue,
-    });
+    };
+    kernel_for(s, &whole)(&whole);
 }
 
 /* Pairs of rows of one class, class by class, then the rows that are left over; `pair` is the number of one. */
