@@ -1,4 +1,5 @@
-/* The engine from C alone, for sanitizers and emulators: `engine [ROUNDS [SHAPES]]` prints what it checked.
+/* The engine from C alone, for sanitizers and emulators: `engine [ROUNDS [all|best [SHAPES]]]` prints what it checked,
+ * for all instruction sets that this processor has, or the best.
  *
  * The results of the first SHAPES shapes (all) are compared with plain loops on integer-valued data, so equality is
  * exact where no algorithm transforms its input. Then, ROUNDS times (1), several threads run one shared plan with one
@@ -506,10 +507,11 @@ static void check_workers(void)
 int main(int count, char **arguments)
 {
     const int rounds = count > 1 ? atoi(arguments[1]) : 1;
-    const int all = (int)(sizeof SHAPES / sizeof *SHAPES), shapes = count > 2 ? atoi(arguments[2]) : all;
+    const int all = (int)(sizeof SHAPES / sizeof *SHAPES), shapes = count > 3 ? atoi(arguments[3]) : all;
+    const bool best = count > 2 && strcmp(arguments[2], "best") == 0;
     CHECK(rounds >= 0 && shapes > 0 && shapes <= all, "arguments");
     for (int isa = 0; isa < FC_ISAS; isa++) {
-        if (!fc_isa_available((fc_isa)isa))
+        if (!fc_isa_available((fc_isa)isa) || (best && isa != (int)fc_isa_best()))
             continue;
         check_convolutions((fc_isa)isa, rounds, shapes);
         check_pools((fc_isa)isa);
