@@ -117,6 +117,30 @@ def test_default_is_the_processors_that_the_process_may_use():
     assert output(narrowed, OMP_NUM_THREADS=None) == "1 1"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="LOUD: this system does not list a process's threads")
+def test_workers_run_where_the_process_may():
+    """Not only where the thread may that happened to make the first call."""
+    program = f"""{BIG}
+import threading, time
+fastconv.set_num_threads(2)
+few = fastconv.get_num_threads() - 1
+everywhere = os.sched_getaffinity(0)
+tasks = lambda: set(map(int, os.listdir("/proc/self/task")))
+before = tasks()
+def call():
+    os.sched_setaffinity(threading.get_native_id(), {{min(everywhere)}})
+    fastconv.functional.conv2d(x, w)
+thread = threading.Thread(target=call); thread.start(); thread.join()
+for _ in range(1000):
+    workers = tasks() - before - {{thread.native_id}}
+    if len(workers) == few and all(os.sched_getaffinity(worker) == everywhere for worker in workers):
+        break
+    time.sleep(0.01)
+print(len(workers) == few, all(os.sched_getaffinity(worker) == everywhere for worker in workers))
+"""
+    assert output(program) == "True True"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="LOUD: this system has no fork")
 def test_a_forked_child_works_on_one_thread_for_ever():
     program = f"""{BIG}

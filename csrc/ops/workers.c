@@ -10,7 +10,7 @@
  * fork has none, and works on its caller's threads alone (`_core`).
  */
 #ifdef __linux__
-#define _GNU_SOURCE /* sched_getcpu, the affinity of one thread */
+#define _GNU_SOURCE /* sched_getcpu, the affinity of threads */
 #endif
 
 #include "workers.h"
@@ -23,6 +23,7 @@
 #include <stddef.h>
 #ifdef __linux__
 #include <sched.h>
+#include <unistd.h>
 #endif
 
 /* Looks for work, or for the end of it, before a thread sleeps: 20 to 50 us. Waking one takes as long; but while it
@@ -75,9 +76,18 @@ static void leave_cpu(int taken)
     if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
         sched_setaffinity(0, sizeof allowed, &allowed);
 }
+
+/* A worker runs where the process may, not only where the thread that happened to be the first caller may. */
+static void run_anywhere(void)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(getpid(), sizeof allowed, &allowed) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
 #else
 static int current_cpu(void) { return -1; }
 static void leave_cpu(int taken) { (void)taken; }
+static void run_anywhere(void) {}
 #endif
 
 /* ---- a worker's life ------------------------------------------------------------------------------------------- */
@@ -100,6 +110,7 @@ static void join_and_work(void)
 static void *live(void *unused)
 {
     (void)unused;
+    run_anywhere();
     for (;;) {
         for (int i = 0; i < LOOKS && !first_open(); i++)
             relax();
