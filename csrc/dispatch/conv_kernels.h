@@ -168,6 +168,9 @@ typedef struct {
 } fc_depthwise_rows;
 typedef void fc_depthwise_fn(const fc_depthwise_rows *);
 
+/* Pixels of a row that all channels pass before the next, in squares: what they touch stays in cache meanwhile. */
+enum { FC_STRETCH = 16 };
+
 /* Groups of few channels, channels-first: for each group, its `ic` channels are copied to a zero-padded band, and each
  * of its `oc` outputs is the sum of `taps` stretches of that band, which begin at offsets[t], times weights[o][t].
  *

@@ -9,8 +9,6 @@
 #include "epilogue.h"
 #include "simd.h"
 
-#include <math.h>
-
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
 enum { MOST_PIXELS = 8, MOST_TAPS = 7, MOST_RATIO = 2, ANY_PIXELS = 6 };
@@ -152,7 +150,7 @@ FC_INLINE void run_vector(const block *b, const int rows, const int pixels, cons
         else if (rows == 2)
             add_line(sum, line->weights, both, rows, pixels, taps, ratio, b, src);
     }
-    if (s->residual || (activation != FC_IDENTITY && activation != FC_RELU && activation != FC_RELU6)) {
+    if (s->residual || !fc_only_clamps(activation)) {
         FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
             for (int p = 0; p < pixels; p++)
                 fc_store((FC_REAL *)s->partial + (r * pixels + p) * FC_LANES, sum[r][p]);
@@ -162,7 +160,7 @@ FC_INLINE void run_vector(const block *b, const int rows, const int pixels, cons
     if (activation != FC_IDENTITY) FC_UNROLL
         for (int r = 0; r < rows; r++) FC_UNROLL
             for (int p = 0; p < pixels; p++)
-                sum[r][p] = fc_at_most(fc_at_least(sum[r][p], 0), activation == FC_RELU6 ? 6 : INFINITY);
+                sum[r][p] = fc_clamp(activation, sum[r][p]);
     FC_REAL *dst = (FC_REAL *)s->dst + b->pixel * s->dst_step + b->row * s->dst_row + b->c;
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
         for (int p = 0; p < pixels; p++)

@@ -10,16 +10,11 @@
 #include "epilogue.h"
 #include "simd.h"
 
-#include <math.h>
-
 #ifndef FC_ISA_BASELINE
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
 enum { TAPS = 3, PIXELS = 2, MOST_LINES = 5 };
-
-/* Pixels of a row that all channels pass before the next: what they read and write stays in cache meanwhile. */
-enum { STRETCH = 16 };
 
 /* One vector of channels on its way. */
 typedef struct {
@@ -78,7 +73,7 @@ FC_INLINE void take(const fc_depthwise_rows *s, walk *w, const fc_activation act
         if (activation != FC_IDENTITY) FC_UNROLL
             for (int r = 0; r < 2; r++) FC_UNROLL
                 for (int p = 0; p < pixels; p++)
-                    sum[r][p] = fc_at_most(fc_at_least(sum[r][p], 0), activation == FC_RELU6 ? 6 : INFINITY);
+                    sum[r][p] = fc_clamp(activation, sum[r][p]);
         FC_UNROLL for (int r = 0; r < 2; r++) FC_UNROLL
             for (int p = 0; p < pixels; p++)
                 fc_store(w->dst + r * w->dst_row + p * w->next_dst, sum[r][p]);
@@ -103,8 +98,8 @@ FC_INLINE void run_stretch(const fc_depthwise_rows *s, ptrdiff_t begin, ptrdiff_
                            const int to)
 {
     const fc_activation activation = s->epilogue->activation;
-    const bool plain = !s->residual && (activation == FC_IDENTITY || activation == FC_RELU || activation == FC_RELU6);
-    unsigned exist[STRETCH];
+    const bool plain = !s->residual && fc_only_clamps(activation);
+    unsigned exist[FC_STRETCH];
     for (ptrdiff_t pixel = begin; pixel < end; pixel++)
         exist[pixel - begin] = columns_of(s, pixel);
     const ptrdiff_t first = (s->low + ratio - 1) / ratio; /* all columns exist from here to `last` */
@@ -152,8 +147,8 @@ void FC_NAME(depthwise_squares)(const fc_depthwise_rows *s)
     static void (*const stretches[2][3])(const fc_depthwise_rows *, ptrdiff_t begin, ptrdiff_t end) = {
         {stretch_1_0_4, stretch_1_1_4, stretch_1_0_3}, {stretch_2_0_5, stretch_2_1_5, stretch_2_0_4}};
     const int lacks = s->count == TAPS + s->ratio ? 0 : s->line == 1 ? 1 : 2; /* none, the first, the last */
-    for (ptrdiff_t pixel = 0; pixel < s->pixels; pixel += STRETCH)
-        stretches[s->ratio - 1][lacks](s, pixel, s->pixels - pixel < STRETCH ? s->pixels : pixel + STRETCH);
+    for (ptrdiff_t pixel = 0; pixel < s->pixels; pixel += FC_STRETCH)
+        stretches[s->ratio - 1][lacks](s, pixel, s->pixels - pixel < FC_STRETCH ? s->pixels : pixel + FC_STRETCH);
 }
 
 #endif

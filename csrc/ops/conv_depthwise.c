@@ -123,14 +123,14 @@ static ptrdiff_t list_lines(row_pair *s, int rows)
     return count;
 }
 
-/* Whether the lines of input and output of a stretch of 16 pixels, so many bytes apart, push each other out of a first
+/* Whether the lines of input and output of a stretch of pixels, so many bytes apart, push each other out of a first
  * cache of 8 ways of 4 KB: squares then cost more than they save (128 channels at 28 x 28, 43 us by blocks, 48 by
  * squares; 144 channels 47 and 42). */
 static bool collide(ptrdiff_t apart, ptrdiff_t ratio)
 {
-    enum { LINE = 64, WAY = 4096, WAYS = 8, STRETCH = 16 };
+    enum { LINE = 64, WAY = 4096, WAYS = 8 };
     const ptrdiff_t power = apart & -apart, repeats = power < LINE ? LINE : fc_min(power, WAY);
-    return ((STRETCH - 1) * ratio + 3) * (3 + ratio) + 2 * STRETCH > WAY / repeats * WAYS;
+    return ((FC_STRETCH - 1) * ratio + 3) * (3 + ratio) + 2 * FC_STRETCH > WAY / repeats * WAYS;
 }
 
 /* Nothing here depends on the channels of a part: bits would, on how many threads there are. */
