@@ -160,7 +160,7 @@ FC_INLINE void run_vector(const block *b, const int rows, const int pixels, cons
     if (activation != FC_IDENTITY) FC_UNROLL
         for (int r = 0; r < rows; r++) FC_UNROLL
             for (int p = 0; p < pixels; p++)
-                sum[r][p] = fc_clamp(activation, sum[r][p]);
+                sum[r][p] = fc_rectify(activation, sum[r][p]);
     FC_REAL *dst = (FC_REAL *)s->dst + b->pixel * s->dst_step + b->row * s->dst_row + b->c;
     FC_UNROLL for (int r = 0; r < rows; r++) FC_UNROLL
         for (int p = 0; p < pixels; p++)

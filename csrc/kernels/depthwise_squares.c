@@ -73,7 +73,7 @@ FC_INLINE void take(const fc_depthwise_rows *s, walk *w, const fc_activation act
         if (activation != FC_IDENTITY) FC_UNROLL
             for (int r = 0; r < 2; r++) FC_UNROLL
                 for (int p = 0; p < pixels; p++)
-                    sum[r][p] = fc_clamp(activation, sum[r][p]);
+                    sum[r][p] = fc_rectify(activation, sum[r][p]);
         FC_UNROLL for (int r = 0; r < 2; r++) FC_UNROLL
             for (int p = 0; p < pixels; p++)
                 fc_store(w->dst + r * w->dst_row + p * w->next_dst, sum[r][p]);

@@ -17,7 +17,7 @@ FC_INLINE bool fc_only_clamps(fc_activation activation)
 }
 
 /* ReLU or ReLU6, without a branch between them. */
-FC_INLINE fc_vec fc_clamp(fc_activation activation, fc_vec x)
+FC_INLINE fc_vec fc_rectify(fc_activation activation, fc_vec x)
 {
     return fc_at_most(fc_at_least(x, 0), activation == FC_RELU6 ? 6 : INFINITY);
 }
