@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy, memset
 
+import sys
 from contextvars import ContextVar
 from _thread import RLock  # threading itself would be an import beyond NumPy; a finalizer may convolve too
 
@@ -25,6 +26,7 @@ cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept
     int PyErr_ExceptionMatches(object kind) noexcept
     int PyObject_GetBuffer(object array, Py_buffer *view, int flags) noexcept
+    unsigned long PyThread_get_thread_ident() noexcept nogil
 
 cdef extern from *:
     """
@@ -70,11 +72,15 @@ OVERFLOW, UNSUPPORTED = <int> FC_OVERFLOW, <int> FC_UNSUPPORTED
 cdef int asked_threads = 0  # 0: as many as OpenMP says
 cdef int most_threads = 0   # what an unasked call may use besides; 0: no such bound
 cdef int forked = 0
+cdef unsigned long main_thread = (
+    sys.modules["threading"].main_thread().ident if "threading" in sys.modules else PyThread_get_thread_ident()
+)
 
 cdef void after_fork() noexcept nogil:
     # Workers do not survive a fork, and a lock that one of them held would be held for ever.
-    global forked
+    global forked, main_thread
     forked = 1
+    main_thread = PyThread_get_thread_ident()
 
 fc_at_fork(after_fork)
 
@@ -165,6 +171,10 @@ cdef int circumstances() except -1:
 
 cdef bool_ wants_to_stop() noexcept nogil:
     # What long runs ask: whether the handler of a signal raised, as Ctrl-C's does. The exception waits for finish().
+    # Python calls handlers in its main thread alone. Another one must not even ask for the GIL here: the interpreter may
+    # be gone, if nobody waits for that thread.
+    if PyThread_get_thread_ident() != main_thread:
+        return False
     with gil:
         return PyErr_CheckSignals() < 0
 
