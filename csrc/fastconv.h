@@ -155,7 +155,7 @@ size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads);
 
 /* weights: (oc, ic / groups, kernel...) at the given element strides, in the order o, i, depth, height, width. */
 fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
-                       void *packed);
+                       void *packed, int threads);
 
 /* dst = activation(conv(src, packed) + bias + residual). bias (oc) and residual (dst's shape) may be NULL.
  * Backward-input plans take the output's gradient as src and write the input's gradient: a transposed convolution,

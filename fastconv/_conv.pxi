@@ -108,6 +108,7 @@ cdef class ConvPlan:
         cdef Py_buffer *w
         cdef Py_buffer *b
         cdef fc_status status
+        cdef int count
         if self.packed != NULL:
             raise RuntimeError("this plan has its weights already")
         try:
@@ -125,8 +126,9 @@ cdef class ConvPlan:
             self.packed = fc_block_acquire(self.plan.packed_bytes, &self.capacity)
             if self.packed == NULL:
                 raise MemoryError(f"no memory for packed weights of {self.plan.packed_bytes} bytes")
+            count = threads()
             with nogil:
-                status = fc_conv_pack(&self.plan, w.buf, strides, self.packed)
+                status = fc_conv_pack(&self.plan, w.buf, strides, self.packed, count)
             finish(status)
             return True
         finally:

@@ -78,7 +78,8 @@ cdef extern from "fastconv.h" nogil:
 
     fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     size_t fc_conv_workspace(const fc_conv_plan *plan, ptrdiff_t n, int threads)
-    fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t *strides, void *packed)
+    fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t *strides, void *packed,
+                           int threads)
     fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *weights,
                            const ptrdiff_t *strides, void *packed, const void *bias, const void *residual, void *dst,
                            void *workspace, int threads)

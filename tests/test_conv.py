@@ -122,6 +122,32 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
                 assert_same_bits(results[2], results[0], "3 threads", isa, dtype, layout, algorithm)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("channels", "kernel"), [((97, 90), (3, 3)), ((70, 46), (5, 5)), ((520, 300), (1, 1))])
+def test_threads_pack_the_same_weights(channels: tuple[int, int], kernel: tuple[int, int], layout: str) -> None:
+    rng = generator(repr((channels, kernel)))
+    x, w = rng.integers(-3, 4, (1, channels[0], 7, 6)), rng.integers(-3, 4, (*channels[::-1], *kernel))
+    want = reference.conv2d(x.astype(float), w.astype(float), padding=1)
+    for isa, dtype in product(ISAS, DTYPES):
+        images, weight = swap_axes(x, layout).astype(dtype), swap_weights(w, layout).astype(dtype)
+        y, options = swap_axes(want, layout).astype(dtype), {"padding": 1, "layout": layout}
+        with running(isa):
+            for algorithm, threads in product(("direct", "im2col"), (1, 2, 3)):
+                with running_threads(threads):
+                    got = functional.conv2d(images, weight, **options, algorithm=algorithm)
+                    planned = fastconv.plan_conv2d(images.shape, weight, **options, algorithm=algorithm)
+                    assert_same_bits(got, y, isa, dtype, algorithm, threads)
+                    assert_same_bits(planned(images), y, isa, dtype, algorithm, threads)
+            chosen = []
+            for threads in (1, 2, 3):
+                with running_threads(threads):
+                    back = fastconv.grad.conv2d_input(images.shape, weight, y, **options)
+                    chosen.append((functional.conv2d(images, weight, **options), back))
+            for threads, (forward, back) in enumerate(chosen, 1):
+                assert_same_bits(forward, chosen[0][0], isa, dtype, threads)
+                assert_same_bits(back, chosen[0][1], isa, dtype, threads)
+
+
 @every_case
 def test_plans_are_exact_for_any_batch(case: ConvCase) -> None:
     images, weight, bias, expected = whole_problem(case)

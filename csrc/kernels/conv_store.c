@@ -256,28 +256,134 @@ static void pack_across(const fc_pack_tile *s)
         }
 }
 
-/* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
-static void pack(const fc_pack_tile *s)
+enum { DENSE_TAPS = 128 };
+
+/* Where the weights of a lane lie that are neighbours, taps of a channel after each other: from `least` on the i-th of
+ * a channel is tap tap_of[i]. */
+typedef struct {
+    ptrdiff_t least;
+    bool in_order;
+    unsigned char tap_of[DENSE_TAPS];
+} neighbours;
+
+static bool are_neighbours(const fc_pack_tile *s, neighbours *n)
+{
+    if (s->taps < 2 || s->taps > DENSE_TAPS)
+        return false;
+    ptrdiff_t last = s->taps_at[0];
+    n->least = last;
+    n->in_order = true;
+    for (ptrdiff_t t = 1; t < s->taps; t++) {
+        n->in_order = n->in_order && s->taps_at[t] > s->taps_at[t - 1];
+        n->least = s->taps_at[t] < n->least ? s->taps_at[t] : n->least;
+        last = s->taps_at[t] > last ? s->taps_at[t] : last;
+    }
+    if (last - n->least != s->taps - 1) /* each lies somewhere else, so that none is left out */
+        return false;
+    for (ptrdiff_t t = 0; t < s->taps; t++)
+        n->tap_of[s->taps_at[t] - n->least] = (unsigned char)t;
+    return true;
+}
+
+/* Neighbours of lanes from k on, and where they go: dst[tap][channel][width], or one after the other. */
+typedef struct {
+    const FC_REAL *src;
+    ptrdiff_t count, taps;
+    const unsigned char *tap_of;
+    ptrdiff_t channel, channels; /* the first one's, and of the block */
+    FC_REAL *dst, *end;
+} stretch;
+
+/* Vectors of weights become vectors of lanes. */
+static void turn(const fc_pack_tile *s, const stretch *n, ptrdiff_t k)
+{
+    const int live = fc_lanes_left(s->live, k), lanes = fc_lanes_left(s->width, k);
+    ptrdiff_t tap = 0, c = n->channel;
+    for (ptrdiff_t begin = 0; begin < n->count; begin += FC_LANES) {
+        const ptrdiff_t back = begin + FC_LANES - n->count,
+                        from = back > 0 && n->count >= FC_LANES ? begin - back : begin;
+        const int count = fc_lanes_left(n->count, from);
+        const FC_REAL *src = n->src + k * s->lane_step + from;
+        fc_vec v[FC_LANES];
+        if (live == FC_LANES && count == FC_LANES) {
+            _Pragma("GCC unroll 16") for (int i = 0; i < FC_LANES; i++) v[i] = fc_load(src + i * s->lane_step);
+        } else {
+            for (int i = 0; i < FC_LANES; i++)
+                v[i] = i < live ? fc_load_lanes(src + i * s->lane_step, count) : fc_zero();
+        }
+        fc_transpose_lanes(v);
+        for (ptrdiff_t i = begin - from; i < count; i++) {
+            FC_REAL *dst = n->dst + (n->tap_of[tap] * n->channels + c) * s->width + k;
+            /* what a narrow one writes past its lanes is overwritten by the next */
+            if (lanes == FC_LANES || (s->width < FC_LANES && n->end - dst >= FC_LANES))
+                fc_store(dst, v[i]);
+            else
+                fc_store_lanes(dst, v[i], lanes);
+            if (++tap == n->taps) {
+                tap = 0;
+                c++;
+            }
+        }
+    }
+}
+
+static void pack_turned(const fc_pack_tile *s, const neighbours *n)
+{
+    static const unsigned char ONE[1] = {0};
+    const bool joined = s->channel_step == s->taps, plain = s->block == 1 && n->in_order;
+    const ptrdiff_t block = plain ? s->channels : s->block;
+    for (ptrdiff_t first = 0; first < s->channels; first += block) {
+        const ptrdiff_t left = s->channels - first, channels = left < block ? left : block;
+        const ptrdiff_t together = joined ? channels : 1;
+        for (ptrdiff_t c = 0; c < channels; c += together)
+            for (ptrdiff_t tile = 0; tile < s->tiles; tile++) {
+                FC_REAL *const dst = (FC_REAL *)s->dst + tile * s->tile_step;
+                const stretch all = {
+                    .src = (const FC_REAL *)s->src + n->least + tile * s->live * s->lane_step +
+                           (first + c) * s->channel_step,
+                    .count = together * s->taps,
+                    .taps = plain ? 1 : s->taps,
+                    .tap_of = plain ? ONE : n->tap_of,
+                    .channel = plain ? c * s->taps : c,
+                    .channels = channels,
+                    .dst = dst + first * s->taps * s->width,
+                    .end = dst + s->channels * s->taps * s->width,
+                };
+                for (ptrdiff_t k = 0; k < s->width; k += FC_LANES)
+                    turn(s, &all, k);
+            }
+    }
+}
+
+/* Row by row of lanes. */
+static void pack_rows(const fc_pack_tile *s)
 {
     const FC_REAL *src = s->src;
     FC_REAL *FC_RESTRICT dst = s->dst;
-    if (s->channel_step == 1 && s->lane_step != 1 && s->block > 1) {
-        pack_across(s);
-        return;
-    }
     for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
         const ptrdiff_t end = first + s->block < s->channels ? first + s->block : s->channels;
         for (ptrdiff_t t = 0; t < s->taps; t++) {
             const FC_REAL *weight = src + s->taps_at[t] + first * s->channel_step;
             for (ptrdiff_t c = first; c < end; c++, weight += s->channel_step, dst += s->width) {
-                if (s->lane_step == 1) {
+                if (s->lane_step == 1)
                     copy_lanes(s, weight, dst);
-                    continue;
-                }
-                copy_scattered(s, weight, dst);
+                else
+                    copy_scattered(s, weight, dst);
             }
         }
     }
+}
+
+/* packed[c0][tap][c][lane] in blocks of channels; see fc_pack_tile. */
+static void pack(const fc_pack_tile *s)
+{
+    neighbours n;
+    if (s->channel_step == 1 && s->lane_step != 1 && s->block > 1)
+        pack_across(s);
+    else if (s->lane_step != 1 && are_neighbours(s, &n) && (s->width % FC_LANES == 0 || (s->block == 1 && n.in_order)))
+        pack_turned(s, &n);
+    else
+        pack_rows(s);
 }
 
 static bool are_finite(const void *from, ptrdiff_t count)

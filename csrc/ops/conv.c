@@ -291,44 +291,65 @@ bool fc_pack_stopped(const fc_conv_plan *plan)
     return plan->packed_bytes >= LARGE && fc_stopped();
 }
 
-/* One phase, tile by tile; moves `next` to where the next one begins. */
-static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, const char *weights,
-                            const ptrdiff_t *strides, char **next)
+/* Tiles of output channels, of all groups. */
+static ptrdiff_t tiles_of(const fc_conv_plan *plan)
 {
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t width = has_lanes(plan) ? (ptrdiff_t)plan->lanes * plan->vectors : plan->rows;
+    if (has_lanes(plan) && plan->family == FC_FAMILY_DEPTHWISE)
+        return fc_divide_up(channels.groups, width);
+    return channels.groups * fc_divide_up(channels.oc, width);
+}
+
+typedef struct {
+    const fc_conv_plan *plan;
+    const fc_phase *phase;
+    const char *weights;
+    const ptrdiff_t *strides;
+    char *packed; /* the phase's */
+} packing;
+
+/* Output tiles of one phase, of all groups. */
+static void pack_part(const void *context, fc_part part)
+{
+    const packing *p = context;
+    const fc_conv_plan *plan = p->plan;
+    const fc_phase *phase = p->phase;
     const fc_conv_desc *desc = &plan->desc;
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
     const fc_channels channels = fc_conv_channels(desc);
     const ptrdiff_t element = (ptrdiff_t)fc_element(desc);
     const bool rows = !has_lanes(plan), depthwise = plan->family == FC_FAMILY_DEPTHWISE && !rows;
-    const fc_weight_steps steps = fc_steps_of(desc, strides);
-    const ptrdiff_t lane_step = depthwise ? strides[0] : steps.lane;
-    const ptrdiff_t groups = depthwise ? 1 : channels.groups, oc = depthwise ? channels.groups : channels.oc;
+    const fc_weight_steps steps = fc_steps_of(desc, p->strides);
+    const ptrdiff_t lane_step = depthwise ? p->strides[0] : steps.lane;
+    const ptrdiff_t oc = depthwise ? channels.groups : channels.oc;
     const ptrdiff_t width = rows ? plan->rows : (ptrdiff_t)plan->lanes * plan->vectors;
-    const ptrdiff_t tiles = fc_divide_up(oc, width);
+    const ptrdiff_t tiles = fc_divide_up(oc, width), group_width = fc_packed_width(plan);
     const ptrdiff_t block = packed_block(plan, phase->taps, channels.ic);
     /* more taps than the table holds come one block of channels at a time, in several runs */
     const ptrdiff_t together = phase->taps <= TAPS_AT_ONCE ? channels.ic : block;
-    ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1;
-    for (ptrdiff_t unit = 0, side; unit < groups * tiles; unit += side) {
+    ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1, unit, last;
+    fc_share_of(tiles_of(plan), part, &unit, &last);
+    for (ptrdiff_t side; unit < last; unit += side) {
         ptrdiff_t begin = unit % tiles * width, end = fc_min(begin + width, oc);
-        if (fc_pack_stopped(plan))
-            return FC_STOPPED;
         if (rows)
             fc_share(oc, unit % tiles, tiles, &begin, &end);
         const ptrdiff_t packed_width = rows ? end - begin : fc_tile_width(plan, oc, begin);
-        const ptrdiff_t tile_step = phase->taps * channels.ic * packed_width;
+        const ptrdiff_t products = phase->taps * channels.ic, tile_step = products * packed_width;
         if (rows && lane_step < steps.channel)
             side = fc_min(fc_equal_shares(oc, unit % tiles, tiles), MOST_ROW_TILES);
         else
             side = lane_step == 1 && !rows ? fc_tiles_together(oc - begin, width) : 1;
-        for (ptrdiff_t c = 0, to = 0; c < channels.ic; c += together) {
+        side = fc_min(side, last - unit);
+        char *dst = p->packed + (unit / tiles * group_width + begin) * products * element;
+        for (ptrdiff_t c = 0; c < channels.ic; c += together) {
             for (ptrdiff_t tap = 0; tap < phase->taps; tap += TAPS_AT_ONCE) {
                 const ptrdiff_t count = fc_min(TAPS_AT_ONCE, phase->taps - tap);
                 for (ptrdiff_t t = 0; t < count && known != tap; t++)
-                    taps_at[t] = fc_tap_at(desc, phase, tap + t, strides);
+                    taps_at[t] = fc_tap_at(desc, phase, tap + t, p->strides);
                 known = tap;
                 const fc_pack_tile tile = {
-                    .src = weights + (unit / tiles * steps.group + begin * lane_step + c * steps.channel) * element,
+                    .src = p->weights + (unit / tiles * steps.group + begin * lane_step + c * steps.channel) * element,
                     .lane_step = lane_step,
                     .channel_step = steps.channel,
                     .taps_at = taps_at,
@@ -339,19 +360,26 @@ static fc_status pack_phase(const fc_conv_plan *plan, const fc_phase *phase, con
                     .width = packed_width,
                     .tiles = side,
                     .tile_step = tile_step,
-                    .dst = *next + to * element,
+                    .dst = dst,
                 };
                 kernels->conv->pack(&tile);
-                to += tile.taps * tile.channels * tile.width;
+                dst += tile.taps * tile.channels * tile.width * element;
             }
         }
-        *next += side * tile_step * element;
     }
-    return FC_OK;
+}
+
+fc_crew fc_crew_to_pack(double elements, ptrdiff_t tiles, int threads)
+{
+    static const double WORK = 16; /* multiply-adds that take as long as one element */
+    fc_crew crew = fc_crew_for(WORK * elements, threads);
+    const ptrdiff_t long_runs = fc_max_extent(tiles / ((ptrdiff_t)FC_TILES_TOGETHER * crew.threads), 1);
+    crew.turns = (int)fc_min(crew.turns, long_runs);
+    return crew;
 }
 
 fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrdiff_t strides[2 + FC_SPATIAL],
-                       void *packed)
+                       void *packed, int threads)
 {
     const ptrdiff_t phases = fc_phases(&plan->desc);
     if (plan->family == FC_FAMILY_FILTER) {
@@ -365,15 +393,18 @@ fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrd
     ptrdiff_t folded[2 + FC_SPATIAL];
     if (!fc_fold_strides(plan, strides, folded))
         return fc_pack_unfolded(plan, weights, strides, packed);
-    char *next = packed;
+    packing p = {.plan = plan, .weights = weights, .strides = folded, .packed = packed};
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
-        if (phase.taps > 0 && pack_phase(plan, &phase, weights, folded, &next) != FC_OK)
+        const ptrdiff_t size = fc_packed_size(plan, &phase);
+        p.phase = &phase;
+        if (size > 0 && fc_parallel(fc_crew_to_pack((double)size, tiles_of(plan), threads), pack_part, &p) != FC_OK)
             return FC_STOPPED;
+        p.packed += (size_t)size * fc_element(&plan->desc);
     }
     if (plan->family == FC_FAMILY_WINOGRAD)
-        return fc_pack_winograd(plan, packed);
+        return fc_pack_winograd(plan, packed, threads);
     if (plan->family == FC_FAMILY_DEPTHWISE && has_lanes(plan))
         fc_depthwise_mark(plan, packed);
     return FC_OK;
@@ -450,6 +481,6 @@ fc_status fc_conv_once(const fc_conv_plan *plan, ptrdiff_t n, const void *src, c
 {
     if (reads_weights(plan, n, strides))
         return run(plan, n, src, NULL, weights, strides, bias, residual, dst, workspace, threads);
-    const fc_status status = fc_conv_pack(plan, weights, strides, packed);
+    const fc_status status = fc_conv_pack(plan, weights, strides, packed, threads);
     return status != FC_OK ? status : run(plan, n, src, packed, NULL, NULL, bias, residual, dst, workspace, threads);
 }

@@ -15,10 +15,10 @@ enum { FC_FEW_POSITIONS = 512 };
 
 /* Whole tiles whose lanes lie side by side and are packed together, of so many channels left: memory is read in longer
  * runs, and pages that hold few rows are looked up less often. */
+enum { FC_TILES_TOGETHER = 16 };
 static inline ptrdiff_t fc_tiles_together(ptrdiff_t channels, ptrdiff_t width)
 {
-    enum { MOST = 16 };
-    return fc_max_extent(fc_min(channels / width, MOST), 1);
+    return fc_max_extent(fc_min(channels / width, FC_TILES_TOGETHER), 1);
 }
 
 /* The channels of one run: a backward-input run reads the forward outputs' channels. */
@@ -82,6 +82,9 @@ bool fc_is_folded(const fc_conv_plan *plan);
 bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff_t folded[2 + FC_SPATIAL]);
 ptrdiff_t fc_input_at(const fc_conv_plan *plan, ptrdiff_t index, const ptrdiff_t *strides);
 fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+
+/* Who packs so many weights of so many tiles of output channels. */
+fc_crew fc_crew_to_pack(double elements, ptrdiff_t tiles, int threads);
 
 /* Whether packing, which takes tenths of a second where weights have a gigabyte, should end. */
 bool fc_pack_stopped(const fc_conv_plan *plan);

@@ -341,43 +341,52 @@ static void pack_channels(const fc_conv_plan *plan, const fc_tile_grid *grid, pt
     }
 }
 
-/* The weights of one phase of the direction: [group][output tile][product][block of input channels][phase of its own]
- * [input channel][width]. */
-static fc_status pack_phase(const fc_conv_plan *plan, const fc_tile_grid *grid, const char *src, char *transformed)
+typedef struct {
+    const fc_conv_plan *plan;
+    fc_tile_grid grid;
+    const char *src;
+    char *transformed;
+} packing;
+
+/* Output tiles of one phase of the direction, of all groups: [group][output tile][product][block of input channels]
+ * [phase of its own][input channel][width]. */
+static void pack_part(const void *context, fc_part part)
 {
+    const packing *p = context;
+    const fc_conv_plan *plan = p->plan;
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t taps = grid->kernel[0] * grid->kernel[1], block = fc_channel_block(taps, channels.ic);
-    const ptrdiff_t full = (ptrdiff_t)plan->vectors * plan->lanes;
+    const ptrdiff_t taps = p->grid.kernel[0] * p->grid.kernel[1], block = fc_channel_block(taps, channels.ic);
+    const ptrdiff_t full = (ptrdiff_t)plan->vectors * plan->lanes, tiles = fc_divide_up(channels.oc, full);
     const size_t element = fc_element(&plan->desc);
-    for (ptrdiff_t group = 0; group < channels.groups; group++)
-        for (ptrdiff_t tile = 0; tile * full < channels.oc; tile++) {
-            const ptrdiff_t width = fc_tile_width(plan, channels.oc, tile * full);
-            char *const dst = transformed + (size_t)fc_winograd_weights_before(plan, grid, group, tile) * element;
-            for (ptrdiff_t c = 0, end; c < channels.ic; c = end) {
-                end = fc_min(c / block * block + block, c / plan->winograd.ic * plan->winograd.ic + plan->winograd.ic);
-                end = fc_min(end, channels.ic);
-                pack_channels(plan, grid, c, end - c, width, src, dst);
-            }
-            src += (size_t)(taps * channels.ic * width) * element;
-            if (fc_pack_stopped(plan))
-                return FC_STOPPED;
+    ptrdiff_t unit, last;
+    fc_share_of(channels.groups * tiles, part, &unit, &last);
+    for (; unit < last; unit++) {
+        const ptrdiff_t group = unit / tiles, tile = unit % tiles;
+        const ptrdiff_t lanes = group * fc_packed_width(plan) + tile * full;
+        const char *src = p->src + (size_t)(lanes * taps * channels.ic) * element;
+        char *dst = p->transformed + (size_t)fc_winograd_weights_before(plan, &p->grid, group, tile) * element;
+        for (ptrdiff_t c = 0, end; c < channels.ic; c = end) {
+            end = fc_min(c / block * block + block, c / plan->winograd.ic * plan->winograd.ic + plan->winograd.ic);
+            end = fc_min(end, channels.ic);
+            pack_channels(plan, &p->grid, c, end - c, fc_tile_width(plan, channels.oc, tile * full), src, dst);
         }
-    return FC_OK;
+    }
 }
 
-fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed)
+fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed, int threads)
 {
-    const ptrdiff_t groups = fc_conv_channels(&plan->desc).groups;
+    const fc_channels channels = fc_conv_channels(&plan->desc);
+    const ptrdiff_t tiles = channels.groups * fc_divide_up(channels.oc, (ptrdiff_t)plan->vectors * plan->lanes);
     const size_t element = fc_element(&plan->desc);
-    char *transformed = (char *)packed + fc_winograd_weights_at(plan);
-    const char *src = packed;
+    packing p = {.plan = plan, .src = packed, .transformed = (char *)packed + fc_winograd_weights_at(plan)};
     fc_status status = FC_OK;
     for (ptrdiff_t index = 0; index < fc_phases(&plan->desc) && status == FC_OK; index++) {
-        const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
-        const fc_phase taps = {.taps = grid.kernel[0] * grid.kernel[1]};
-        status = pack_phase(plan, &grid, src, transformed);
-        src += (size_t)fc_packed_size(plan, &taps) * element;
-        transformed += (size_t)fc_winograd_weights_before(plan, &grid, groups, 0) * element;
+        p.grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
+        const fc_phase taps = {.taps = p.grid.kernel[0] * p.grid.kernel[1]};
+        const ptrdiff_t size = fc_winograd_weights_before(plan, &p.grid, channels.groups, 0);
+        status = fc_parallel(fc_crew_to_pack((double)size, tiles, threads), pack_part, &p);
+        p.src += (size_t)fc_packed_size(plan, &taps) * element;
+        p.transformed += (size_t)size * element;
     }
     return status;
 }

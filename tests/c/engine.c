@@ -81,6 +81,7 @@ static const shape SHAPES[] = {
     {1, 3, 4, 1, 12, 12, 2, 3, 0, 1},   /* a stride past the kernel */
     {1, 3, 20, 1, 21, 30, 7, 2, 3, 1},  /* phases of few channels */
     {4, 16, 16, 1, 24, 24, 3, 1, 1, 1}, /* enough work for every thread */
+    {1, 76, 96, 1, 6, 5, 3, 1, 1, 1},   /* enough weights for every thread */
     {0, 4, 4, 1, 5, 5, 3, 1, 1, 1},     /* no image at all */
 };
 
@@ -233,7 +234,7 @@ static int check_conv(fc_conv_desc desc, ptrdiff_t n, int rounds)
             continue;
         void *packed = allocate(p.plan.packed_bytes);
         if (d->direction != FC_BACKWARD_WEIGHT)
-            fc_conv_pack(&p.plan, weights, p.strides, packed);
+            fc_conv_pack(&p.plan, weights, p.strides, packed, 3);
         p.packed = packed;
         check_problem(&p, expected, rounds);
         free(packed);

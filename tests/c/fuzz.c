@@ -141,7 +141,7 @@ static void run_conv(const fc_conv_plan *plan, ptrdiff_t n, int threads)
     } else if (plan->desc.reuse == FC_ONCE) {
         status = fc_conv_once(plan, n, backward ? y : x, w, strides, packed, NULL, NULL, result, workspace, threads);
     } else {
-        fc_conv_pack(plan, w, strides, packed);
+        fc_conv_pack(plan, w, strides, packed, threads);
         status = fc_conv_run(plan, n, backward ? y : x, packed, NULL, NULL, result, workspace, threads);
     }
     CHECK(status == FC_OK);
