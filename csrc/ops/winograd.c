@@ -9,67 +9,19 @@
  *     src ──► input [product][tile][ic] ──► products [output tile][product][tile][width] ──► dst
  *                        ▲ for every block of input channels  ▲ packed weights stream through
  *
- * A tile with a result that is not finite is done again directly, since the transforms spread NaN and infinity over it.
+ * A tile with a result that is not finite is done again (winograd_redo.c).
  */
-#include "winograd.h"
 #include "parallel.h"
+#include "winograd_block.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Tiles beside each other, of one line of one axis pair. */
-typedef struct {
-    ptrdiff_t first, count; /* within the block */
-    ptrdiff_t image, plane;
-    ptrdiff_t row, col;   /* positions of the first tile's output (0, 0), within the phase */
-    ptrdiff_t rows, cols; /* positions from there to the end of the dense line */
-} run;
-
-typedef struct {
-    char *input, *products;
-    const void **pointers; /* input of each tile, product 0 */
-    run *runs;
-    unsigned char *broken; /* by tile of a run */
-    char *strip;           /* channels-first rows, turned: [row][column][lane] */
-    char *patch, *acc;     /* of a tile that is done again, all pixels: [row][column][channel], [row][column][width] */
-} workspace;
-
-/* One block of tiles of one group on its way. */
-typedef struct {
-    const fc_conv_call *call;
-    const fc_phase *phase;
-    fc_tile_grid grid;
-    fc_winograd_steps steps;
-    ptrdiff_t src_pixel, src_channel, dst_pixel, dst_channel; /* steps in elements */
-    const char *weights, *transformed; /* of the phase: as they are, for tiles that are done again, and products' */
-    ptrdiff_t group;
-    ptrdiff_t first, count; /* tiles */
-    ptrdiff_t runs;
-    workspace *at;
-} block;
 
 static ptrdiff_t strip_columns(const fc_tile_grid *grid)
 {
     return (fc_winograd_run(grid) * grid->m[1] + grid->taps[1] - 2) * grid->step[1] + grid->phases[1];
 }
 
-/* Pixels that the outputs of one tile see along an axis, every dilation-th one. */
-static ptrdiff_t reach(const fc_tile_grid *grid, int a) { return (grid->m[a] - 1) * grid->stride[a] + grid->kernel[a]; }
-
-/* Elements of the largest patch of a tile that is done again. */
-static ptrdiff_t patch_size(const fc_conv_plan *plan)
-{
-    ptrdiff_t most = 0;
-    for (ptrdiff_t index = 0; index < fc_phases(&plan->desc); index++) {
-        const fc_tile_grid grid = fc_winograd_grid(&plan->desc, &plan->winograd, index);
-        const ptrdiff_t taps = grid.kernel[0] * grid.kernel[1];
-        const ptrdiff_t together = fc_channel_block(taps, fc_conv_channels(&plan->desc).ic);
-        most = fc_max_extent(most, reach(&grid, 0) * reach(&grid, 1) * together);
-    }
-    return most;
-}
-
-static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, workspace *at)
+static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, fc_tile_memory *at)
 {
     const fc_winograd_blocks *blocks = &plan->winograd;
     const fc_winograd_steps steps = fc_winograd_steps_of(plan, tiles);
@@ -78,19 +30,19 @@ static void lay_out(const fc_conv_plan *plan, ptrdiff_t tiles, fc_arena *arena, 
     at->input = fc_carve(arena, grid.products * steps.input_product, element);
     at->products = fc_carve(arena, blocks->oc / steps.width * grid.products * steps.output_product, element);
     at->pointers = fc_carve(arena, tiles, sizeof(void *));
-    at->runs = fc_carve(arena, tiles, sizeof(run));
+    at->runs = fc_carve(arena, tiles, sizeof(fc_tile_run));
     at->broken = fc_carve(arena, tiles, 1);
     at->strip = NULL;
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         at->strip = fc_carve(arena, fc_saturate(grid.side[0] * plan->lanes, strip_columns(&grid)), element);
-    at->patch = fc_carve(arena, patch_size(plan), element);
+    at->patch = fc_carve(arena, fc_winograd_patch(plan), element);
     at->acc = fc_carve(arena, (ptrdiff_t)grid.m[0] * grid.m[1] * steps.width, element);
 }
 
 fc_status fc_size_winograd(fc_conv_plan *plan)
 {
     fc_arena arena = {.fits = true};
-    workspace at;
+    fc_tile_memory at;
     lay_out(plan, plan->winograd.tiles, &arena, &at);
     return fc_set_workspace(plan, &arena);
 }
@@ -117,7 +69,7 @@ static place place_on(const fc_tile_axis *axis, ptrdiff_t index, int m)
     };
 }
 
-static void find_runs(block *b)
+static void find_runs(fc_tile_block *b)
 {
     const fc_tile_axis *axis = b->grid.axis;
     const ptrdiff_t longest = fc_winograd_run(&b->grid);
@@ -126,8 +78,8 @@ static void find_runs(block *b)
         const ptrdiff_t tile = b->first + done, line = tile / axis[1].tiles, plane = line / axis[0].tiles;
         const place row = place_on(&axis[0], line % axis[0].tiles, b->grid.m[0]);
         const place col = place_on(&axis[1], tile % axis[1].tiles, b->grid.m[1]);
-        run *r = &b->at->runs[b->runs++];
-        *r = (run){
+        fc_tile_run *r = &b->at->runs[b->runs++];
+        *r = (fc_tile_run){
             .first = done,
             .count = fc_min(fc_min(col.tiles, longest), b->count - done),
             .image = plane / b->grid.planes,
@@ -141,51 +93,9 @@ static void find_runs(block *b)
     }
 }
 
-/* The elements 0 … side - 1 of a patch, `step` apart from `first` on, that lie inside an axis. */
-static fc_window inside(const fc_axis *axis, ptrdiff_t first, ptrdiff_t step, ptrdiff_t side)
-{
-    fc_window window = {0, 0};
-    if (first < 0)
-        window.begin = fc_min(fc_divide_up(-first, step), side);
-    if (first < axis->src)
-        window.end = fc_min(fc_divide_up(axis->src - first, step), side);
-    window.begin = fc_min(window.begin, window.end);
-    return window;
-}
-
-/* The first row and column of a tile's patch, in the first phase. */
-static ptrdiff_t source_row(const block *b, const run *r)
-{
-    return r->row * b->grid.stride[0] + b->phase->axis[1].offset_first;
-}
-
-static ptrdiff_t source_col(const block *b, const run *r, ptrdiff_t tile)
-{
-    return r->col * b->grid.stride[1] + tile * b->grid.m[1] * b->grid.step[1] + b->phase->axis[2].offset_first;
-}
-
-/* Elements from the start of src to a pixel, inside the image or not. */
-static ptrdiff_t source_at(const block *b, const run *r, ptrdiff_t row, ptrdiff_t col, ptrdiff_t channel)
-{
-    const fc_axis *axis = b->phase->axis;
-    const ptrdiff_t image = r->image * b->call->channels.src_channels * axis[0].src * axis[1].src * axis[2].src;
-    const ptrdiff_t pixel = (r->plane * axis[1].src + row) * axis[2].src + col;
-    return image + pixel * b->src_pixel + (b->group * b->call->channels.ic + channel) * b->src_channel;
-}
-
-static ptrdiff_t target_at(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel)
-{
-    const fc_axis *axis = b->phase->axis;
-    const ptrdiff_t image = r->image * b->call->channels.dst_channels * axis[0].dst * axis[1].dst * axis[2].dst;
-    const ptrdiff_t row = axis[1].dst_first + r->row * axis[1].dst_step;
-    const ptrdiff_t col = axis[2].dst_first + r->col * axis[2].dst_step + tile * b->grid.m[1] * b->grid.out_step[1];
-    const ptrdiff_t pixel = (r->plane * axis[1].dst + row) * axis[2].dst + col;
-    return image + pixel * b->dst_pixel + (b->group * b->call->channels.oc + channel) * b->dst_channel;
-}
-
 /* ---- input ------------------------------------------------------------------------------------------------ */
 
-static char *input_of(const block *b, ptrdiff_t tile, ptrdiff_t channel)
+static char *input_of(const fc_tile_block *b, ptrdiff_t tile, ptrdiff_t channel)
 {
     return b->at->input + (size_t)(tile * b->steps.input_tile + channel) * b->call->element;
 }
@@ -198,7 +108,7 @@ static void exchange(ptrdiff_t *a, ptrdiff_t *b)
 }
 
 /* Transforms a run's patches, of which `rows` and `cols` exist. */
-static void transform(const block *b, fc_winograd_input in, fc_window rows, fc_window cols)
+static void transform(const fc_tile_block *b, fc_winograd_input in, fc_window rows, fc_window cols)
 {
     const fc_winograd_blocks *blocks = &b->call->plan->winograd;
     if (blocks->exchanged) {
@@ -215,7 +125,7 @@ static void transform(const block *b, fc_winograd_input in, fc_window rows, fc_w
 }
 
 /* What transforms of a row of phases have in common. */
-static fc_winograd_input input_from(const block *b, ptrdiff_t tile, ptrdiff_t channel)
+static fc_winograd_input input_from(const fc_tile_block *b, ptrdiff_t tile, ptrdiff_t channel)
 {
     return (fc_winograd_input){
         .dst = input_of(b, tile, channel),
@@ -226,48 +136,49 @@ static fc_winograd_input input_from(const block *b, ptrdiff_t tile, ptrdiff_t ch
 
 /* A row of phases, channels-last: straight from the image. Where patches and the vectors of their last channels lie
  * inside, all phases of the row at once and in stretches of tiles, if a pixel's channels are all there are. */
-static void transform_last(const block *b, const run *r, ptrdiff_t phases_row, ptrdiff_t channel, ptrdiff_t channels)
+static void transform_last(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t phases_row, ptrdiff_t channel,
+                           ptrdiff_t channels)
 {
     const fc_axis *axis = b->phase->axis;
     const int height = b->grid.side[0], width = b->grid.side[1], lanes = b->call->plan->lanes;
-    const ptrdiff_t row = source_row(b, r) + phases_row, step = b->grid.step[1], phases = b->grid.phases[1];
+    const ptrdiff_t row = fc_tile_source_row(b, r) + phases_row, step = b->grid.step[1], phases = b->grid.phases[1];
     const ptrdiff_t together = b->src_pixel == channels ? phases : 1;
     const ptrdiff_t whole = fc_divide_up(together * channels, lanes) * lanes;
     const ptrdiff_t read = fc_divide_up(b->group * b->call->channels.ic + channel + whole, b->src_pixel);
-    const fc_window rows = inside(&axis[1], row, b->grid.step[0], height);
+    const fc_window rows = fc_window_inside(&axis[1], row, b->grid.step[0], height);
     for (ptrdiff_t tile = 0, next; tile < r->count; tile = next) {
-        const ptrdiff_t col = source_col(b, r, tile);
+        const ptrdiff_t col = fc_tile_source_col(b, r, tile);
         const ptrdiff_t room = axis[2].src - read - col - (width - 1) * step;
         const bool is_whole = col >= 0 && room >= 0 && together == phases;
         next = is_whole ? fc_min(r->count, tile + 1 + room / (b->grid.m[1] * step)) : tile + 1;
         for (ptrdiff_t phase = 0; phase < (is_whole ? 1 : phases); phase++) {
             fc_winograd_input in = input_from(b, r->first + tile, (phases_row * phases + phase) * channels);
-            in.src = b->call->src + source_at(b, r, row, col + phase, channel) * (ptrdiff_t)b->call->element;
+            in.src = b->call->src + fc_tile_source_at(b, r, row, col + phase, channel) * (ptrdiff_t)b->call->element;
             in.src_row = b->grid.step[0] * axis[2].src * b->src_pixel;
             in.src_col = step * b->src_pixel;
             in.src_tile = b->grid.m[1] * step * b->src_pixel;
             in.tiles = next - tile;
             in.channels = is_whole ? whole : channels;
-            transform(b, in, rows, inside(&axis[2], col + phase, step, width));
+            transform(b, in, rows, fc_window_inside(&axis[2], col + phase, step, width));
         }
     }
 }
 
 /* Turns rows of a vector of channels, of as many columns as a row of patches has: those that patches read, and zeros
  * where there are none. */
-static void fill_strips(const block *b, const run *r, ptrdiff_t row, ptrdiff_t channel, ptrdiff_t channels,
-                        ptrdiff_t columns, ptrdiff_t pitch)
+static void fill_strips(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t row, ptrdiff_t channel,
+                        ptrdiff_t channels, ptrdiff_t columns, ptrdiff_t pitch)
 {
     const fc_axis *axis = b->phase->axis;
     const fc_conv_call *call = b->call;
-    const ptrdiff_t col = source_col(b, r, 0), height = b->grid.side[0];
-    const fc_window rows = inside(&axis[1], row, b->grid.step[0], height);
+    const ptrdiff_t col = fc_tile_source_col(b, r, 0), height = b->grid.side[0];
+    const fc_window rows = fc_window_inside(&axis[1], row, b->grid.step[0], height);
     const ptrdiff_t begin = fc_min(fc_max_extent(-col, 0), columns);
     const ptrdiff_t end = fc_max_extent(fc_min(axis[2].src - col, columns), begin);
     const size_t strip_row = (size_t)(columns * pitch) * call->element;
     memset(b->at->strip, 0, (size_t)rows.begin * strip_row);
     for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
-        const ptrdiff_t at = source_at(b, r, row + i * b->grid.step[0], col, channel);
+        const ptrdiff_t at = fc_tile_source_at(b, r, row + i * b->grid.step[0], col, channel);
         call->kernels->winograd->fill_strip(&(fc_strip){
             .src = call->src + at * (ptrdiff_t)call->element,
             .channel_step = b->src_channel,
@@ -284,7 +195,8 @@ static void fill_strips(const block *b, const run *r, ptrdiff_t row, ptrdiff_t c
 
 /* A row of phases, channels-first: a vector of channels at a time, whose rows are turned first. If they are fewer, all
  * phases of the row lie beside each other there, too. */
-static void transform_first(const block *b, const run *r, ptrdiff_t phases_row, ptrdiff_t channel, ptrdiff_t channels)
+static void transform_first(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t phases_row, ptrdiff_t channel,
+                            ptrdiff_t channels)
 {
     const int height = b->grid.side[0], width = b->grid.side[1], lanes = b->call->plan->lanes;
     const ptrdiff_t step = b->grid.step[1], phases = b->grid.phases[1];
@@ -293,7 +205,8 @@ static void transform_first(const block *b, const run *r, ptrdiff_t phases_row, 
     const ptrdiff_t pitch = together ? channels : lanes;
     /* from the last channels on: what their vectors write past them belongs to the next phase */
     for (ptrdiff_t c = (channels - 1) / lanes * lanes; c >= 0; c -= lanes) {
-        fill_strips(b, r, source_row(b, r) + phases_row, channel + c, fc_min(lanes, channels - c), columns, pitch);
+        fill_strips(b, r, fc_tile_source_row(b, r) + phases_row, channel + c, fc_min(lanes, channels - c), columns,
+                    pitch);
         for (ptrdiff_t phase = 0; phase < (together ? 1 : phases); phase++) {
             fc_winograd_input in = input_from(b, r->first, (phases_row * phases + phase) * channels + c);
             in.src = b->at->strip + (size_t)(phase * pitch) * b->call->element;
@@ -307,7 +220,7 @@ static void transform_first(const block *b, const run *r, ptrdiff_t phases_row, 
     }
 }
 
-static void transform_input(const block *b, ptrdiff_t channel, ptrdiff_t channels)
+static void transform_input(const fc_tile_block *b, ptrdiff_t channel, ptrdiff_t channels)
 {
     for (ptrdiff_t i = 0; i < b->runs; i++) {
         for (ptrdiff_t row = 0; row < b->grid.phases[0]; row++) {
@@ -321,43 +234,20 @@ static void transform_input(const block *b, ptrdiff_t channel, ptrdiff_t channel
 
 /* ---- products --------------------------------------------------------------------------------------------- */
 
-static ptrdiff_t width_at(const block *b, ptrdiff_t oc_tile)
+static char *products_of(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t product, ptrdiff_t tile)
 {
-    return fc_tile_width(b->call->plan, b->call->channels.oc, oc_tile * b->steps.width);
-}
-
-static char *products_of(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t product, ptrdiff_t tile)
-{
-    const ptrdiff_t at = (place * b->grid.products + product) * b->steps.output_product + tile * width_at(b, oc_tile);
+    const ptrdiff_t at =
+        (place * b->grid.products + product) * b->steps.output_product + tile * fc_tile_width_at(b, oc_tile);
     return b->at->products + (size_t)at * b->call->element;
-}
-
-/* Elements of a matrix of weights [group][output tile][input channel][width] before an output tile's. */
-static ptrdiff_t weights_before(const block *b, ptrdiff_t oc_tile)
-{
-    const ptrdiff_t lanes = b->group * fc_packed_width(b->call->plan) + oc_tile * b->steps.width;
-    return lanes * b->call->channels.ic;
-}
-
-/* Sums that begin at acc, or go on there. */
-static fc_tile_end sums_at(void *acc, ptrdiff_t width, bool accumulate)
-{
-    return (fc_tile_end){
-        .dst = acc,
-        .from = accumulate ? acc : fc_zeros,
-        .dst_step = width,
-        .from_step = accumulate ? width : 0,
-        .least = -INFINITY,
-    };
 }
 
 /* Products of output tile `oc_tile`, kept at `place`: of input channels, or phases of them, from `channel` on, which
  * the block holds. */
-static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
+static void multiply(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_conv_call *call = b->call;
     const fc_conv_plan *plan = call->plan;
-    const ptrdiff_t width = width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, &b->grid, width);
+    const ptrdiff_t width = fc_tile_width_at(b, oc_tile), matrix = fc_winograd_weights_step(plan, &b->grid, width);
     fc_channel_fn *const *tiles = call->kernels->channel[width / plan->lanes];
     const ptrdiff_t before = fc_winograd_weights_before(plan, &b->grid, b->group, oc_tile) + channel * width;
     const char *weights = b->transformed + (size_t)before * call->element;
@@ -368,7 +258,8 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
         for (ptrdiff_t i = 0, begin = 0, end; i < pieces; i++, begin = end) {
             end = begin + each + (i < left);
             for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH) {
-                const fc_tile_end to = sums_at(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
+                const fc_tile_end to =
+                    fc_sums_from(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
                 tiles[end - begin](b->at->pointers + begin, 1, product * b->steps.input_product + c,
                                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element,
                                    &to);
@@ -379,81 +270,11 @@ static void multiply(const block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff
 
 /* ---- output ----------------------------------------------------------------------------------------------- */
 
-/* The patch's pixels of some channels, as rows of channels. */
-static void fill_patch(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t channel, ptrdiff_t channels)
-{
-    const fc_axis *axis = b->phase->axis;
-    const ptrdiff_t height = reach(&b->grid, 0), width = reach(&b->grid, 1);
-    const ptrdiff_t row = source_row(b, r), col = source_col(b, r, tile), dilation = axis[2].offset_step;
-    const fc_window rows = inside(&axis[1], row, axis[1].offset_step, height);
-    const fc_window cols = inside(&axis[2], col, dilation, width);
-    const size_t pixel = (size_t)channels * b->call->element;
-    memset(b->at->patch, 0, (size_t)(height * width) * pixel);
-    for (ptrdiff_t i = rows.begin; i < rows.end && cols.begin < cols.end; i++) {
-        const ptrdiff_t at = source_at(b, r, row + i * axis[1].offset_step, col + cols.begin * dilation, channel);
-        b->call->kernels->conv->transpose(b->call->src + (size_t)at * b->call->element, b->src_channel,
-                                          dilation * b->src_pixel, channels, cols.end - cols.begin,
-                                          b->at->patch + (size_t)(i * width + cols.begin) * pixel, channels);
-    }
-}
-
-/* Results of one tile, from the weights themselves. */
-static void redo(const block *b, const run *r, ptrdiff_t tile, ptrdiff_t oc_tile)
-{
-    const fc_conv_call *call = b->call;
-    const fc_conv_plan *plan = call->plan;
-    enum { MOST_POINTERS = 25 * FC_MAX_ROWS };
-    _Static_assert(MOST_POINTERS >= (int)FC_WINOGRAD_TAPS, "a row's pointers fit");
-    const ptrdiff_t kernel_width = b->grid.kernel[1], taps = b->grid.kernel[0] * kernel_width;
-    const fc_axis *axis = b->phase->axis;
-    const ptrdiff_t width = width_at(b, oc_tile), oc = call->channels.oc, ic = call->channels.ic;
-    const int rows = (int)fc_min(b->grid.m[0], r->rows);
-    const int cols = (int)fc_min(b->grid.m[1], r->cols - tile * b->grid.m[1]);
-    const int most = (int)fc_min(plan->rows, MOST_POINTERS / taps);
-    const ptrdiff_t first_channel = oc_tile * b->steps.width, channel = b->group * oc + first_channel;
-    const char *weights = b->weights + (size_t)(weights_before(b, oc_tile) * taps) * call->element;
-    const ptrdiff_t together = fc_channel_block(taps, ic); /* as they are packed */
-    for (ptrdiff_t c = 0; c < ic; c += together) {
-        const ptrdiff_t channels = fc_min(together, ic - c);
-        fill_patch(b, r, tile, c, channels);
-        for (int first = 0; first < rows * cols; first += most) {
-            const void *pointers[MOST_POINTERS];
-            const int count = (int)fc_min(most, rows * cols - first);
-            for (ptrdiff_t t = 0; t < taps; t++)
-                for (int i = 0; i < count; i++) {
-                    const ptrdiff_t row = (first + i) / cols * b->grid.stride[0] + t / kernel_width;
-                    const ptrdiff_t col = (first + i) % cols * b->grid.stride[1] + t % kernel_width;
-                    pointers[t * count + i] =
-                        b->at->patch + (size_t)((row * reach(&b->grid, 1) + col) * channels) * call->element;
-                }
-            const fc_tile_end sums = sums_at(b->at->acc + (size_t)(first * width) * call->element, width, c > 0);
-            call->kernels->channel[width / plan->lanes][count](pointers, taps, 0, channels, weights, &sums);
-        }
-        weights += (size_t)(taps * channels * width) * call->element;
-    }
-    ptrdiff_t offsets[FC_WINOGRAD_OUTPUTS];
-    for (int i = 0; i < rows * cols; i++)
-        offsets[i] = (i / cols * b->grid.out_step[0] * axis[2].dst + i % cols * b->grid.out_step[1]) * b->dst_pixel;
-    const size_t at = (size_t)target_at(b, r, tile, first_channel) * call->element;
-    call->kernels->conv->store_rows(&(fc_row_store){
-        .acc = b->at->acc,
-        .rows = rows * cols,
-        .stride = (int)width,
-        .live = (int)fc_min(width, oc - first_channel),
-        .offsets = offsets,
-        .channel_step = b->dst_channel,
-        .bias = call->bias ? call->bias + (size_t)channel * call->element : NULL,
-        .residual = call->residual ? call->residual + at : NULL,
-        .dst = call->dst + at,
-        .epilogue = &call->epilogue,
-    });
-}
-
-static fc_winograd_output output_of(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place)
+static fc_winograd_output output_of(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t oc_tile, ptrdiff_t place)
 {
     return (fc_winograd_output){
         .src = products_of(b, oc_tile, place, 0, r->first),
-        .src_tile = width_at(b, oc_tile),
+        .src_tile = fc_tile_width_at(b, oc_tile),
         .src_product = b->steps.output_product,
         .tiles = r->count,
         .rows = (int)fc_min(b->grid.m[0], r->rows),
@@ -463,7 +284,7 @@ static fc_winograd_output output_of(const block *b, const run *r, ptrdiff_t oc_t
     };
 }
 
-static bool transform_back(const block *b, fc_winograd_output out)
+static bool transform_back(const fc_tile_block *b, fc_winograd_output out)
 {
     const fc_winograd_blocks *blocks = &b->call->plan->winograd;
     out.dst_tile = b->grid.m[1] * out.dst_col;
@@ -476,12 +297,12 @@ static bool transform_back(const block *b, fc_winograd_output out)
     return b->call->kernels->winograd->output[blocks->form](&out);
 }
 
-static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place)
+static bool store_last(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t oc_tile, ptrdiff_t place)
 {
     const fc_conv_call *call = b->call;
     const fc_axis *axis = b->phase->axis;
     const ptrdiff_t first = oc_tile * b->steps.width, channel = b->group * call->channels.oc + first;
-    const size_t at = (size_t)target_at(b, r, 0, first) * call->element;
+    const size_t at = (size_t)fc_tile_target_at(b, r, 0, first) * call->element;
     fc_winograd_output out = output_of(b, r, oc_tile, place);
     out.channels = (int)fc_min(b->steps.width, call->channels.oc - first);
     out.bias = call->bias ? call->bias + (size_t)channel * call->element : NULL;
@@ -494,7 +315,8 @@ static bool store_last(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_
 }
 
 /* A vector of channels at a time: tiles beside each other make rows, which are turned. */
-static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t vector)
+static bool store_first(const fc_tile_block *b, const fc_tile_run *r, ptrdiff_t oc_tile, ptrdiff_t place,
+                        ptrdiff_t vector)
 {
     const fc_conv_call *call = b->call;
     const fc_axis *axis = b->phase->axis;
@@ -509,7 +331,7 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
     const bool broken = transform_back(b, out);
     for (int i = 0; i < out.rows; i++) {
         const ptrdiff_t row = i * b->grid.out_step[0] * axis[2].dst;
-        const size_t at = (size_t)(target_at(b, r, 0, first) + row) * call->element;
+        const size_t at = (size_t)(fc_tile_target_at(b, r, 0, first) + row) * call->element;
         call->kernels->winograd->store_strip(&(fc_strip_store){
             .src = b->at->strip + (size_t)(i * out.dst_row) * call->element,
             .channels = (int)fc_min(lanes, call->channels.oc - first),
@@ -525,18 +347,11 @@ static bool store_first(const block *b, const run *r, ptrdiff_t oc_tile, ptrdiff
     return broken;
 }
 
-static void redo_broken(const block *b, const run *r, ptrdiff_t oc_tile)
-{
-    for (ptrdiff_t tile = 0; tile < r->count; tile++)
-        if (b->at->broken[tile])
-            redo(b, r, tile, oc_tile);
-}
-
-static void transform_output(const block *b, ptrdiff_t oc_tile, ptrdiff_t place)
+static void transform_output(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place)
 {
     const ptrdiff_t left = b->call->channels.oc - oc_tile * b->steps.width;
     for (ptrdiff_t i = 0; i < b->runs; i++) {
-        const run *r = &b->at->runs[i];
+        const fc_tile_run *r = &b->at->runs[i];
         bool broken = false;
         memset(b->at->broken, 0, (size_t)r->count);
         if (b->call->plan->desc.layout == FC_CHANNELS_LAST) {
@@ -546,14 +361,14 @@ static void transform_output(const block *b, ptrdiff_t oc_tile, ptrdiff_t place)
                 broken |= store_first(b, r, oc_tile, place, v);
         }
         if (broken)
-            redo_broken(b, r, oc_tile);
+            fc_redo_broken(b, r, oc_tile);
     }
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
 /* Output tiles [begin, end) of a block whose input channels come in several parts, or have come already. */
-static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
+static void run_unit(const fc_tile_block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
 {
     const ptrdiff_t ic = b->call->channels.ic, together = b->call->plan->winograd.ic;
     const ptrdiff_t phases = fc_winograd_phases(&b->grid);
@@ -569,7 +384,7 @@ static void run_unit(const block *b, ptrdiff_t begin, ptrdiff_t end, bool ready)
 }
 
 /* The tiles of one phase, whose extents `b` has. */
-static void run_phase(block *b, fc_part part)
+static void run_phase(fc_tile_block *b, fc_part part)
 {
     const fc_conv_call *call = b->call;
     const fc_winograd_blocks *blocks = &call->plan->winograd;
@@ -600,7 +415,8 @@ void fc_conv_winograd(const void *context, fc_part part)
     const fc_conv_call *call = context;
     const fc_conv_plan *plan = call->plan;
     const bool last = plan->desc.layout == FC_CHANNELS_LAST;
-    block b = {.call = call, .weights = call->packed, .transformed = call->packed + fc_winograd_weights_at(plan)};
+    fc_tile_block b = {
+        .call = call, .weights = call->packed, .transformed = call->packed + fc_winograd_weights_at(plan)};
     for (ptrdiff_t index = 0; index < fc_phases(&plan->desc); index++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, index, &phase);
@@ -613,7 +429,7 @@ void fc_conv_winograd(const void *context, fc_part part)
         b.dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
         const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, plan->winograd.tiles);
         if (total > 0) {
-            workspace at;
+            fc_tile_memory at;
             fc_arena arena = fc_thread_arena(call, part.thread);
             b.at = &at;
             b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
