@@ -59,7 +59,7 @@ ptrdiff_t fc_winograd_run(const fc_tile_grid *grid);
 /* Whether there is such a form for the description at all; fc_plan_winograd takes the best form. */
 bool fc_winograd_serves(const fc_conv_desc *desc);
 fc_status fc_plan_winograd(fc_conv_plan *plan);
-fc_status fc_size_winograd(fc_conv_plan *plan);                     /* its workspace */
+fc_status fc_size_winograd(fc_conv_plan *plan);                                  /* its workspace */
 fc_status fc_pack_winograd(const fc_conv_plan *plan, void *packed, int threads); /* after the weights themselves */
 size_t fc_winograd_weights_at(const fc_conv_plan *plan); /* bytes into packed: after the weights themselves */
 void fc_conv_winograd(const void *call, fc_part part);
