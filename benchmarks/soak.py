@@ -131,7 +131,9 @@ def work(
     for job in table:
         for _ in range(5):
             together.wait()
-            job()
+            kept = job()
+            together.wait()
+            del kept
     chance = random.Random(seed)
     while time.monotonic() < end and not wrong:
         index = chance.randrange(len(table) - 3) if chance.random() < 0.996 else len(table) - 1 - chance.randrange(3)
