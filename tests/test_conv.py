@@ -148,6 +148,25 @@ def test_threads_pack_the_same_weights(channels: tuple[int, int], kernel: tuple[
                 assert_same_bits(back, chosen[0][1], isa, dtype, threads)
 
 
+@pytest.mark.parametrize("steps", [(2, 2), (1, 1), (0, 1), (4, -1), (-3, 1), (1, 3), (8, 3)])
+@pytest.mark.parametrize("channels", [(20, 17), (3, 5)])
+def test_weights_may_overlap_themselves(channels: tuple[int, int], steps: tuple[int, int]) -> None:
+    rng = generator(repr((channels, steps)))
+    memory, x = rng.standard_normal(4000), rng.standard_normal((2, channels[0], 9, 8))
+    strides = tuple(8 * step for step in (9 * channels[0], 9, *steps))
+    w = np.lib.stride_tricks.as_strided(memory[20:], (channels[1], channels[0] // 2, 3, 3), strides)
+    grad = rng.standard_normal((2, channels[1], 7, 6))
+    for isa in ISAS:
+        with running(isa):
+            for algorithm in ALGORITHMS:
+                want = functional.conv2d(x[:, : w.shape[1]], w.copy(), algorithm=algorithm)
+                got = functional.conv2d(x[:, : w.shape[1]], w, algorithm=algorithm)
+                assert_same_bits(got, want, isa, algorithm, steps)
+            shape = (2, w.shape[1], 9, 8)
+            back = fastconv.grad.conv2d_input(shape, w, grad)
+            assert_same_bits(back, fastconv.grad.conv2d_input(shape, w.copy(), grad), isa, steps)
+
+
 @every_case
 def test_plans_are_exact_for_any_batch(case: ConvCase) -> None:
     images, weight, bias, expected = whole_problem(case)

@@ -278,10 +278,15 @@ static bool are_neighbours(const fc_pack_tile *s, neighbours *n)
         n->least = s->taps_at[t] < n->least ? s->taps_at[t] : n->least;
         last = s->taps_at[t] > last ? s->taps_at[t] : last;
     }
-    if (last - n->least != s->taps - 1) /* each lies somewhere else, so that none is left out */
+    if (last - n->least != s->taps - 1)
         return false;
-    for (ptrdiff_t t = 0; t < s->taps; t++)
-        n->tap_of[s->taps_at[t] - n->least] = (unsigned char)t;
+    memset(n->tap_of, DENSE_TAPS, sizeof n->tap_of);
+    for (ptrdiff_t t = 0; t < s->taps; t++) {
+        unsigned char *tap = &n->tap_of[s->taps_at[t] - n->least];
+        if (*tap != DENSE_TAPS) /* two taps of an array that overlaps itself, and another place is left out */
+            return false;
+        *tap = (unsigned char)t;
+    }
     return true;
 }
 
