@@ -493,7 +493,7 @@ def test_interruption_and_lack_of_memory(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("fastconv.cli.info.openmp_runtime", fail)
+    monkeypatch.setattr("fastconv.show_config", fail)
     assert run("info") == (status, "", f"fastconv: {message}\n")
 
 
