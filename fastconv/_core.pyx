@@ -171,8 +171,8 @@ cdef int circumstances() except -1:
 
 cdef bool_ wants_to_stop() noexcept nogil:
     # What long runs ask: whether the handler of a signal raised, as Ctrl-C's does. The exception waits for finish().
-    # Python calls handlers in its main thread alone. Another one must not even ask for the GIL here: if nobody waits for
-    # that thread, the interpreter may be gone.
+    # Python calls handlers in its main thread alone. Another one must not even ask for the GIL here: unless somebody
+    # waits for it, the interpreter may be gone.
     if PyThread_get_thread_ident() != main_thread:
         return False
     with gil:
