@@ -282,6 +282,9 @@ typedef struct {
                      * should be; 1: all are summed in double; 0: none has to be */
 } fc_lines_pass;
 
+/* What becomes of a result in elements: its square, to which what `dst` holds is added, and the root of that. */
+enum { FC_LINES_SQUARE = 1, FC_LINES_ADD = 2, FC_LINES_ROOT = 4 };
+
 /* Images (n, height, width, trail): windows step over whole trails. What windows see beyond an edge is listed: position
  * i of the image with its border is row rows[i], -1 being `beyond`; with NULL the image has no border, nor windows,
  * along that axis. */
@@ -294,13 +297,14 @@ typedef struct {
     const ptrdiff_t *rows, *columns;
     double beyond;
     fc_lines_pass first, second; /* the second has one row; none where it has no columns */
+    int finish;                  /* 0, or some of FC_LINES_SQUARE and the others where dst is of elements */
 } fc_lines_desc;
 
 /* Bytes of workspace; SIZE_MAX when that overflows. */
 size_t fc_lines_workspace(const fc_lines_desc *desc, int threads);
 
 /* dst (n, height, width, trail): what a pass makes becomes a sample; for whole numbers it is cut off at the point and
- * wraps, as a C cast does. Extrema are not for NaN. */
+ * wraps, as a C cast does. An extremum is NaN where its window holds one. */
 fc_status fc_lines_run(const fc_lines_desc *desc, const void *src, void *dst, void *workspace, int threads);
 
 /* ---- programs: small networks in one call ------------------------------------------------------------------ */

@@ -229,6 +229,9 @@ cdef extern from "fastconv.h" nogil:
         double divisor
         double bound
 
+    enum:
+        FC_LINES_SQUARE, FC_LINES_ADD, FC_LINES_ROOT
+
     ctypedef struct fc_lines_desc:
         fc_dtype dtype
         fc_isa isa
@@ -244,6 +247,7 @@ cdef extern from "fastconv.h" nogil:
         double beyond
         fc_lines_pass first
         fc_lines_pass second
+        int finish
 
     size_t fc_lines_workspace(const fc_lines_desc *desc, int threads)
     fc_status fc_lines_run(const fc_lines_desc *desc, const void *src, void *dst, void *workspace, int threads)

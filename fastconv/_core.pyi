@@ -233,6 +233,9 @@ def blend(
 ) -> Array | None: ...
 
 LINES: dict[str, int]
+SQUARE: int
+ADD: int
+ROOT: int
 
 def filter_samples(
     kind: int,
@@ -245,6 +248,7 @@ def filter_samples(
     beyond: float,
     first: tuple[int, int, Array | None, int, float, float],
     second: tuple[int, int, Array | None, int, float, float] | None,
+    then: int,
 ) -> Array | None: ...
 
 STEPS: dict[str, int]

@@ -2,6 +2,8 @@
 
 LINES = {"sum": <int> FC_LINES_SUM, "largest": <int> FC_LINES_LARGEST, "smallest": <int> FC_LINES_SMALLEST}
 
+SQUARE, ADD, ROOT = FC_LINES_SQUARE, FC_LINES_ADD, FC_LINES_ROOT
+
 
 cdef Py_buffer *hold_samples(Held *held, object array, int flags, fc_sample *sample) except? NULL:
     # A contiguous ndarray of native values: whole numbers of up to 32 bits, or floating-point ones; or NULL.
@@ -54,7 +56,8 @@ cdef int fill_pass(Held *held, fc_lines_pass *into, tuple given) except -1:
 
 
 def filter_samples(
-    int kind, bint double_precision, src, out, tuple shape, rows, columns, double beyond, tuple first, second
+    int kind, bint double_precision, src, out, tuple shape, rows, columns, double beyond, tuple first, second,
+    int then,
 ):
     """Filter src (n, height, width, trail) into out; None when one of them is not plain or they overlap."""
     cdef Held held
@@ -73,6 +76,9 @@ def filter_samples(
         if source == NULL or target == NULL or not same_shape(source, target) or overlap(source, target):
             return None
         desc.dtype = FC_F64 if double_precision else FC_F32
+        desc.finish = then
+        if then and desc.dst_type != (FC_SAMPLE_F64 if double_precision else FC_SAMPLE_F32):
+            raise ValueError("expected a result in elements where it is finished")
         desc.isa = <fc_isa> current_isa()
         desc.kind = <fc_lines_kind> kind
         desc.n, desc.height, desc.width, desc.trail = shape

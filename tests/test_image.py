@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,52 @@ def test_extrema(size: tuple[int, int], mode: str) -> None:
             np.testing.assert_array_equal(
                 image.maximum_filter(x, footprint=footprint, **given), windows.max((2, 3), where=footprint, initial=-9)
             )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "i4"])
+def test_extrema_see_every_place(dtype: str, isa: str) -> None:
+    """Windows that are taken in one, in runs of rows and columns, and as maxima of maxima; and every NaN in them."""
+    for shape, size in itertools.product([(40, 33), (270, 6), (3, 150)], [(3, 5), (8, 1), (1, 17), (13, 23), (9, 65)]):
+        x = (RNG.standard_normal(shape) * 50 + 100).astype(dtype)
+        if dtype[0] == "f":
+            x[RNG.random(shape) < 0.01] = np.nan
+            x[RNG.random(shape) < 0.01] = -np.inf
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded(x, [(k // 2, k - 1 - k // 2) for k in size], "reflect", 0), size
+        )
+        with running(isa):
+            np.testing.assert_array_equal(image.maximum_filter(x, size), windows.max((2, 3)))
+            np.testing.assert_array_equal(image.minimum_filter(x, size), windows.min((2, 3)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", [(37, 45), (5, 6, 7), (4, 300, 2), (2, 3)], ids=str)
+def test_derivatives_are_added_line_by_line(shape: tuple[int, ...], isa: str) -> None:
+    for dtype, axes in itertools.product(("f4", "f8", ">f8", "u1"), (None, (0,), (0, -1))):
+        x = (RNG.standard_normal(shape) * 20 + 100).astype(dtype)
+        along = range(len(shape)) if axes is None else [axis % len(shape) for axis in axes]
+
+        def derivative(axis: int, order: int, x: np.ndarray = x, along: Sequence[int] = tuple(along)) -> np.ndarray:
+            orders = [order if other == axis else 0 for other in along]
+            return image.gaussian_filter(x, 1.3, orders, np.float64, axes=along, radius=4)
+
+        length = np.sqrt(sum(derivative(axis, 1) ** 2 for axis in along))
+        curvature = sum(derivative(axis, 2) for axis in along)
+        close_by = {"rtol": 1e-12, "atol": 1e-11} if dtype[-1] == "8" else {"rtol": 1e-5, "atol": 1e-4}
+        output = np.float32 if dtype == "u1" else dtype
+        for function, want in ((image.gaussian_gradient_magnitude, length), (image.gaussian_laplace, curvature)):
+            with running(isa):
+                options: dict[str, Any] = {"axes": axes, "radius": 4}
+                np.testing.assert_allclose(function(x, 1.3, output, **options), want, **close_by)
+                out = np.full((shape[0] + 2, *shape[1:]), 7, output)
+                function(x, 1.3, out[1:-1], **options)
+                np.testing.assert_allclose(out[1:-1], want, **close_by)
+                assert (out[[0, -1]] == 7).all()
+                if x.dtype == output:
+                    inside = x.copy()
+                    assert function(inside, 1.3, inside, **options) is inside
+                    np.testing.assert_allclose(inside, want, **close_by)
 
 
 def test_modes_have_scipys_other_names() -> None:

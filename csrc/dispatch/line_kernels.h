@@ -24,7 +24,7 @@ typedef void fc_lines_sum_fn(const fc_lines *lines, ptrdiff_t count, void *dst);
  * point. Float kernels alone. */
 typedef void fc_lines_settle_fn(const fc_lines *lines, const double *weights, double bound, ptrdiff_t count, void *dst);
 
-/* dst[i] = the largest, or the smallest, of src[t][i] over taps t, none of them NaN. */
+/* dst[i] = the largest, or the smallest, of src[t][i] over taps t; NaN where one of them is. */
 typedef void fc_lines_extremum_fn(const fc_lines *lines, bool largest, ptrdiff_t count, void *dst);
 
 /* dst[i] = src[i], samples to elements, exactly `count` of them. */
@@ -34,6 +34,9 @@ typedef void fc_samples_in_fn(fc_sample type, ptrdiff_t count, const void *src, 
  * that such a sample would become again. */
 typedef void fc_samples_out_fn(fc_sample type, ptrdiff_t count, const void *src, void *dst);
 typedef void fc_samples_cut_fn(fc_sample type, ptrdiff_t count, void *line);
+
+/* dst[i] = what `finish`, as in fc_lines_desc, makes of values[i] and dst[i], exactly `count` of them. */
+typedef void fc_lines_finish_fn(int finish, ptrdiff_t count, const void *values, void *dst);
 
 /* dst[i] = the sum of weights[t] * src[t][i] over taps t, exactly `count` of them. */
 typedef void fc_blend_rows_fn(const fc_lines *lines, ptrdiff_t count, void *dst);
@@ -56,6 +59,7 @@ struct fc_line_kernels {
     fc_samples_in_fn *in;
     fc_samples_out_fn *out;
     fc_samples_cut_fn *cut;
+    fc_lines_finish_fn *finish;
     fc_blend_rows_fn *blend_rows;
     fc_blend_columns_fn *blend_columns;
 };

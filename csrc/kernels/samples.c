@@ -2,6 +2,8 @@
 #include "dispatch/line_kernels.h"
 #include "tiles.h"
 
+#include <math.h>
+
 /* ---- samples ------------------------------------------------------------------------------------------------- */
 
 #define FC_CONVERT(to, from)                                                                                           \
@@ -187,7 +189,7 @@ FC_INLINE void extremum(const bool largest, const fc_lines *s, ptrdiff_t count, 
         for (ptrdiff_t t = 1; t < s->taps; t++) FC_UNROLL
             for (int v = 0; v < FC_LINES_SLACK; v++) {
                 const fc_vec x = tap(s, t, i + v * FC_LANES);
-                most[v] = largest ? fc_greater(most[v], x) : fc_lesser(most[v], x);
+                most[v] = fc_select(x != x, x, largest ? fc_greater(x, most[v]) : fc_lesser(x, most[v]));
             }
         FC_UNROLL for (int v = 0; v < FC_LINES_SLACK; v++)
             fc_store(dst + i + v * FC_LANES, most[v]);
@@ -202,6 +204,17 @@ static void lines_extremum(const fc_lines *s, bool largest, ptrdiff_t count, voi
         extremum(false, s, count, dst);
 }
 
+static void lines_finish(int finish, ptrdiff_t count, const void *FC_RESTRICT values, void *FC_RESTRICT line)
+{
+    const bool square = finish & FC_LINES_SQUARE, add = finish & FC_LINES_ADD, root = finish & FC_LINES_ROOT;
+    const FC_REAL *src = values;
+    FC_REAL *dst = line;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const FC_REAL value = (square ? src[i] * src[i] : src[i]) + (add ? dst[i] : 0);
+        dst[i] = root ? FC_ROOT(value) : value;
+    }
+}
+
 fc_blend_rows_fn FC_NAME(blend_rows); /* blend.c */
 fc_blend_columns_fn FC_NAME(blend_columns);
 
@@ -214,6 +227,7 @@ const struct fc_line_kernels FC_NAME(lines_of_samples) = {
     .in = samples_in,
     .out = samples_out,
     .cut = samples_cut,
+    .finish = lines_finish,
     .blend_rows = FC_NAME(blend_rows),
     .blend_columns = FC_NAME(blend_columns),
 };

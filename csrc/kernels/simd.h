@@ -40,8 +40,10 @@
 
 #if FC_REAL_BITS == 32
 typedef int32_t fc_int;
+#define FC_ROOT sqrtf
 #else
 typedef int64_t fc_int;
+#define FC_ROOT sqrt
 #endif
 
 typedef FC_REAL fc_vec __attribute__((vector_size(FC_VEC_BYTES)));

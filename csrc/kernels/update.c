@@ -4,12 +4,6 @@
 
 #include <math.h>
 
-#if FC_REAL_BITS == 32
-#define ROOT sqrtf
-#else
-#define ROOT sqrt
-#endif
-
 /* ---- optimizers -------------------------------------------------------------------------------------------- */
 
 /* What all rules begin with: the gradient, scaled and clipped (NaN stays), and the weight, decayed. */
@@ -61,7 +55,7 @@ FC_INLINE void rmsprop(const fc_update *u, const shared s, ptrdiff_t count, FC_R
             average[i] = mean;
             spread = v - mean * mean;
         }
-        FC_REAL step = x / ROOT(spread + epsilon) * rate;
+        FC_REAL step = x / FC_ROOT(spread + epsilon) * rate;
         if (momentum) {
             step = momentum[i] * inertia + step;
             momentum[i] = step;
@@ -86,7 +80,7 @@ FC_INLINE void adam(const fc_update *u, const shared s, ptrdiff_t count, FC_REAL
             top = largest[i] > v ? largest[i] : v;
             largest[i] = top;
         }
-        w[i] = w[i] * s.keep - m / (ROOT(top) + epsilon) * rate;
+        w[i] = w[i] * s.keep - m / (FC_ROOT(top) + epsilon) * rate;
     }
 }
 

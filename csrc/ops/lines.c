@@ -6,10 +6,10 @@
  * by a second along itself.
  *
  * Sums of whole numbers are exact, so that those of a column of ones move down by one row more and one less. Sums along
- * a line or a column by equal weights are sums of `run` places first, and then of every run-th of those.
+ * a line or a column by equal weights, and extrema, are those of `run` places first, and then of every run-th of those.
  *
  *   ring [kernel rows]   | border | strip | border |      elements
- *   partial [rows - run + 1] the same    sums of a run of rows
+ *   partial [rows - run + 1] the same    what runs of rows come to
  *   middle                 | border | strip | border |    what the first pass of two makes, cut to whole numbers
  *   last                            | strip |
  */
@@ -39,9 +39,9 @@ typedef struct {
     char *workspace;
     size_t thread_bytes, element, line_bytes; /* of a thread's workspace, an element, a line */
     ptrdiff_t strip, halo, bands, strips;     /* columns; strip + halo with borders */
-    ptrdiff_t slots, partial;                 /* lines of the ring, and of one of sums of a run of rows */
+    ptrdiff_t slots, partial;                 /* lines of the ring, and of one of runs of rows */
     bool moving;                              /* the sums of the first pass move down */
-    ptrdiff_t runs[2];                        /* of places that a pass sums first, or 0 */
+    ptrdiff_t runs[2];                        /* of places that a pass takes together first, or 0 */
     ptrdiff_t group;                          /* elements that kernels read and write together */
 } lines_job;
 
@@ -93,17 +93,23 @@ static bool adds_down(const fc_lines_desc *desc)
     return true;
 }
 
-/* The places of a run, so that those of a window and its runs are fewest; 0 where the order of sums matters. */
-static ptrdiff_t run_of(const fc_lines_desc *desc, const fc_lines_pass *pass)
+/* Whether the order of sums does not matter, nor whether weights come before them or after. */
+static bool splits(const fc_lines_desc *desc, const fc_lines_pass *pass)
 {
     const bool whole = desc->src_type <= FC_SAMPLE_I32, kept = desc->dst_type >= FC_SAMPLE_F32;
-    const ptrdiff_t taps = taps_of(pass);
-    if (desc->kind != FC_LINES_SUM || fc_min(pass->rows, pass->columns) != 1 || taps < LEAST_SPLIT)
-        return 0;
-    for (ptrdiff_t i = 0; i < taps; i++)
+    for (ptrdiff_t i = 0; i < taps_of(pass); i++)
         if (pass->weights[i] != pass->weights[0])
-            return 0;
-    if (!kept && !(whole && pass->weights[0] == 1))
+            return false;
+    return kept || (whole && pass->weights[0] == 1);
+}
+
+/* The places of a run, so that those of a window and its runs are fewest; 0 where a window is taken as a whole. */
+static ptrdiff_t run_of(const fc_lines_desc *desc, const fc_lines_pass *pass)
+{
+    const ptrdiff_t taps = taps_of(pass);
+    if (fc_min(pass->rows, pass->columns) != 1 || taps < LEAST_SPLIT)
+        return 0;
+    if (desc->kind == FC_LINES_SUM && !splits(desc, pass))
         return 0;
     ptrdiff_t run = 1;
     while ((run + 1) * (run + 1) <= taps)
@@ -275,14 +281,25 @@ static void run_sum(const lines_job *job, const fc_lines *lines, ptrdiff_t colum
     job->kernels->sum(lines, columns * job->desc->trail, dst);
 }
 
+/* What runs come to, or windows of which the taps are runs: an extremum, or a sum by weights. */
+static void run_taps(const lines_job *job, const strip_space *s, ptrdiff_t taps, const void *weights, double divisor,
+                     ptrdiff_t columns, void *dst)
+{
+    const fc_lines lines = {s->taps, taps, weights, 0, divisor};
+    const fc_lines_kind kind = job->desc->kind;
+    if (kind == FC_LINES_SUM)
+        run_sum(job, &lines, columns, dst);
+    else
+        job->kernels->extremum(&lines, kind == FC_LINES_LARGEST, columns * job->desc->trail, dst);
+}
+
 static void run_pass(const lines_job *job, const fc_lines_pass *pass, const strip_space *s, ptrdiff_t taps,
                      const void *weights, ptrdiff_t columns, void *dst)
 {
-    const fc_lines_kind kind = job->desc->kind;
     const fc_lines lines = {s->taps, taps, weights, pass->fold, pass->divisor};
     const ptrdiff_t count = columns * job->desc->trail;
-    if (kind != FC_LINES_SUM) {
-        job->kernels->extremum(&lines, kind == FC_LINES_LARGEST, count, dst);
+    if (job->desc->kind != FC_LINES_SUM) {
+        run_taps(job, s, taps, NULL, 1, columns, dst);
         return;
     }
     const bool settles = pass->bound > 0 && job->kernels->settle != NULL;
@@ -292,7 +309,7 @@ static void run_pass(const lines_job *job, const fc_lines_pass *pass, const stri
         job->kernels->settle(&lines, pass->weights, pass->bound, count, dst);
 }
 
-/* Pass 0 or 1 along `line`; by equal weights: sums of runs, then weighted sums of those and of the places left. */
+/* Pass 0 or 1 along `line`, where it splits: of runs, then of those and of the places left. */
 static void run_along(const lines_job *job, const strip_space *s, int number, const char *line, ptrdiff_t columns,
                       void *dst)
 {
@@ -304,25 +321,25 @@ static void run_along(const lines_job *job, const strip_space *s, int number, co
     for (ptrdiff_t x = 0; x < run; x++)
         s->taps[x] = line + (size_t)x * column;
     if (run > 0)
-        run_sum(job, &(fc_lines){s->taps, run, ones, 0, 1}, columns + (runs - 1) * run, s->sums);
+        run_taps(job, s, run, ones, 1, columns + (runs - 1) * run, s->sums);
     for (; count < runs; count++)
         s->taps[count] = s->sums + (size_t)(count * run) * column;
     for (ptrdiff_t x = runs * run; x < pass->columns; x++)
         s->taps[count++] = line + (size_t)x * column;
     if (run > 0)
-        run_sum(job, &(fc_lines){s->taps, count, s->weights[number], 0, pass->divisor}, columns, dst);
+        run_taps(job, s, count, s->weights[number], pass->divisor, columns, dst);
     else
         run_pass(job, pass, s, count, s->weights[number], columns, dst);
 }
 
-/* The sum of the run of rows that ends with `row`. */
+/* The run of rows that ends with `row`. */
 static void add_run(const lines_job *job, const strip_space *s, ptrdiff_t row, ptrdiff_t columns)
 {
     const ptrdiff_t run = job->runs[0], first = row - run + 1;
     for (ptrdiff_t y = 0; y < run; y++)
         s->taps[y] = s->rows[(first + y) % job->slots];
-    run_sum(job, &(fc_lines){s->taps, run, (const char *)s->steps + job->element, 0, 1}, columns,
-            s->partial + (size_t)(first % job->partial) * job->line_bytes);
+    run_taps(job, s, run, (const char *)s->steps + job->element, 1, columns,
+             s->partial + (size_t)(first % job->partial) * job->line_bytes);
 }
 
 /* What the first pass makes of row `row`, for `columns` columns. */
@@ -340,7 +357,7 @@ static void run_first(const lines_job *job, const strip_space *s, ptrdiff_t row,
             s->taps[count++] = s->partial + (size_t)((row + y) % job->partial) * job->line_bytes;
         for (; y < pass->rows; y++)
             s->taps[count++] = s->rows[(row + y) % job->slots];
-        run_sum(job, &(fc_lines){s->taps, count, s->weights[0], 0, pass->divisor}, columns, dst);
+        run_taps(job, s, count, s->weights[0], pass->divisor, columns, dst);
         return;
     }
     for (ptrdiff_t y = 0; y < pass->rows; y++) {
@@ -415,14 +432,15 @@ static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
     const size_t sample = sample_bytes(desc->dst_type);
     find_segments(job, s, left, columns + job->halo);
     const bool plain = is_element(desc, desc->src_type) && is_element(desc, desc->dst_type);
-    const bool rows = plain && desc->first.rows == 1 && desc->rows == NULL && desc->second.columns == 0;
+    const bool rows =
+        plain && desc->first.rows == 1 && desc->rows == NULL && desc->second.columns == 0 && desc->finish == 0;
     const ptrdiff_t wide = columns + fc_max_extent(desc->second.columns - 1, 0); /* of what the first pass makes */
     for (ptrdiff_t y = top; y < top + halo; y++) {
         load_row(job, s, image, y);
         if (job->partial > 0 && y + 1 - top >= job->runs[0])
             add_run(job, s, y, wide);
     }
-    const bool direct = is_element(desc, desc->dst_type) && columns * desc->trail % job->group == 0;
+    const bool direct = is_element(desc, desc->dst_type) && columns * desc->trail % job->group == 0 && !desc->finish;
     for (ptrdiff_t y = top; y < bottom; y++) {
         char *dst = job->dst + (size_t)(((image * desc->height + y) * desc->width + left) * desc->trail) * sample;
         char *const last = direct ? dst : s->last;
@@ -439,7 +457,9 @@ static void run_unit(const lines_job *job, strip_space *s, ptrdiff_t unit)
         } else {
             run_first(job, s, y, wide, last);
         }
-        if (!direct)
+        if (desc->finish)
+            job->kernels->finish(desc->finish, columns * desc->trail, last, dst);
+        else if (!direct)
             job->kernels->out(desc->dst_type, columns * desc->trail, last, dst);
     }
 }

@@ -120,7 +120,7 @@ class Extremum:
 
 
 def line_by_line(
-    source: Array, dtype: np.dtype[Any], target: Array | None, passes: Sequence[Any], exact: bool
+    source: Array, dtype: np.dtype[Any], target: Array | None, passes: Sequence[Any], exact: bool, finish: int = 0
 ) -> Array | None:
     """Filter an image by one call of the engine for one axis, or for two that are neighbours; None where it cannot.
 
@@ -134,6 +134,8 @@ def line_by_line(
     passes : sequence of callable
     exact : bool
         float32 holds every number that can turn up.
+    finish : int
+        What becomes of the last pass' values: some of the engine's SQUARE, ADD and ROOT, for floating-point results.
 
     Returns
     -------
@@ -153,6 +155,8 @@ def line_by_line(
     bounded = _bounded(parts, source.dtype, dtype) if double and not edged else None
     if bounded is not None:
         parts, double = bounded, False
+    if finish and dtype.itemsize != (8 if double else 4):
+        return None
     values = np.require(source, source.dtype.newbyteorder("="), ["C", "A"])
     while parts:
         count = 2 if _may_join(parts) else 1
@@ -162,8 +166,38 @@ def line_by_line(
             into = target if target.dtype == dtype.newbyteorder("=") and not overlaps(target, values) else None
         if into is None:
             into = _core.empty(source.shape, dtype.newbyteorder("="))
-        values = _run(values, into, now, double)
+        values = _run(values, into, now, double, 0 if parts else finish)
     return values
+
+
+def added(
+    source: Array, dtype: np.dtype[Any], target: Array | None, chains: Sequence[Sequence[Sum]], squared: bool
+) -> Array | None:
+    """Add what chains of passes make of an image, or take the root of the sum of its squares; None as above.
+
+    Parameters
+    ----------
+    source, dtype, target
+        As above; of floating-point numbers.
+    chains : sequence of sequence of Sum
+    squared : bool
+
+    Returns
+    -------
+    ndarray or None
+        A new array, or `target`.
+    """
+    if target is not None and overlaps(target, source):
+        target = None  # each chain reads the image anew
+    total = None
+    for number, passes in enumerate(chains if dtype.kind == "f" else []):
+        finish = _core.SQUARE if squared else 0
+        finish |= _core.ADD if number > 0 else 0
+        finish |= _core.ROOT if squared and number == len(chains) - 1 else 0
+        total = line_by_line(source, dtype, target if total is None else total, passes, False, finish)
+        if total is None:
+            return None
+    return total
 
 
 def _is_sample(dtype: np.dtype[Any]) -> bool:
@@ -171,8 +205,8 @@ def _is_sample(dtype: np.dtype[Any]) -> bool:
 
 
 def _serves(part: Sum | Extremum, dtype: np.dtype[Any], exact: bool) -> bool:
-    if isinstance(part, Extremum):  # of floating-point numbers, some may be NaN
-        return dtype.kind != "f" and part.windows[0].size <= _LARGEST_WINDOW
+    if isinstance(part, Extremum):
+        return part.windows[0].size <= _LARGEST_WINDOW
     first, last = part.windows[0].axis, part.windows[-1].axis
     return part.kernel.ndim == 1 or (exact and last == first + 1 and part.taps <= _MOST_TAPS)
 
@@ -202,7 +236,7 @@ def _may_join(parts: list[Sum | Extremum]) -> bool:
     )
 
 
-def _run(source: Array, out: Array, parts: list[Sum | Extremum], double: bool) -> Array:
+def _run(source: Array, out: Array, parts: list[Sum | Extremum], double: bool, finish: int = 0) -> Array:
     """Run one pass, or two over neighbouring axes."""
     windows = [window for part in parts for window in part.windows]
     extents = source.shape
@@ -224,7 +258,7 @@ def _run(source: Array, out: Array, parts: list[Sum | Extremum], double: bool) -
         _core.LINES[kind], double, source, out, shape,
         None if rows is None else _places(rows, extents[rows.axis]),
         None if columns is None else _places(columns, extents[columns.axis]),
-        parts[0].cval, first, second,
+        parts[0].cval, first, second, finish,
     )  # fmt: skip
     assert made is not None
     return made

@@ -9,11 +9,13 @@ import numpy as np
 
 from fastconv._arguments import integer, wrong
 from fastconv._arguments.filters import axes_of, border_mode, filter_output, per_axis, picture, real_number
-from fastconv.image import _frame
+from fastconv.image import _frame, _steps
 from fastconv.image._passes import Window, converted
 from fastconv.image._steps import Sum
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
     from fastconv._arguments.arrays import Array
@@ -123,19 +125,7 @@ def gaussian_filter(
     """
     source = picture(input)
     chosen = axes_of(axes, source.ndim)
-    listed = [per_axis(name, value, len(chosen)) for name, value in
-              (("sigma", sigma), ("order", order), ("mode", mode), ("radius", radius))]  # fmt: skip
-    bells, windows = [], []
-    for axis, width, derivative, one, places in zip(chosen, *listed, strict=True):
-        border = border_mode(one)
-        bell = _bell(width, derivative, truncate, places)
-        if width > _NARROWEST:
-            bells.append(bell)
-            windows.append(Window(axis, len(bell) // 2, len(bell) // 2, border))
-    beyond = real_number("cval", cval)
-    return _frame.run(
-        source, output, [Sum(bell, [window], beyond) for bell, window in zip(bells, windows, strict=True)]
-    )
+    return _frame.run(source, output, _passes(chosen, sigma, order, mode, cval, truncate, radius))
 
 
 def gaussian_laplace(
@@ -225,24 +215,51 @@ def _of_derivatives(
     source = picture(input)
     chosen = axes_of(axes, source.ndim)
     dtype, target = filter_output(output, source)
-    total: Any = None
+    chains = []
     for place in range(len(chosen)):
         orders = [order if other == place else 0 for other in range(len(chosen))]
-        part = gaussian_filter(source, sigma, orders, dtype, mode, cval, axes=chosen, **options)
-        if order == 1:
+        chains.append(_passes(chosen, sigma, orders, mode, cval, **options))
+    total: Any = _steps.added(source, dtype, target, chains, order == 1) if source.size else None
+    if total is None:
+        total = _added(source, dtype, chains, order == 1)
+    if target is None:
+        return np.asarray(total)
+    if total is not target:
+        np.copyto(target, total)
+    return target
+
+
+def _added(source: Array, dtype: np.dtype[Any], chains: list[list[Sum]], squared: bool) -> Array:
+    """Add what chains of passes make in the type of the result, where the engine does not."""
+    total: Any = None
+    for passes in chains:
+        part = _frame.run(source, dtype, passes)
+        if squared:
             part *= part
         total = part if total is None else np.add(total, part, out=total)
     if total is None:
-        total = _frame.run(source, dtype, [])
-    elif order == 1:
+        return _frame.run(source, dtype, [])
+    if squared:
         # of one byte, NumPy would take them in float16, which is slow and gives the same whole numbers
         with np.errstate(invalid="ignore"):
-            root = np.sqrt(total, dtype=np.float32 if total.dtype.itemsize == 1 else None)
-        total = converted(root, dtype)
-    if target is None:
-        return np.asarray(total)
-    np.copyto(target, total)
-    return target
+            total = converted(np.sqrt(total, dtype=np.float32 if total.dtype.itemsize == 1 else None), dtype)
+    return np.asarray(total)
+
+
+def _passes(
+    axes: Sequence[int], sigma: Any, order: Any, mode: Any, cval: Any, truncate: Any = 4.0, radius: Any = None
+) -> list[Sum]:
+    """Return one pass for each axis along which the bell is wider than one value."""
+    listed = [per_axis(name, value, len(axes)) for name, value in
+              (("sigma", sigma), ("order", order), ("mode", mode), ("radius", radius))]  # fmt: skip
+    beyond = real_number("cval", cval)
+    passes = []
+    for axis, width, derivative, one, places in zip(axes, *listed, strict=True):
+        border = border_mode(one)
+        bell = _bell(width, derivative, truncate, places)
+        if width > _NARROWEST:
+            passes.append(Sum(bell, [Window(axis, len(bell) // 2, len(bell) // 2, border)], beyond))
+    return passes
 
 
 def _bell(sigma: Any, order: Any, truncate: Any, radius: Any) -> Array:
