@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,3 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--benchmark") and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = [str(ROOT / "benchmarks")]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # a collection of garbage looks through thousands of tests otherwise
