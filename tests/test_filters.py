@@ -85,6 +85,25 @@ def passes(image: np.ndarray, kernel: np.ndarray) -> int:
     return 1 if auto.tobytes() == direct.tobytes() else 2
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_results_beyond_the_caches(isa: str) -> None:
+    """Results of more than 16 MiB are stored another way; images of a part of the rows have the same bits."""
+    rng = generator("beyond the caches")
+    x = rng.standard_normal((1, 1, 1040, 4120), np.float32)
+    w, bias = rng.standard_normal((1, 1, 3, 3), np.float32), rng.standard_normal(1, np.float32)
+    place = np.empty(x.size + 1, np.float32)
+    with running(isa):
+        part = functional.conv2d(x[:, :, :60], w, bias, padding=1)[:, :, :59]
+        for activation in (None, "relu"):
+            want = np.maximum(part, 0) if activation else part
+            for out in (None, place[:-1].reshape(x.shape), place[1:].reshape(x.shape)):
+                got = functional.conv2d(x, w, bias, padding=1, activation=activation, out=out)
+                assert got.nbytes > 2**24
+                assert_same_bits(got[:, :, :59], want)
+                edge = functional.conv2d(x[:, :, -2:], w, bias, padding=1, activation=activation)
+                assert_same_bits(got[:, :, -1], edge[:, :, -1])
+
+
 def test_highest_precision_adds_every_product() -> None:
     image = generator("highest").standard_normal((1, 1, 40, 90)).astype(np.float32)
     weight = gaussian(9).astype(np.float32)[None, None]

@@ -84,6 +84,7 @@ typedef struct {
     void *dst;
     ptrdiff_t dst_pitch;
     const fc_epilogue *epilogue;
+    bool streams; /* results may go past the caches; those of 3x3 kernels do */
 } fc_filter;
 typedef void fc_filter_fn(const fc_filter *);
 

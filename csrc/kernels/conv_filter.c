@@ -65,6 +65,56 @@ FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdi
         }
 }
 
+/* Three rows of a 3x3 kernel, as straight code; 5x5 has too many values under way for it. */
+FC_INLINE void square_tile(const fc_filter *s, ptrdiff_t column, bool streams)
+{
+    enum { SIDE = 3 };
+    const FC_REAL *weights = s->weights;
+    fc_vec sum[SIDE][FC_FILTER_VECTORS];
+    FC_UNROLL for (int r = 0; r < SIDE; r++) FC_UNROLL
+        for (int v = 0; v < FC_FILTER_VECTORS; v++)
+            sum[r][v] = fc_zero();
+    FC_UNROLL for (int i = 0; i < 2 * SIDE - 1; i++) {
+        const FC_REAL *src = (const FC_REAL *)s->src[i] + column;
+        FC_UNROLL for (int t = 0; t < SIDE; t++) {
+            fc_vec x[FC_FILTER_VECTORS];
+            FC_UNROLL for (int v = 0; v < FC_FILTER_VECTORS; v++)
+                x[v] = fc_load(src + t + v * FC_LANES);
+            FC_UNROLL for (int r = 0; r < SIDE; r++)
+                if (r <= i && i < r + SIDE) {
+                    const fc_vec weight = fc_splat(weights[(i - r) * SIDE + t]);
+                    FC_UNROLL for (int v = 0; v < FC_FILTER_VECTORS; v++)
+                        sum[r][v] += weight * x[v];
+                }
+        }
+    }
+    const fc_vec bias = fc_splat(s->bias ? *(const FC_REAL *)s->bias : (FC_REAL)-0.0);
+    FC_UNROLL for (int r = 0; r < SIDE; r++) FC_UNROLL
+        for (int v = 0; v < FC_FILTER_VECTORS; v++) {
+            const ptrdiff_t at = r * s->dst_pitch + column + v * FC_LANES;
+            fc_vec value = sum[r][v] + bias;
+            if (s->residual)
+                value += fc_load((const FC_REAL *)s->residual + at);
+            if (streams)
+                fc_stream((FC_REAL *)s->dst + at, value);
+            else
+                fc_store((FC_REAL *)s->dst + at, value);
+        }
+}
+
+static void square_filter(const fc_filter *s)
+{
+    const bool aligned = ((uintptr_t)s->dst | ((size_t)s->dst_pitch * sizeof(FC_REAL))) % FC_VEC_BYTES == 0;
+    const bool streams = s->streams && aligned;
+    ptrdiff_t column = 0;
+    for (; column + FC_FILTER_VECTORS * FC_LANES <= s->columns; column += FC_FILTER_VECTORS * FC_LANES)
+        square_tile(s, column, streams);
+    for (; column < s->columns; column += FC_LANES)
+        tile(3, 1, s, column, fc_lanes_left(s->columns, column));
+    if (streams)
+        fc_end_stream();
+}
+
 FC_INLINE void filter(const int rows, const fc_filter *s)
 {
     ptrdiff_t column = 0;
@@ -98,7 +148,10 @@ void FC_NAME(conv_filter)(const fc_filter *s)
         filter(2, s);
         break;
     case 3:
-        filter(3, s);
+        if (s->kernel_rows == 3 && s->taps == 3)
+            square_filter(s);
+        else
+            filter(3, s);
         break;
     default:
         filter(4, s);

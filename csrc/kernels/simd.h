@@ -74,6 +74,22 @@ FC_INLINE fc_vec fc_select(fc_mask mask, fc_vec yes, fc_vec no)
     return (fc_vec)((mask & (fc_mask)yes) | (~mask & (fc_mask)no));
 }
 
+/* To memory past the caches, at a multiple of a vector's bytes; and after the last of such stores. */
+#if defined(FC_ISA_AVX512)
+FC_INLINE void fc_stream(FC_REAL *p, fc_vec v) { _mm512_stream_si512((void *)p, (__m512i)v); }
+#elif defined(FC_ISA_AVX2)
+FC_INLINE void fc_stream(FC_REAL *p, fc_vec v) { _mm256_stream_si256((void *)p, (__m256i)v); }
+#elif defined(__SSE2__)
+FC_INLINE void fc_stream(FC_REAL *p, fc_vec v) { _mm_stream_si128((void *)p, (__m128i)v); }
+#else
+FC_INLINE void fc_stream(FC_REAL *p, fc_vec v) { fc_store(p, v); }
+#endif
+#if defined(__SSE2__)
+FC_INLINE void fc_end_stream(void) { _mm_sfence(); }
+#else
+FC_INLINE void fc_end_stream(void) {}
+#endif
+
 /* Whether any lane is all ones. */
 FC_INLINE bool fc_any(fc_mask mask)
 {

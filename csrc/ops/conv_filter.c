@@ -21,6 +21,10 @@
  * images are wide. */
 enum { LEAST_SEPARABLE = 20, MOST_CHANNELS = 2, WIDE = 64 };
 
+/* Results of so many bytes go to memory past the caches, which would read every line of them first and keep but the
+ * last part for whoever reads them. */
+enum { STREAMED = 16 << 20 };
+
 typedef struct {
     char *edge;                   /* rows of padded input under some columns */
     char *lines;                  /* what the first of two passes leaves, padded left and right */
@@ -241,6 +245,7 @@ static fc_filter results_of(const unit *s, ptrdiff_t begin, ptrdiff_t end)
     const fc_axis *height = &s->phase.axis[1], *width = &s->phase.axis[2];
     const ptrdiff_t plane = s->image * call->channels.dst_channels + s->channel;
     const size_t at = (size_t)((plane * height->dst + s->first) * width->dst + begin) * call->element;
+    const size_t bytes = (size_t)(call->n * call->channels.dst_channels * height->dst * width->dst) * call->element;
     return (fc_filter){
         .src = s->at.rows,
         .rows = (int)s->count,
@@ -253,6 +258,7 @@ static fc_filter results_of(const unit *s, ptrdiff_t begin, ptrdiff_t end)
         .dst = call->dst + at,
         .dst_pitch = width->dst,
         .epilogue = &call->epilogue,
+        .streams = call->epilogue.activation == FC_IDENTITY && bytes >= STREAMED,
     };
 }
 
@@ -310,6 +316,7 @@ static void run_separable(const unit *s, const char *column, const char *row)
     filter.weights = column;
     filter.bias = filter.residual = NULL;
     filter.epilogue = &none;
+    filter.streams = false;
     filter.dst = s->at.lines + (size_t)before * call->element;
     filter.dst_pitch = s->at.line;
     if (filter.columns > 0)
