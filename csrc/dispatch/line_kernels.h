@@ -35,8 +35,9 @@ typedef void fc_samples_in_fn(fc_sample type, ptrdiff_t count, const void *src, 
 typedef void fc_samples_out_fn(fc_sample type, ptrdiff_t count, const void *src, void *dst);
 typedef void fc_samples_cut_fn(fc_sample type, ptrdiff_t count, void *line);
 
-/* dst[i] = what `finish`, as in fc_lines_desc, makes of values[i] and dst[i], exactly `count` of them. */
-typedef void fc_lines_finish_fn(int finish, ptrdiff_t count, const void *values, void *dst);
+/* dst[i] = what `finish`, as in fc_lines_desc, makes of values[i] and dst[i], exactly `count` of them; values are lost.
+ */
+typedef void fc_lines_finish_fn(int finish, ptrdiff_t count, void *values, void *dst);
 
 /* dst[i] = the sum of weights[t] * src[t][i] over taps t, exactly `count` of them. */
 typedef void fc_blend_rows_fn(const fc_lines *lines, ptrdiff_t count, void *dst);

@@ -65,8 +65,9 @@ FC_INLINE void tile(const int rows, const int vectors, const fc_filter *s, ptrdi
         }
 }
 
-/* Three rows of a 3x3 kernel, as straight code; 5x5 has too many values under way for it. */
-FC_INLINE void square_tile(const fc_filter *s, ptrdiff_t column, bool streams)
+/* Three rows of a 3x3 kernel, as straight code, of which there is one copy; 5x5 has too many values under way for it.
+ */
+static __attribute__((noinline)) void square_tile(const fc_filter *s, ptrdiff_t column, bool streams)
 {
     enum { SIDE = 3 };
     const FC_REAL *weights = s->weights;
@@ -102,22 +103,21 @@ FC_INLINE void square_tile(const fc_filter *s, ptrdiff_t column, bool streams)
         }
 }
 
-static void square_filter(const fc_filter *s)
+/* As many columns as make whole tiles. */
+static ptrdiff_t square_columns(const fc_filter *s)
 {
     const bool aligned = ((uintptr_t)s->dst | ((size_t)s->dst_pitch * sizeof(FC_REAL))) % FC_VEC_BYTES == 0;
     const bool streams = s->streams && aligned;
     ptrdiff_t column = 0;
     for (; column + FC_FILTER_VECTORS * FC_LANES <= s->columns; column += FC_FILTER_VECTORS * FC_LANES)
         square_tile(s, column, streams);
-    for (; column < s->columns; column += FC_LANES)
-        tile(3, 1, s, column, fc_lanes_left(s->columns, column));
     if (streams)
         fc_end_stream();
+    return column;
 }
 
-FC_INLINE void filter(const int rows, const fc_filter *s)
+FC_INLINE void filter(const int rows, const fc_filter *s, ptrdiff_t column)
 {
-    ptrdiff_t column = 0;
     for (; column + FC_FILTER_VECTORS * FC_LANES <= s->columns; column += FC_FILTER_VECTORS * FC_LANES)
         tile(rows, FC_FILTER_VECTORS, s, column, FC_LANES);
     for (; column < s->columns; column += FC_LANES)
@@ -142,19 +142,16 @@ void FC_NAME(conv_filter)(const fc_filter *s)
 {
     switch (s->rows) {
     case 1:
-        filter(1, s);
+        filter(1, s, 0);
         break;
     case 2:
-        filter(2, s);
+        filter(2, s, 0);
         break;
     case 3:
-        if (s->kernel_rows == 3 && s->taps == 3)
-            square_filter(s);
-        else
-            filter(3, s);
+        filter(3, s, s->kernel_rows == 3 && s->taps == 3 ? square_columns(s) : 0);
         break;
     default:
-        filter(4, s);
+        filter(4, s, 0);
     }
     if (s->epilogue->activation != FC_IDENTITY)
         activate(s);

@@ -204,15 +204,20 @@ static void lines_extremum(const fc_lines *s, bool largest, ptrdiff_t count, voi
         extremum(false, s, count, dst);
 }
 
-static void lines_finish(int finish, ptrdiff_t count, const void *FC_RESTRICT values, void *FC_RESTRICT line)
+static void lines_finish(int finish, ptrdiff_t count, void *FC_RESTRICT values, void *FC_RESTRICT line)
 {
-    const bool square = finish & FC_LINES_SQUARE, add = finish & FC_LINES_ADD, root = finish & FC_LINES_ROOT;
-    const FC_REAL *src = values;
-    FC_REAL *dst = line;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const FC_REAL value = (square ? src[i] * src[i] : src[i]) + (add ? dst[i] : 0);
-        dst[i] = root ? FC_ROOT(value) : value;
-    }
+    FC_REAL *const src = values, *const dst = line;
+    if (finish & FC_LINES_SQUARE)
+        for (ptrdiff_t i = 0; i < count; i++)
+            src[i] *= src[i];
+    if (finish & FC_LINES_ADD)
+        for (ptrdiff_t i = 0; i < count; i++)
+            src[i] += dst[i];
+    if (finish & FC_LINES_ROOT)
+        for (ptrdiff_t i = 0; i < count; i++)
+            dst[i] = FC_ROOT(src[i]);
+    else
+        memcpy(dst, src, (size_t)count * sizeof(FC_REAL));
 }
 
 fc_blend_rows_fn FC_NAME(blend_rows); /* blend.c */
