@@ -277,7 +277,8 @@ BLOCKS(DEFINE, 1, 1)
 BLOCKS(DEFINE, 1, 2)
 BLOCKS(DEFINE, 1, 3)
 BLOCKS(DEFINE, 2, 3)
-#if FC_REAL_BITS == 32 /* large kernels in float64 are not worth a tenth of the module */
+/* Large kernels in float64, and on processors before 2013, are not worth a tenth of the module. */
+#if FC_REAL_BITS == 32 && !defined(FC_ISA_BASELINE)
 BLOCKS(DEFINE, 1, 5)
 BLOCKS(DEFINE, 1, 7)
 BLOCKS(DEFINE, 2, 5)
