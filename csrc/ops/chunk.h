@@ -10,6 +10,7 @@ typedef struct {
     const void **pointers;
     char *panel;
     const void **stretches; /* of one position's products that lie together in src */
+    fc_window *inside;      /* the columns of positions that see each tap of a kernel row inside the image */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
     ptrdiff_t *steps;       /* of each register tile, from a position's results to the next one's; 0: uneven */
     char *zeros;            /* what a padded position points at */

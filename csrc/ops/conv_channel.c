@@ -92,6 +92,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->pointers = fc_carve(arena, im2col ? rows * kernel_rows(&plan->desc) : cells, sizeof(void *));
     at->panel = im2col ? fc_carve(arena, cells, element) : NULL;
     at->stretches = fc_carve(arena, most_stretches(&plan->desc), sizeof(void *));
+    at->inside = fc_carve(arena, plan->desc.kernel[2], sizeof(fc_window));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->steps = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = fc_carve(arena, zeros_of(plan), element);

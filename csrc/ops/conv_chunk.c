@@ -80,16 +80,19 @@ static ptrdiff_t find_stretches(const fc_chunk *s, const layout_of_products *lay
     return count;
 }
 
-/* One position whose kernel rows are partly padding, or whose taps are not neighbours. */
-static void fill_position(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t column,
-                          char *panel)
+/* One position whose kernel rows are partly padding, or whose taps are not neighbours; stretches are those of the one
+ * at `from`, in the same row. */
+static void fill_position(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t from,
+                          ptrdiff_t column, char *panel)
 {
     const fc_axis *axis = &s->phase->axis[2];
-    const size_t vector = (size_t)layout->vector * s->call->element;
-    const ptrdiff_t step = axis->offset_step * layout->pixel * (ptrdiff_t)s->call->element;
+    const ptrdiff_t element = (ptrdiff_t)s->call->element;
+    const size_t vector = (size_t)(layout->vector * element);
+    const ptrdiff_t step = axis->offset_step * layout->pixel * element;
+    const ptrdiff_t beyond = (column - from) * axis->src_step * layout->pixel * element;
     const fc_window inside = fc_taps_inside(axis, column);
     for (ptrdiff_t j = 0; j < stretches; j++) {
-        const char *src = s->at->stretches[j];
+        const char *src = s->at->stretches[j] ? (const char *)s->at->stretches[j] + beyond : NULL;
         for (ptrdiff_t t = 0; t < axis->taps; t++, panel += vector) {
             if (src == NULL || t < inside.begin || t >= inside.end)
                 memset(panel, 0, vector);
@@ -100,14 +103,12 @@ static void fill_position(const fc_chunk *s, const layout_of_products *layout, p
 }
 
 /* Positions of a row from `column` on, at most `count`, whose kernel rows are neither padding nor scattered. */
-static ptrdiff_t whole_positions(const fc_axis *axis, const layout_of_products *layout, ptrdiff_t column,
-                                 ptrdiff_t count)
+static ptrdiff_t whole_positions(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t column, ptrdiff_t count)
 {
-    const fc_window first = fc_valid(axis, axis->offset_first);
-    const fc_window last = fc_valid(axis, axis->offset_first + (axis->taps - 1) * axis->offset_step);
-    if (!layout->together || column < first.begin || column < last.begin)
+    const fc_window *first = s->at->inside, *last = first + s->phase->axis[2].taps - 1;
+    if (!layout->together || column < first->begin || column < last->begin)
         return 0;
-    return fc_min(fc_max_extent(fc_min(last.end, first.end) - column, 0), count);
+    return fc_min(fc_max_extent(fc_min(last->end, first->end) - column, 0), count);
 }
 
 /* Whether a position's products are its channels in planes, all inside. */
@@ -127,7 +128,7 @@ static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrd
     for (ptrdiff_t done = 0; done < s->count;) {
         ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
         const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
-        const ptrdiff_t run = whole_positions(axis, layout, place[2], s->count - done);
+        const ptrdiff_t run = whole_positions(s, layout, place[2], s->count - done);
         if (run > 0 && turns(s, layout))
             s->call->kernels->conv->gather(&(fc_gather){
                 .src = s->at->stretches[0],
@@ -151,36 +152,9 @@ static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrd
                 .dst_step = length,
             });
         else
-            fill_position(s, layout, stretches, place[2], panel);
+            fill_position(s, layout, stretches, place[2], place[2], panel);
         done += fc_max_extent(run, 1);
         panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
-    }
-}
-
-/* The kernel rows of one register tile's positions, [kernel row][row]: in src, or in the panel where some of their
- * taps are padding. */
-static void fill_rows(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group, ptrdiff_t begin,
-                      ptrdiff_t rows, const void **pointers)
-{
-    const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t element = (ptrdiff_t)s->call->element, step = axis->src_step * layout->pixel * element;
-    const ptrdiff_t length = axis->taps * layout->vector * element;
-    char *panel = s->at->panel + begin * fc_products(s->call->plan, s->phase->taps) * element;
-    for (ptrdiff_t r = 0, run; r < rows; r += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + begin + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
-        run = whole_positions(axis, layout, place[2], rows - r);
-        for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
-            const char *src = s->at->stretches[j];
-            for (ptrdiff_t i = 0; i < run; i++)
-                pointers[j * rows + r + i] = src ? src + i * step : s->at->zeros;
-        }
-        if (run > 0)
-            continue;
-        fill_position(s, layout, stretches, place[2], panel + r * stretches * length);
-        for (ptrdiff_t j = 0; j < stretches; j++)
-            pointers[j * rows + r] = panel + (r * stretches + j) * length;
-        run = 1;
     }
 }
 
@@ -199,28 +173,93 @@ static void point_along(const void **pointers, ptrdiff_t count, const char *src,
         pointers[i] = zeros;
 }
 
+/* A walk over the chunk's positions, from tile to tile: what those of one row share is found once. */
+typedef struct {
+    const fc_chunk *s;
+    layout_of_products layout;
+    ptrdiff_t group, image, place[FC_SPATIAL]; /* of the position that comes next */
+    ptrdiff_t stretches;                       /* of the row's first position; less than 0: not found yet */
+} walk;
+
+static ptrdiff_t enter_row(walk *w)
+{
+    const ptrdiff_t first[FC_SPATIAL] = {w->place[0], w->place[1], 0};
+    if (w->stretches < 0)
+        w->stretches = find_stretches(w->s, &w->layout, first, w->image, w->group);
+    return w->stretches;
+}
+
+static void advance(walk *w, ptrdiff_t positions)
+{
+    const fc_axis *axis = w->s->phase->axis;
+    w->place[2] += positions;
+    if (w->place[2] < axis[2].count)
+        return;
+    w->place[2] = 0;
+    w->stretches = -1;
+    if (++w->place[1] < axis[1].count)
+        return;
+    w->place[1] = 0;
+    if (++w->place[0] < axis[0].count)
+        return;
+    w->place[0] = 0;
+    w->image++;
+}
+
+/* From a position of the row to the next one, in bytes of src. */
+static ptrdiff_t step_of(const walk *w)
+{
+    return w->s->phase->axis[2].src_step * w->layout.pixel * (ptrdiff_t)w->s->call->element;
+}
+
+/* The kernel rows of one register tile's positions, [kernel row][row]: in src, or in the panel where some of their
+ * taps are padding. */
+static void fill_rows(walk *w, ptrdiff_t begin, ptrdiff_t rows, const void **pointers)
+{
+    const fc_chunk *s = w->s;
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element, step = step_of(w);
+    const ptrdiff_t length = axis->taps * w->layout.vector * element;
+    char *panel = s->at->panel + begin * fc_products(s->call->plan, s->phase->taps) * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        const ptrdiff_t stretches = enter_row(w), column = w->place[2];
+        run = whole_positions(s, &w->layout, column, rows - r);
+        for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
+            const char *src = s->at->stretches[j];
+            for (ptrdiff_t i = 0; i < run; i++)
+                pointers[j * rows + r + i] = src ? src + (column + i) * step : s->at->zeros;
+        }
+        if (run == 0) {
+            fill_position(s, &w->layout, stretches, 0, column, panel + r * stretches * length);
+            for (ptrdiff_t j = 0; j < stretches; j++)
+                pointers[j * rows + r] = panel + (r * stretches + j) * length;
+            run = 1;
+        }
+        advance(w, run);
+    }
+}
+
 /* The pointers of one register tile, [tap][row], stretch by stretch of positions that lie in one row; to the first
  * group's channels. With one tap, tiles follow each other as their rows do: then it may be several. */
-static void fill_tile(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
-                      const void **pointers)
+static void fill_tile(walk *w, ptrdiff_t rows, const void **pointers)
 {
+    const fc_chunk *s = w->s;
     const fc_axis *axis = &s->phase->axis[2];
-    const ptrdiff_t element = (ptrdiff_t)s->call->element;
-    const ptrdiff_t tap = axis->offset_step * layout->pixel * element, step = axis->src_step * layout->pixel * element;
+    const ptrdiff_t tap = axis->offset_step * w->layout.pixel * (ptrdiff_t)s->call->element, step = step_of(w);
     for (ptrdiff_t r = 0, run; r < rows; r += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, first + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
-        run = fc_min(rows - r, axis->count - place[2]);
+        const ptrdiff_t stretches = enter_row(w), column = w->place[2];
+        run = fc_min(rows - r, axis->count - column);
         for (ptrdiff_t t = 0; t < axis->taps; t++) {
-            const fc_window valid = fc_valid(axis, axis->offset_first + t * axis->offset_step);
-            const ptrdiff_t begin = fc_min(fc_max_extent(valid.begin - place[2], 0), run);
-            const ptrdiff_t end = fc_max_extent(fc_min(valid.end - place[2], run), begin);
+            const fc_window *inside = &s->at->inside[t];
+            const ptrdiff_t begin = fc_min(fc_max_extent(inside->begin - column, 0), run);
+            const ptrdiff_t end = fc_max_extent(fc_min(inside->end - column, run), begin);
             for (ptrdiff_t j = 0; j < stretches; j++) {
                 const char *src = s->at->stretches[j];
-                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + t * tap : NULL, step,
-                            src ? begin : run, src ? end : run, s->at->zeros);
+                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + column * step + t * tap : NULL,
+                            step, src ? begin : run, src ? end : run, s->at->zeros);
             }
         }
+        advance(w, run);
     }
 }
 
@@ -230,13 +269,15 @@ static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, p
     const void **pointers = s->at->pointers;
     const bool im2col = s->call->plan->algorithm == FC_IM2COL;
     const int tiles = s->taps == 1 && !im2col ? 1 : s->tiles;
+    walk w = {.s = s, .layout = *layout, .group = im2col ? group : 0, .stretches = -1};
+    w.image = locate(s->phase, s->first, w.place);
     for (int tile = 0; tile < tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, tiles, &begin, &end);
         if (im2col)
-            fill_rows(s, layout, group, begin, end - begin, pointers);
+            fill_rows(&w, begin, end - begin, pointers);
         else
-            fill_tile(s, layout, s->first + begin, end - begin, pointers);
+            fill_tile(&w, end - begin, pointers);
         pointers += s->taps * (end - begin);
     }
 }
@@ -254,6 +295,9 @@ void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
         for (ptrdiff_t j = 0; j < run; j++)
             s->at->offsets[i + j] = at + j * step;
     }
+    const fc_axis *axis = &s->phase->axis[2];
+    for (ptrdiff_t t = 0; t < axis->taps; t++)
+        s->at->inside[t] = fc_valid(axis, axis->offset_first + t * axis->offset_step);
     const layout_of_products layout = products_in(s);
     if (s->call->plan->algorithm == FC_IM2COL && !layout.ready)
         fill_panel(s, &layout, group);
