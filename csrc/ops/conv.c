@@ -285,20 +285,21 @@ static ptrdiff_t packed_block(const fc_conv_plan *plan, ptrdiff_t taps, ptrdiff_
     return fc_channel_block(taps, channels);
 }
 
-bool fc_pack_stopped(const fc_conv_plan *plan)
-{
-    enum { LARGE = 1 << 26 }; /* smaller ones are packed in milliseconds, and need no clock */
-    return plan->packed_bytes >= LARGE && fc_stopped();
-}
+/* What weights are packed in: tiles of a group's output channels, or of groups that have one channel each. */
+typedef struct {
+    bool joined;
+    ptrdiff_t groups, channels, width, tiles; /* tiles: of a group */
+} tiling;
 
-/* Tiles of output channels, of all groups. */
-static ptrdiff_t tiles_of(const fc_conv_plan *plan)
+static tiling tiling_of(const fc_conv_plan *plan)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
-    const ptrdiff_t width = has_lanes(plan) ? (ptrdiff_t)plan->lanes * plan->vectors : plan->rows;
-    if (has_lanes(plan) && plan->family == FC_FAMILY_DEPTHWISE)
-        return fc_divide_up(channels.groups, width);
-    return channels.groups * fc_divide_up(channels.oc, width);
+    tiling cut = {.joined = has_lanes(plan) && plan->family == FC_FAMILY_DEPTHWISE};
+    cut.groups = cut.joined ? 1 : channels.groups;
+    cut.channels = cut.joined ? channels.groups : channels.oc;
+    cut.width = has_lanes(plan) ? (ptrdiff_t)plan->lanes * plan->vectors : plan->rows;
+    cut.tiles = fc_divide_up(cut.channels, cut.width);
+    return cut;
 }
 
 typedef struct {
@@ -319,17 +320,16 @@ static void pack_part(const void *context, fc_part part)
     const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
     const fc_channels channels = fc_conv_channels(desc);
     const ptrdiff_t element = (ptrdiff_t)fc_element(desc);
-    const bool rows = !has_lanes(plan), depthwise = plan->family == FC_FAMILY_DEPTHWISE && !rows;
+    const bool rows = !has_lanes(plan);
+    const tiling cut = tiling_of(plan);
+    const ptrdiff_t oc = cut.channels, width = cut.width, tiles = cut.tiles, group_width = fc_packed_width(plan);
     const fc_weight_steps steps = fc_steps_of(desc, p->strides);
-    const ptrdiff_t lane_step = depthwise ? p->strides[0] : steps.lane;
-    const ptrdiff_t oc = depthwise ? channels.groups : channels.oc;
-    const ptrdiff_t width = rows ? plan->rows : (ptrdiff_t)plan->lanes * plan->vectors;
-    const ptrdiff_t tiles = fc_divide_up(oc, width), group_width = fc_packed_width(plan);
+    const ptrdiff_t lane_step = cut.joined ? p->strides[0] : steps.lane;
     const ptrdiff_t block = packed_block(plan, phase->taps, channels.ic);
     /* more taps than the table holds come one block of channels at a time, in several runs */
     const ptrdiff_t together = phase->taps <= TAPS_AT_ONCE ? channels.ic : block;
     ptrdiff_t taps_at[TAPS_AT_ONCE], known = -1, unit, last;
-    fc_share_of(tiles_of(plan), part, &unit, &last);
+    fc_share_of(cut.groups * tiles, part, &unit, &last);
     for (ptrdiff_t side; unit < last; unit += side) {
         ptrdiff_t begin = unit % tiles * width, end = fc_min(begin + width, oc);
         if (rows)
@@ -394,12 +394,14 @@ fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrd
     if (!fc_fold_strides(plan, strides, folded))
         return fc_pack_unfolded(plan, weights, strides, packed);
     packing p = {.plan = plan, .weights = weights, .strides = folded, .packed = packed};
+    const tiling cut = tiling_of(plan);
     for (ptrdiff_t i = 0; i < phases; i++) {
         fc_phase phase;
         fc_phase_at(&plan->desc, i, &phase);
         const ptrdiff_t size = fc_packed_size(plan, &phase);
         p.phase = &phase;
-        if (size > 0 && fc_parallel(fc_crew_to_pack((double)size, tiles_of(plan), threads), pack_part, &p) != FC_OK)
+        const fc_crew crew = fc_crew_to_pack((double)size, cut.groups * cut.tiles, threads);
+        if (size > 0 && fc_parallel(crew, pack_part, &p) != FC_OK)
             return FC_STOPPED;
         p.packed += (size_t)size * fc_element(&plan->desc);
     }

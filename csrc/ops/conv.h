@@ -82,13 +82,10 @@ bool fc_is_folded(const fc_conv_plan *plan);
 bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff_t folded[2 + FC_SPATIAL]);
 ptrdiff_t fc_input_at(const fc_conv_plan *plan, ptrdiff_t index, const ptrdiff_t *strides);
 fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
+void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded); /* of a backward-input run */
 
 /* Who packs so many weights of so many tiles of output channels. */
 fc_crew fc_crew_to_pack(double elements, ptrdiff_t tiles, int threads);
-
-/* Whether packing, which takes tenths of a second where weights have a gigabyte, should end. */
-bool fc_pack_stopped(const fc_conv_plan *plan);
-void fc_unfold_bias(const fc_conv_plan *plan, const char *bias, char *unfolded); /* of a backward-input run */
 
 /* fc_conv_weight_grad for depthwise convolution, and along pixels. */
 fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *grad, void *dweights,

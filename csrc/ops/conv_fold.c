@@ -75,6 +75,13 @@ bool fc_fold_strides(const fc_conv_plan *plan, const ptrdiff_t *strides, ptrdiff
     return uniform;
 }
 
+/* Whether packing, which takes tenths of a second where weights have a gigabyte, should end. */
+static bool has_to_stop(const fc_conv_plan *plan)
+{
+    enum { LARGE = 1 << 26 }; /* smaller ones are packed in milliseconds, and need no clock */
+    return plan->packed_bytes >= LARGE && fc_stopped();
+}
+
 fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed)
 {
     const size_t element = fc_element(&plan->desc);
@@ -82,7 +89,7 @@ fc_status fc_pack_unfolded(const fc_conv_plan *plan, const char *weights, const 
     const bool backward = plan->desc.direction == FC_BACKWARD_INPUT;
     ptrdiff_t width;
     for (ptrdiff_t lane = 0; lane < channels.oc; lane += width) {
-        if (fc_pack_stopped(plan))
+        if (has_to_stop(plan))
             return FC_STOPPED;
         width = fc_tile_width(plan, channels.oc, lane);
         for (ptrdiff_t c = 0; c < channels.ic; c++)
