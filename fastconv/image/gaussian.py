@@ -212,6 +212,9 @@ def _of_derivatives(
     input: Any, sigma: Any, output: Any, mode: Any, cval: Any, axes: Any, options: dict[str, Any], order: int
 ) -> Array:
     """Add second derivatives along the axes, or the squares of first ones under a root, in the type of the result."""
+    unknown = sorted(set(options) - {"truncate", "radius"})
+    if unknown:
+        raise TypeError(f"{unknown[0]}: an unexpected keyword argument, expected truncate or radius")
     source = picture(input)
     chosen = axes_of(axes, source.ndim)
     dtype, target = filter_output(output, source)
