@@ -235,7 +235,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (lambda x: image.gaussian_filter(x, -1), ValueError, "sigma: expected a number of at least 0, got -1"),
     (lambda x: image.gaussian_filter(x, 1, order=-1), ValueError, "order: expected an int of at least 0, got -1"),
     (lambda x: image.gaussian_filter(x, 1, radius=-1), ValueError, "radius: expected an int of at least 0, got -1"),
-    (lambda x: image.gaussian_laplace(x, 1, width=3), TypeError, "width: an unexpected keyword argument, expected trun"),
+    (lambda x: image.gaussian_laplace(x, 1, width=3), TypeError, "width: an unexpected keyword argument, expected tr"),
     (lambda x: image.gaussian_filter(x, 0, radius=3), ValueError, "sigma: expected a number above 0 where a radius"),
     (lambda x: image.maximum_filter(x), ValueError, "size: expected an int or one for each axis, where there is no"),
     (lambda x: image.maximum_filter(x, footprint=np.zeros((3, 3))), ValueError, "footprint: expected 2 axes with a"),
