@@ -29,8 +29,9 @@ typedef struct {
     ptrdiff_t image, group;
     ptrdiff_t dst_pixel, dst_channel; /* steps in elements */
     ptrdiff_t first[FC_SPATIAL], box[FC_SPATIAL];
-    int tile_begin, tile_end;    /* of output channels */
-    ptrdiff_t channel, channels; /* of the block */
+    int tiles, tile_begin, tile_end; /* of output channels */
+    ptrdiff_t each, more;            /* channels of a tile, and how many have one more, as fc_share */
+    ptrdiff_t channel, channels;     /* of the block */
 } unit;
 
 /* A stretch of a unit's line: `count` positions from `begin`, computed by a tile of so many vectors. */
@@ -38,8 +39,6 @@ typedef struct {
     ptrdiff_t begin, count;
     int vectors, sources, results;
 } panel;
-
-static int oc_tiles(const fc_conv_call *call) { return (int)fc_divide_up(call->channels.oc, call->plan->rows); }
 
 static const char *input_of(const unit *s)
 {
@@ -71,7 +70,7 @@ static void find_segments(const unit *s, panel *p)
     const ptrdiff_t rows = compact ? s->box[1] : s->band.axis[1].length, end = p->begin + p->count;
     p->sources = p->results = 0;
     for (ptrdiff_t row = p->begin / pitch; row * pitch < end; row++) {
-        const ptrdiff_t h = row % rows, d = row / rows;
+        const ptrdiff_t d = s->box[0] > 1 ? row / rows : 0, h = row - d * rows;
         if (d >= s->box[0])
             break;
         const ptrdiff_t from = fc_max_extent(row * pitch, p->begin), to = fc_min(row * pitch + s->box[2], end);
@@ -90,13 +89,14 @@ static void find_segments(const unit *s, panel *p)
     }
 }
 
-static panel panel_at(const unit *s, ptrdiff_t begin, ptrdiff_t line)
+/* Into the caller's panel: one that is returned waits, as it is copied, for what was just written in pieces. */
+static void find_panel(const unit *s, ptrdiff_t begin, ptrdiff_t line, panel *p)
 {
     const fc_conv_plan *plan = s->call->plan;
-    panel p = {.begin = begin, .count = fc_min(fc_plane_width(plan), line - begin)};
-    p.vectors = fc_plane_narrow(s->call->kernels, plan->vectors, plan->rows, p.count);
-    find_segments(s, &p);
-    return p;
+    p->begin = begin;
+    p->count = fc_min(fc_plane_width(plan), line - begin);
+    p->vectors = fc_plane_narrow(s->call->kernels, plan->vectors, plan->rows, p->count);
+    find_segments(s, p);
 }
 
 /* Elements of dst before an output channel's of the unit's image. */
@@ -222,17 +222,15 @@ static void run_tiles(const unit *s, const panel *p)
     const ptrdiff_t oc = call->channels.oc, ic = call->channels.ic, length = s->phase->taps * s->channels;
     const bool last_block = s->channel + s->channels == ic;
     const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
-    const int tiles = oc_tiles(call);
-    const ptrdiff_t number = p->begin / fc_plane_width(plan);
+    const ptrdiff_t kept = plan->block < ic ? p->begin / fc_plane_width(plan) * s->tiles : 0;
     const ptrdiff_t block = s->channel * s->phase->taps;
-    const ptrdiff_t each = oc / tiles, more = oc % tiles; /* as fc_share */
-    ptrdiff_t channel = s->group * oc + s->tile_begin * each + fc_min(s->tile_begin, more), rows;
+    ptrdiff_t channel = s->group * oc + s->tile_begin * s->each + fc_min(s->tile_begin, s->more), rows;
     for (int tile = s->tile_begin; tile < s->tile_end; tile++, channel += rows) {
-        rows = each + (tile < more);
+        rows = s->each + (tile < s->more);
         char *acc = s->at.acc;
         bool done = false;
         if (plan->block < ic)
-            acc += (size_t)(number * tiles + tile) * tile_bytes;
+            acc += (size_t)(kept + tile) * tile_bytes;
         if (last_block)
             expect_results(s, p, channel, rows);
         if (length == 0)
@@ -281,12 +279,13 @@ static void run_copied(const unit *s, int begin, int end, ptrdiff_t line)
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t oc = call->channels.oc, taps = s->phase->taps, width = fc_plane_width(plan);
     const size_t panel_bytes = (size_t)(taps * s->channels * width) * call->element;
-    const int tiles = oc_tiles(call);
+    const int tiles = s->tiles;
     const ptrdiff_t row = kernel_taps(plan);
     ptrdiff_t origin, first, last;
     fc_share(oc, begin, tiles, &origin, &last);
     for (ptrdiff_t at = 0, number = 0; at < line; at += width, number++) {
-        const panel p = panel_at(s, at, line);
+        panel p;
+        find_panel(s, at, line, &p);
         for (int tile = begin; tile < end; tile++) {
             fc_share(oc, tile, tiles, &first, &last);
             const ptrdiff_t kept = plan->block < call->channels.ic ? number * tiles + tile : 0;
@@ -308,11 +307,12 @@ static void run_block(const unit *s, ptrdiff_t line)
     const ptrdiff_t width = fc_plane_width(call->plan), oc = call->channels.oc, taps = s->phase->taps;
     const size_t panel_bytes = (size_t)(taps * s->channels * width) * call->element;
     for (ptrdiff_t begin = 0, number = 0; begin < line; begin += width, number++) {
-        const panel p = panel_at(s, begin, line);
+        panel p;
+        find_panel(s, begin, line, &p);
         fill_panel(s, &p, s->at.panel + (size_t)number * panel_bytes);
     }
     const fc_weight_steps steps = fc_steps_of(&call->plan->desc, call->strides);
-    const int tiles = oc_tiles(call);
+    const int tiles = s->tiles;
     for (int tile = s->tile_begin, end; tile < s->tile_end; tile = end) {
         ptrdiff_t first, last, behind;
         end = (int)fc_min(s->tile_end, tile + FC_TILES_COPIED);
@@ -359,7 +359,8 @@ static void run_unit(unit *s)
             continue;
         }
         for (ptrdiff_t begin = 0; begin < line; begin += fc_plane_width(plan)) {
-            const panel p = panel_at(s, begin, line);
+            panel p;
+            find_panel(s, begin, line, &p);
             if (p.results > 0)
                 run_panel(s, &p);
         }
@@ -373,8 +374,11 @@ static void run_phase(unit *s, fc_part part)
     const fc_conv_call *call = s->call;
     const fc_conv_plan *plan = call->plan;
     const fc_axis *axis = s->phase->axis;
-    const int tiles = oc_tiles(call);
+    const int tiles = (int)fc_divide_up(call->channels.oc, plan->rows);
     ptrdiff_t boxes[FC_SPATIAL], begin, end;
+    s->tiles = tiles;
+    s->each = call->channels.oc / tiles;
+    s->more = call->channels.oc % tiles;
     for (int a = 0; a < FC_SPATIAL; a++)
         boxes[a] = fc_divide_up(axis[a].count, plan->tile[a]);
     const bool last = plan->desc.layout == FC_CHANNELS_LAST; /* of one channel, then, and one group */
