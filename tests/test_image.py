@@ -360,6 +360,22 @@ def test_scipy_bit_by_bit(isa: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+def test_kernels_over_two_axes_of_whole_numbers(isa: str) -> None:
+    """Lines in float64, cut off at the point; beyond 64 taps the image becomes one of float64 first."""
+    for dtype, size, mode in itertools.product(("u1", "i2", "i4"), ((5, 5), (2, 7), (9, 8)), ("reflect", "constant")):
+        x = RNG.integers(-300, 300, (40, 67)).astype(dtype)
+        kernel = RNG.standard_normal(size)
+        want = plain_correlate(x, kernel, mode, 0.7, (0, 0))
+        sure = np.abs(want - np.rint(want)) > 1e-9
+        with running(isa):
+            got = image.correlate(x, kernel, mode=mode, cval=0.7)
+            close(image.correlate(x, kernel, np.float64, mode, 0.7), want, x.astype(float), np.abs(kernel).sum())
+        assert got.dtype == dtype
+        assert sure.mean() > 0.99
+        np.testing.assert_array_equal(got[sure], want.astype(np.int64).astype(dtype)[sure])
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_sums_are_cut_off_where_doubles_are(isa: str) -> None:
     """Lines of whole numbers are float32 and most sums, too; what may be cut off elsewhere is the sum in float64."""
     bell = np.exp(-0.5 * (np.arange(-7, 8) / 3.0) ** 2)

@@ -208,7 +208,10 @@ def _serves(part: Sum | Extremum, dtype: np.dtype[Any], exact: bool) -> bool:
     if isinstance(part, Extremum):
         return part.windows[0].size <= _LARGEST_WINDOW
     first, last = part.windows[0].axis, part.windows[-1].axis
-    return part.kernel.ndim == 1 or (exact and last == first + 1 and part.taps <= _MOST_TAPS)
+    if part.kernel.ndim == 1:
+        return True
+    in_lines = exact or dtype.kind != "f"  # or whole images of floating-point numbers would have to be made
+    return in_lines and last == first + 1 and part.taps <= _MOST_TAPS
 
 
 def _bounded(parts: Sequence[Sum | Extremum], source: np.dtype[Any], result: np.dtype[Any]) -> list[Any] | None:
