@@ -52,8 +52,8 @@ static layout_of_products products_in(const fc_chunk *s)
         .image = plane * channels->src_channels,
         .channel = last ? 1 : plane,
     };
-    layout.together = axis[2].offset_step * layout.pixel == layout.vector;
-    layout.ready = last && layout.together && axis[2].taps > 0;
+    layout.together = axis[2].taps > 0 && axis[2].offset_step * layout.pixel == layout.vector;
+    layout.ready = last && layout.together;
     return layout;
 }
 
