@@ -61,11 +61,11 @@ size_t fc_l2_bytes(void)
 
 /* A core of AMD's has a slice of the third-level cache beside it, at its own clock, one of 32 MB for each group of
  * cores; Intel's servers reach theirs over a mesh. Neighbours want their share, and systems tell of all slices
- * together. Measured: 24 bytes a cycle on Zen 3 up to 16 MB, 9 on a Xeon, 5 from memory on both; what fills more than a
- * third of a slice comes at 16, the more neighbours, the less. */
+ * together. Measured: 24 bytes a cycle on Zen 3 up to 16 MB, 9 on a Xeon, from memory 5 on both, 9 on Zen 4; what fills
+ * more than a third of a slice comes at 16, the more neighbours, the less. */
 double fc_stream_bytes(double bytes)
 {
-    enum { FROM_SLICE = 24, FROM_FULL_SLICE = 16, FROM_MESH = 9, FROM_MEMORY = 5, SHARE = 24 << 20 };
+    enum { FROM_SLICE = 24, FROM_FULL_SLICE = 16, FROM_MESH = 9, FROM_MEMORY = 8, SHARE = 24 << 20 };
     if (bytes > SHARE)
         return FROM_MEMORY;
 #if defined(__x86_64__) || defined(_M_X64)

@@ -14,6 +14,18 @@ FC_INLINE void add_channel(const int vectors, const int rows, fc_vec sum[FC_MAX_
     }
 }
 
+/* Whether lines are fetched ahead: by tiles with loads to spare, that is. */
+FC_INLINE bool fetches(const int vectors, const int rows)
+{
+    return vectors > 1 && (rows + vectors) * FC_ALIGNMENT + vectors * FC_VEC_BYTES <= rows * vectors * FC_ALIGNMENT;
+}
+
+FC_INLINE void fetch(const FC_REAL *weights, ptrdiff_t ahead, const int vectors)
+{
+    FC_UNROLL for (int line = 0; line < vectors * FC_VEC_BYTES; line += FC_ALIGNMENT)
+        __builtin_prefetch((const char *)weights + ahead + line, 0, 2);
+}
+
 /* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one
  * register tile.
  *
@@ -23,6 +35,7 @@ FC_INLINE void add_channel(const int vectors, const int rows, fc_vec sum[FC_MAX_
 FC_INLINE void tile(const int vectors, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
                     ptrdiff_t channels, const FC_REAL *FC_RESTRICT weights, const fc_tile_end *end)
 {
+    const ptrdiff_t ahead = end->ahead;
     FC_CLEAR_TILE(sum);
     for (ptrdiff_t t = 0; t < taps; t++, src += rows) {
         const FC_REAL *pixel[FC_MAX_ROWS];
@@ -34,9 +47,14 @@ FC_INLINE void tile(const int vectors, const int rows, const void *const *src, p
         for (; vectors != 3 && c + 2 <= channels; c += 2, weights += 2 * vectors * FC_LANES) {
             add_channel(vectors, rows, sum, pixel, c, weights);
             add_channel(vectors, rows, sum, pixel, c + 1, weights + vectors * FC_LANES);
+            if (fetches(vectors, rows))
+                fetch(weights, ahead, 2 * vectors);
         }
-        for (; c < channels; c++, weights += vectors * FC_LANES)
+        for (; c < channels; c++, weights += vectors * FC_LANES) {
             add_channel(vectors, rows, sum, pixel, c, weights);
+            if (vectors == 3 && fetches(vectors, rows))
+                fetch(weights, ahead, vectors);
+        }
     }
     const FC_REAL *from = end->from;
     const fc_vec least = fc_splat((FC_REAL)end->least);

@@ -73,18 +73,19 @@ FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
         v[6] = two_even - two_odd;
         v[7] = d[7] - d[1] + (d[3] - d[5]) * all;
     } else {
-        const fc_vec p_even = d[4] - QQ * d[2], p_odd = d[3] - QQ * d[1];
-        const fc_vec q_even = d[4] - PP * d[2], q_odd = d[3] - PP * d[1];
+        const fc_vec p_even = d[4] - QQ * d[2], p_odd = P * d[3] - Q * d[1]; /* P QQ is Q */
+        const fc_vec q_even = d[4] - PP * d[2], q_odd = Q * d[3] - P * d[1];
         v[0] = d[0] + d[4] - (PP + QQ) * d[2];
-        v[1] = p_even + P * p_odd;
-        v[2] = p_even - P * p_odd;
-        v[3] = q_even + Q * q_odd;
-        v[4] = q_even - Q * q_odd;
+        v[1] = p_even + p_odd;
+        v[2] = p_even - p_odd;
+        v[3] = q_even + q_odd;
+        v[4] = q_even - q_odd;
         v[5] = d[1] + d[5] - (PP + QQ) * d[3];
     }
 }
 
-/* One vector of channels of one patch. */
+/* One vector of channels of one patch. What is between rows and columns is written in order, half[column][row]: stores to
+ * one cache line after the other take half as long as those that go from line to line. */
 FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
                                FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {
@@ -92,7 +93,7 @@ FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, 
     fc_vec half[MOST][MOST];
     if (height == 1) {
         FC_UNROLL for (int j = 0; j < width; j++)
-            half[0][j] = fc_load_lanes(src + j * col, lanes);
+            half[j][0] = fc_load_lanes(src + j * col, lanes);
     } else {
         for (int j = 0; j < width; j++) {
             fc_vec d[MOST], v[MOST];
@@ -100,12 +101,14 @@ FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, 
                 d[i] = fc_load_lanes(src + i * row + j * col, lanes);
             input_line(height, d, v);
             FC_UNROLL for (int i = 0; i < height; i++)
-                half[i][j] = v[i];
+                half[j][i] = v[i];
         }
     }
     for (int i = 0; i < height; i++) {
-        fc_vec v[MOST];
-        input_line(width, half[i], v);
+        fc_vec d[MOST], v[MOST];
+        FC_UNROLL for (int j = 0; j < width; j++)
+            d[j] = half[j][i];
+        input_line(width, d, v);
         FC_UNROLL for (int j = 0; j < width; j++)
             fc_store(dst + (i * width + j) * product, v[j]);
     }

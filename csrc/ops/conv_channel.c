@@ -285,6 +285,7 @@ static fc_tile_end end_at(const fc_chunk *s, const tile_ends *ends, bool leaves,
     return end;
 }
 
+/* Packed weights that do not stay in L2 are fetched for the next piece by the last tile of this one. */
 static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p, const char *weights)
 {
     const fc_kernels *kernels = s->call->kernels;
@@ -296,9 +297,12 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
     const ptrdiff_t each = s->count / s->tiles, more = s->count % s->tiles; /* as fc_share */
     const tile_ends ends = ends_of(s, t, k, p);
     const void *const *pointers = s->at->pointers;
+    const bool stream = s->call->packed && s->call->plan->packed_bytes > fc_l2_bytes() / 2;
     for (ptrdiff_t tile = 0, begin = 0, rows; tile < s->tiles; tile++, begin += rows) {
         rows = each + (tile < more);
-        const fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
+        fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
+        if (stream && tile == s->tiles - 1)
+            to.ahead = p->taps * p->channels * t->width * (ptrdiff_t)s->call->element;
         by_rows[rows](pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
         pointers += s->taps * rows;
     }

@@ -154,7 +154,13 @@ static bool goes_straight(const unit *s, const panel *p)
 static fc_tile_end sums_in(const unit *s, const panel *p, char *acc, bool first)
 {
     const ptrdiff_t width = (ptrdiff_t)p->vectors * s->call->plan->lanes;
-    return (fc_tile_end){acc, first ? fc_zeros : acc, width, first ? 0 : width, -INFINITY};
+    return (fc_tile_end){
+        .dst = acc,
+        .from = first ? fc_zeros : acc,
+        .dst_step = width,
+        .from_step = first ? 0 : width,
+        .least = -INFINITY,
+    };
 }
 
 /* They become results; returns what their rows start from. */

@@ -242,7 +242,8 @@ static char *products_of(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t pl
 }
 
 /* Products of output tile `oc_tile`, kept at `place`: of input channels, or phases of them, from `channel` on, which
- * the block holds. */
+ * the block holds. The last register tile of a product has the next one's weights fetched, which the first one waits
+ * for otherwise. */
 static void multiply(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place, ptrdiff_t channel, ptrdiff_t channels)
 {
     const fc_conv_call *call = b->call;
@@ -258,8 +259,9 @@ static void multiply(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place,
         for (ptrdiff_t i = 0, begin = 0, end; i < pieces; i++, begin = end) {
             end = begin + each + (i < left);
             for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH) {
-                const fc_tile_end to =
-                    fc_sums_from(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
+                fc_tile_end to = fc_sums_from(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
+                if (i == pieces - 1)
+                    to.ahead = matrix * (ptrdiff_t)call->element;
                 tiles[end - begin](b->at->pointers + begin, 1, product * b->steps.input_product + c,
                                    fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element,
                                    &to);

@@ -142,6 +142,14 @@ typedef struct {
     double cycles; /* of one image */
 } choice;
 
+/* What streaming so many bytes adds to so many cycles of sums over them: the last of `pieces` register tiles fetches
+ * the next weights, unless it has a single vector. */
+static double wait_for(double bytes, double rate, double sums, double pieces, int vectors)
+{
+    const double wait = bytes / rate - (vectors > 1 ? sums / pieces : 0);
+    return wait > 0 ? wait : 0;
+}
+
 static double bytes_of(const fc_conv_plan *plan, double elements) { return elements * (double)fc_element(&plan->desc); }
 
 /* Everything but the packing of weights. */
@@ -158,19 +166,21 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
         beside ? (double)(grid->phases[0] * fc_divide_up(grid->phases[1] * channels.ic, plan->lanes)) : in * phases;
     const double out = (double)fc_divide_up(channels.oc, plan->lanes);
     const double together = (double)fc_min(c->blocks.tiles, grid->tiles);
-    const double rows = together / (double)fc_divide_up((ptrdiff_t)together, c->rows);
+    const double pieces = (double)fc_divide_up((ptrdiff_t)together, c->rows), rows = together / pieces;
     const double parts = ceil(ic / (double)fc_min(c->blocks.ic * (ptrdiff_t)phases, FC_SUM_LENGTH));
-    double cycles = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 14);
+    const double sums = tiles * (double)grid->products * oc_tiles * row_cost(rows, c->vectors) * (ic + 24 * parts - 14);
     const transform_cycles *each =
         fc_kernels_for(plan->desc.isa, plan->desc.dtype)->max_rows[2] > 8 ? &WITH_32 : &WITH_16;
-    cycles += tiles * (patches * each->input[c->blocks.form] + out * each->output[c->blocks.form]);
+    double cycles = sums + tiles * (patches * each->input[c->blocks.form] + out * each->output[c->blocks.form]);
     const double turned_rows = (double)(grid->side[0] * grid->phases[0] * grid->step[1]);
     if (plan->desc.layout == FC_CHANNELS_FIRST)
         cycles += tiles * TURN * grid->m[1] * (in * turned_rows + out * grid->m[0]);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
-    if (weights > (double)fc_l2_bytes() / 2)
-        cycles += blocks * weights / fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
+    if (weights > (double)fc_l2_bytes() / 2) {
+        const double rate = fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
+        cycles += blocks * wait_for(weights, rate, sums / blocks, pieces, c->vectors);
+    }
     return cycles * groups * (double)fc_phases(&plan->desc);
 }
 
@@ -238,7 +248,8 @@ static choice best_form(const fc_conv_plan *plan)
 
 double fc_winograd_gain(const fc_conv_desc *desc)
 {
-    fc_conv_plan plan = {.desc = *desc, .lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes};
+    const fc_kernels *kernels = fc_kernels_for(desc->isa, desc->dtype);
+    fc_conv_plan plan = {.desc = *desc, .lanes = kernels->lanes};
     const fc_channels channels = fc_conv_channels(desc);
     if (!fc_winograd_serves(desc) || channels.oc < plan.lanes)
         return 0;
@@ -258,8 +269,10 @@ double fc_winograd_gain(const fc_conv_desc *desc)
     }
     double direct = products * weights / plan.lanes / 2 / 0.93;
     const double streamed = bytes_of(&plan, taps * weights);
-    if (streamed > (double)fc_l2_bytes() / 2)
-        direct += streamed / fc_stream_bytes(streamed);
+    if (streamed > (double)fc_l2_bytes() / 2) {
+        const double pieces = ceil(products / taps / kernels->max_rows[2]);
+        direct += wait_for(streamed, fc_stream_bytes(streamed), direct, pieces, 2);
+    }
     if (desc->reuse == FC_ONCE)
         winograd += PACK * weights * (double)(grid.products * fc_winograd_phases(&grid) * fc_phases(desc));
     return direct / winograd;
