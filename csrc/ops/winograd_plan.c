@@ -125,7 +125,7 @@ typedef struct {
 static const transform_cycles WITH_32 = {{45, 110, 110, 110, 110, 25, 25, 25}, {40, 100, 60, 125, 80, 30, 25, 18}};
 static const transform_cycles WITH_16 = {{70, 190, 190, 190, 190, 35, 35, 35}, {60, 190, 100, 230, 140, 50, 40, 25}};
 enum { TURN = 4 };
-static const double PACK = 1; /* an element of transformed weights */
+static const double PACK = 1; /* an element of the weights, as they are and transformed */
 
 /* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and fewer than ten
  * independent sums wait for each other (256 channels on AVX2, tiles of 4 x 2: 0.8 of the speed of 4 x 3). */
@@ -274,7 +274,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
         direct += wait_for(streamed, fc_stream_bytes(streamed), direct, pieces, 2);
     }
     if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * (double)(grid.products * fc_winograd_phases(&grid) * fc_phases(desc));
+        winograd += PACK * weights * ((double)(grid.products * fc_winograd_phases(&grid) * fc_phases(desc)) + taps);
     return direct / winograd;
 }
 
