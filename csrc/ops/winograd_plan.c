@@ -152,7 +152,6 @@ static double wait_for(double bytes, double rate, double sums, double pieces, in
 
 static double bytes_of(const fc_conv_plan *plan, double elements) { return elements * (double)fc_element(&plan->desc); }
 
-/* Everything but the packing of weights. */
 static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
@@ -181,7 +180,13 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
         const double rate = fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
         cycles += blocks * wait_for(weights, rate, sums / blocks, pieces, c->vectors);
     }
-    return cycles * groups * (double)fc_phases(&plan->desc);
+    cycles *= groups * (double)fc_phases(&plan->desc);
+    if (plan->desc.reuse == FC_ONCE) {
+        const double taps = (double)(plan->desc.kernel[1] * plan->desc.kernel[2]);
+        const double transformed = (double)grid->products * phases * (double)fc_phases(&plan->desc);
+        cycles += PACK * groups * (double)(channels.ic * channels.oc) * (taps + transformed);
+    }
+    return cycles;
 }
 
 /* As many tiles as three quarters of L2 hold, for blocks of so many channels; none or less than that if it holds none.
@@ -259,7 +264,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
         return 0;
     const double weights = (double)channels.groups * (double)channels.ic * (double)channels.oc;
     const double taps = (double)(desc->kernel[1] * desc->kernel[2]);
-    double products = 0, winograd = c.cycles; /* of a channel with a channel */
+    double products = 0; /* of a channel with a channel */
     for (ptrdiff_t index = 0; index < fc_phases(desc); index++) {
         fc_phase phase;
         fc_phase_at(desc, index, &phase);
@@ -273,9 +278,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
         const double pieces = ceil(products / taps / kernels->max_rows[2]);
         direct += wait_for(streamed, fc_stream_bytes(streamed), direct, pieces, 2);
     }
-    if (desc->reuse == FC_ONCE)
-        winograd += PACK * weights * ((double)(grid.products * fc_winograd_phases(&grid) * fc_phases(desc)) + taps);
-    return direct / winograd;
+    return direct / c.cycles;
 }
 
 size_t fc_winograd_weights_at(const fc_conv_plan *plan)
