@@ -71,44 +71,6 @@ static void choose_tile(fc_conv_plan *plan)
 
 /* ---- blocks ----------------------------------------------------------------------------------------------- */
 
-static void span_of(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        span[a] = (box[a] - 1) * desc->stride[a] + (desc->kernel[a] - 1) * desc->dilation[a] + 1;
-}
-
-static double staged_bytes(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL])
-{
-    ptrdiff_t span[FC_SPATIAL];
-    span_of(desc, box, span);
-    const double src = (double)span[0] * (double)span[1] * (double)span[2] * (double)desc->ic;
-    const double grad = (double)volume(box) * (double)desc->oc;
-    return (src + grad) * (double)fc_element(desc);
-}
-
-/* Halves the box, outermost axis first, until it fits; a run of pixels is never longer than a partial sum. */
-static void choose_box(fc_conv_plan *plan)
-{
-    const fc_conv_desc *desc = &plan->desc;
-    const ptrdiff_t least[FC_SPATIAL] = {1, 1, 16};
-    for (int a = 0; a < FC_SPATIAL; a++)
-        plan->tile[a] = desc->dst[a];
-    plan->tile[2] = fc_min(plan->tile[2], FC_SUM_LENGTH);
-    for (int a = 0; a < FC_SPATIAL; a++)
-        while (plan->tile[a] > least[a] && staged_bytes(desc, plan->tile) > STAGE_BYTES)
-            plan->tile[a] = fc_divide_up(plan->tile[a], 2);
-}
-
-/* Images per block: several when a whole one is small. */
-static ptrdiff_t block_images(const fc_conv_plan *plan)
-{
-    for (int a = 0; a < FC_SPATIAL; a++)
-        if (plan->tile[a] < plan->desc.dst[a])
-            return 1;
-    const double images = STAGE_BYTES / staged_bytes(&plan->desc, plan->tile);
-    return images < 1 ? 1 : images > 256 ? 256 : (ptrdiff_t)images;
-}
-
 /* Whether vectors of channels can be read where they lie, without a last one that leaves the array. */
 static bool whole_vectors(const fc_conv_plan *plan) { return plan->desc.groups % plan->lanes == 0; }
 
@@ -124,14 +86,60 @@ static bool in_place(const fc_conv_plan *plan)
 
 static ptrdiff_t most_patches(const fc_conv_desc *desc, int axis) { return 2 * desc->kernel[axis] - 1; }
 
+/* Strips of a block's row, at most. */
+static ptrdiff_t strips_of(const fc_conv_plan *plan) { return most_patches(&plan->desc, 2) + plan->tile[2] / STRIP; }
+
+static void span_of(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL], ptrdiff_t span[FC_SPATIAL])
+{
+    for (int a = 0; a < FC_SPATIAL; a++)
+        span[a] = (box[a] - 1) * desc->stride[a] + (desc->kernel[a] - 1) * desc->dilation[a] + 1;
+}
+
+static double staged_bytes(const fc_conv_desc *desc, const ptrdiff_t box[FC_SPATIAL])
+{
+    ptrdiff_t span[FC_SPATIAL];
+    span_of(desc, box, span);
+    const double src = (double)span[0] * (double)span[1] * (double)span[2] * (double)desc->ic;
+    const double grad = (double)volume(box) * (double)desc->oc;
+    return (src + grad) * (double)fc_element(desc);
+}
+
+/* Halves the box, outermost axis first, until it fits; a run of pixels is never longer than a partial sum. What is read
+ * in place needs no room but for its runs. */
+static void choose_box(fc_conv_plan *plan)
+{
+    enum { MOST_RUNS = 2048 };
+    const fc_conv_desc *desc = &plan->desc;
+    const ptrdiff_t least[FC_SPATIAL] = {1, 1, 16};
+    for (int a = 0; a < FC_SPATIAL; a++)
+        plan->tile[a] = desc->dst[a];
+    plan->tile[2] = fc_min(plan->tile[2], FC_SUM_LENGTH);
+    if (in_place(plan)) {
+        plan->tile[1] = fc_min(plan->tile[1], MOST_RUNS / strips_of(plan));
+        return;
+    }
+    for (int a = 0; a < FC_SPATIAL; a++)
+        while (plan->tile[a] > least[a] && staged_bytes(desc, plan->tile) > STAGE_BYTES)
+            plan->tile[a] = fc_divide_up(plan->tile[a], 2);
+}
+
+/* Images per block: several when a whole one is small. */
+static ptrdiff_t block_images(const fc_conv_plan *plan)
+{
+    for (int a = 0; a < FC_SPATIAL; a++)
+        if (plan->tile[a] < plan->desc.dst[a])
+            return 1;
+    const double images = STAGE_BYTES / staged_bytes(&plan->desc, plan->tile);
+    return images < 1 ? 1 : images > 256 ? 256 : (ptrdiff_t)images;
+}
+
 static void lay_out_in_place(const fc_conv_plan *plan, fc_arena *arena, workspace *at)
 {
     const fc_conv_desc *desc = &plan->desc;
     const ptrdiff_t columns = most_patches(desc, 2), items = row_tiles(plan) * lane_tiles(plan);
     at->acc = fc_carve(arena, items * tile_elements(plan), fc_element(desc));
     at->row_at = fc_carve(arena, volume(desc->kernel), sizeof(ptrdiff_t));
-    const ptrdiff_t strips = columns + plan->tile[2] / STRIP;
-    at->runs = fc_carve(arena, fc_saturate(block_images(plan) * strips, plan->tile[1]), sizeof(fc_pixel_run));
+    at->runs = fc_carve(arena, fc_saturate(block_images(plan) * strips_of(plan), plan->tile[1]), sizeof(fc_pixel_run));
     at->patches = fc_carve(arena, most_patches(desc, 1) * columns, sizeof(patch));
 }
 
@@ -409,7 +417,8 @@ static ptrdiff_t runs_together(const weight_grad_call *s, const patch *one)
     return fc_max_extent(fc_min(runs, FC_SUM_LENGTH / pixels), 1);
 }
 
-/* All taps of the lane tiles [begin, end), which share cache lines, over all patches. */
+/* All taps of the lane tiles [begin, end) over all patches: a few rows of a strip for every tile, so that memory is
+ * read nearly in its order. */
 static void sum_lanes(const weight_grad_call *s, ptrdiff_t begin, ptrdiff_t end)
 {
     const fc_conv_plan *plan = s->plan;
@@ -444,8 +453,8 @@ static void sum_in_place(const void *context, fc_part part)
     fc_share_of_runs(lane_tiles(plan), line, part, &begin, &end);
     if (!s->accumulate)
         memset(s->at.acc + (size_t)begin * tile, 0, (size_t)(end - begin) * tile);
-    for (ptrdiff_t first = begin; first < end; first += line)
-        sum_lanes(s, first, fc_min(first + line, end));
+    if (begin < end)
+        sum_lanes(s, begin, end);
 }
 
 /* The block's share of every tile that this thread owns, in partial sums of FC_SUM_LENGTH pixels at most. */
