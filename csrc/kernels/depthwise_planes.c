@@ -57,13 +57,42 @@ static slot_columns columns_of(const fc_depthwise_planes *s, ptrdiff_t slot)
     return (slot_columns){col + begin * s->col_step, end - begin, begin};
 }
 
+/* Columns of two slots, every second one each, that lie side by side and so come from the same loads. */
+typedef struct {
+    ptrdiff_t at, even, odd, count; /* from there in a row, to there in the band's, so many of each: whole vectors */
+} slot_pair;
+
+/* What is left of a slot after `done` columns, with a whole vector where it has one. */
+static slot_columns rest_of(slot_columns slot, ptrdiff_t done)
+{
+    const ptrdiff_t last = slot.count - FC_LANES, first = done < slot.count && 0 < last && last < done ? last : done;
+    return (slot_columns){slot.at + 2 * first, slot.count - first, slot.to + first};
+}
+
+/* The pair of two slots, `slot` elements apart, which keep the rest. */
+static slot_pair pair_of(const fc_depthwise_planes *s, ptrdiff_t slot, slot_columns *one, slot_columns *other)
+{
+    const bool ascending = one->at < other->at;
+    const slot_columns *even = ascending ? one : other, *odd = ascending ? other : one;
+    slot_pair pair = {.at = even->at, .even = even->to, .odd = odd->to};
+    *(ascending ? &pair.odd : &pair.even) += slot;
+    const ptrdiff_t inside = (s->src_cols - even->at) / (2 * FC_LANES), both = fc_clamp(odd->count, 0, even->count);
+    if (s->col_step != 2 || odd->at != even->at + 1 || both < FC_LANES || inside < 1)
+        return pair;
+    pair.count = fc_clamp(both / FC_LANES, 0, inside) * FC_LANES;
+    *one = rest_of(*one, pair.count);
+    *other = rest_of(*other, pair.count);
+    return pair;
+}
+
 /* Slots of some channels: all of rows by two at most of columns, in the order of the plane's rows, so that the memory
  * foresees them. What lies outside the plane stays as it is, zero. */
 static void fill_columns(const fc_depthwise_planes *s, const FC_REAL *plane, ptrdiff_t first, ptrdiff_t channels,
                          FC_REAL *band)
 {
     const ptrdiff_t slot = s->rows * s->pitch, row_slot = s->slots_w * slot, two = s->slots_w - first > 1;
-    const slot_columns one = columns_of(s, first), other = columns_of(s, first + two);
+    slot_columns one = columns_of(s, first), other = columns_of(s, first + two);
+    const slot_pair pair = pair_of(s, slot, &one, &other);
     for (ptrdiff_t c = 0; c < channels; c++, plane += s->src_rows * s->src_cols)
         for (ptrdiff_t i = 0; i < s->rows; i++)
             for (ptrdiff_t a = 0; a < s->slots_h; a++) {
@@ -72,6 +101,12 @@ static void fill_columns(const fc_depthwise_planes *s, const FC_REAL *plane, ptr
                 FC_REAL *dst = band + (c * s->slots_h + a) * row_slot + first * slot + i * s->pitch;
                 if (row < 0 || row >= s->src_rows)
                     continue;
+                for (ptrdiff_t j = 0; j < pair.count; j += FC_LANES) {
+                    const FC_REAL *from = src + pair.at + 2 * j;
+                    const fc_vec low = fc_load(from), high = fc_load(from + FC_LANES);
+                    fc_store(dst + pair.even + j, fc_even(low, high));
+                    fc_store(dst + pair.odd + j, fc_odd(low, high));
+                }
                 if (one.count > 0)
                     copy_row(src + one.at, s->col_step, one.count, s->src_cols - one.at, dst + one.to);
                 if (two && other.count > 0)
