@@ -73,19 +73,19 @@ FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
         v[6] = two_even - two_odd;
         v[7] = d[7] - d[1] + (d[3] - d[5]) * all;
     } else {
-        const fc_vec p_even = d[4] - QQ * d[2], p_odd = P * d[3] - Q * d[1]; /* P QQ is Q */
-        const fc_vec q_even = d[4] - PP * d[2], q_odd = Q * d[3] - P * d[1];
+        const fc_vec p_even = d[4] - QQ * d[2], p_odd = d[3] - QQ * d[1];
+        const fc_vec q_even = d[4] - PP * d[2], q_odd = d[3] - PP * d[1];
         v[0] = d[0] + d[4] - (PP + QQ) * d[2];
-        v[1] = p_even + p_odd;
-        v[2] = p_even - p_odd;
-        v[3] = q_even + q_odd;
-        v[4] = q_even - q_odd;
+        v[1] = p_even + P * p_odd;
+        v[2] = p_even - P * p_odd;
+        v[3] = q_even + Q * q_odd;
+        v[4] = q_even - Q * q_odd;
         v[5] = d[1] + d[5] - (PP + QQ) * d[3];
     }
 }
 
-/* One vector of channels of one patch. What is between rows and columns is written in order, half[column][row]: stores to
- * one cache line after the other take half as long as those that go from line to line. */
+/* One vector of channels of one patch. What is between rows and columns is written in order, half[column][row]: stores
+ * to one cache line after the other take half as long as those that go from line to line. */
 FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
                                FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {

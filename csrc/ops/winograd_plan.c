@@ -139,7 +139,8 @@ static double row_cost(double rows, double vectors)
 typedef struct {
     int vectors, rows;
     fc_winograd_blocks blocks;
-    double cycles; /* of one image */
+    double cycles, packing; /* of one image, and before it */
+    bool streams;           /* weights come from beyond L2 */
 } choice;
 
 /* What streaming so many bytes adds to so many cycles of sums over them: the last of `pieces` register tiles fetches
@@ -152,7 +153,7 @@ static double wait_for(double bytes, double rate, double sums, double pieces, in
 
 static double bytes_of(const fc_conv_plan *plan, double elements) { return elements * (double)fc_element(&plan->desc); }
 
-static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, const choice *c)
+static void estimate(const fc_conv_plan *plan, const fc_tile_grid *grid, choice *c)
 {
     const fc_channels channels = fc_conv_channels(&plan->desc);
     const double tiles = (double)grid->tiles, groups = (double)channels.groups;
@@ -176,18 +177,21 @@ static double cycles_of(const fc_conv_plan *plan, const fc_tile_grid *grid, cons
         cycles += tiles * TURN * grid->m[1] * (in * turned_rows + out * grid->m[0]);
     const double weights = bytes_of(plan, (double)grid->products * ic * oc_tiles * c->vectors * lanes);
     const double blocks = (double)fc_divide_up(grid->tiles, c->blocks.tiles);
-    if (weights > (double)fc_l2_bytes() / 2) {
+    c->streams = weights > (double)fc_l2_bytes() / 2;
+    if (c->streams) {
         const double rate = fc_stream_bytes((phases > 1 ? 2 : 1) * weights * groups); /* see csrc/README.md */
         cycles += blocks * wait_for(weights, rate, sums / blocks, pieces, c->vectors);
     }
-    cycles *= groups * (double)fc_phases(&plan->desc);
+    c->cycles = cycles * groups * (double)fc_phases(&plan->desc);
     if (plan->desc.reuse == FC_ONCE) {
         const double taps = (double)(plan->desc.kernel[1] * plan->desc.kernel[2]);
         const double transformed = (double)grid->products * phases * (double)fc_phases(&plan->desc);
-        cycles += PACK * groups * (double)(channels.ic * channels.oc) * (taps + transformed);
+        c->packing = PACK * groups * (double)(channels.ic * channels.oc) * (taps + transformed);
     }
-    return cycles;
 }
+
+/* What choices are compared by: weights that leave the cache are written to memory, too, where they serve once. */
+static double cost_of(const choice *c) { return c->cycles + (c->streams ? c->packing : 0); }
 
 /* As many tiles as three quarters of L2 hold, for blocks of so many channels; none or less than that if it holds none.
  */
@@ -223,8 +227,8 @@ static void try_blocks(const fc_conv_plan *plan, const fc_tile_grid *grid, choic
             if (c.blocks.tiles <= 0 && less > 0)
                 continue;
             c.blocks.tiles = fc_max_extent(c.blocks.tiles, 1);
-            c.cycles = cycles_of(plan, grid, &c);
-            if (best->cycles == 0 || c.cycles < best->cycles)
+            estimate(plan, grid, &c);
+            if (best->cycles == 0 || cost_of(&c) < cost_of(best))
                 *best = c;
         }
     }
@@ -278,7 +282,7 @@ double fc_winograd_gain(const fc_conv_desc *desc)
         const double pieces = ceil(products / taps / kernels->max_rows[2]);
         direct += wait_for(streamed, fc_stream_bytes(streamed), direct, pieces, 2);
     }
-    return direct / c.cycles;
+    return direct / (c.cycles + c.packing);
 }
 
 size_t fc_winograd_weights_at(const fc_conv_plan *plan)
