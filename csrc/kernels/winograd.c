@@ -84,8 +84,8 @@ FC_INLINE void input_line(const int side, const fc_vec d[MOST], fc_vec v[MOST])
     }
 }
 
-/* One vector of channels of one patch. What is between rows and columns is written in order, half[column][row]: stores
- * to one cache line after the other take half as long as those that go from line to line. */
+/* One vector of channels of one patch. What is between rows and columns is written in order, half[column][row]: 1 to 3%
+ * less time than stores that go from line to line. */
 FC_INLINE void transform_patch(const form f, const FC_REAL *src, ptrdiff_t row, ptrdiff_t col, const int lanes,
                                FC_REAL *FC_RESTRICT dst, ptrdiff_t product)
 {
