@@ -32,3 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # a collection of garbage looks through thousands of tests otherwise
+
+
+def pytest_runtest_setup() -> None:
+    from fastconv import utils  # here: only now is it the installed one
+
+    utils.set_random_seed(0)  # initial weights are the same in every run, whichever tests run before

@@ -276,7 +276,11 @@ def test_steps_of_training(keras: Any, case: tuple[str, dict[str, Any]]) -> None
     kind, arguments = case
     labels = np.array([0, 2, 1, 1, 0])
     theirs, ours = network(keras), network(Ours)
-    values = [w + 0.05 * RNG.standard_normal(w.shape).astype(np.float32) for w in theirs.get_weights()]
+    # Adam divides a gradient by its own size: of a gradient that is all but zero it makes a step of rounding errors.
+    # So the weights are the same in every run, and such that nothing comes near the tolerance.
+    rng = np.random.default_rng(4)
+    values = [0.3 * rng.standard_normal(w.shape).astype(np.float32) for w in theirs.get_weights()]
+    values = [np.abs(value) if value.ndim == 1 else value for value in values]  # a variance is not negative
     theirs.set_weights(values)
     ours.set_weights(values)
     close(ours.predict(IMAGES, verbose=0), theirs.predict(IMAGES, verbose=0))
