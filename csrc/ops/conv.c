@@ -155,6 +155,8 @@ static double flops_of(const fc_conv_desc *desc)
     return flops;
 }
 
+double fc_conv_work(const fc_conv_plan *plan) { return fc_is_depthwise(&plan->desc) ? plan->flops : plan->flops / 2; }
+
 /* Plans look at every phase. Strides of a thousand along two axes have as many; more of them would only take time: a
  * stride of billions, minutes. */
 enum { MOST_PHASES = 1 << 20 };
@@ -454,7 +456,7 @@ static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, con
                           : has_lanes(plan)                     ? fc_conv_depthwise
                           : plan->flat                          ? fc_conv_depthwise_lines
                                                                 : fc_conv_depthwise_planes;
-    return fc_parallel(fc_crew_for(plan->flops / 2 * (double)n, threads), body, &call);
+    return fc_parallel(fc_crew_for(fc_conv_work(plan) * (double)n, threads), body, &call);
 }
 
 fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,

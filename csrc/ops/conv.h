@@ -73,6 +73,9 @@ bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPA
 /* One input and one output channel a group. */
 bool fc_is_depthwise(const fc_conv_desc *desc);
 
+/* One image's multiply-adds, for fc_crew_for: a depthwise convolution's take twice the time and more. */
+double fc_conv_work(const fc_conv_plan *plan);
+
 /* plan->given and plan->desc, which may be another convolution that comes to the same. */
 void fc_fold(fc_conv_plan *plan);
 bool fc_is_folded(const fc_conv_plan *plan);

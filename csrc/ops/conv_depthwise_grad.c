@@ -549,7 +549,7 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
     for (ptrdiff_t i = 0; i < blocks; i++) {
         place_block(&s, i, n, images);
         describe_block(&s);
-        const double work = plan->flops / 2 * (double)(s.images * volume(s.box)) / (double)volume(desc->dst);
+        const double work = fc_conv_work(plan) * (double)(s.images * volume(s.box)) / (double)volume(desc->dst);
         const fc_crew crew = fc_crew_for(work, threads);
         if ((!s.in_place && fc_parallel(crew, stage, &s)) ||
             fc_parallel(crew, s.in_place ? sum_in_place : sum_block, &s) || (i + 1 < blocks && fc_stopped()))

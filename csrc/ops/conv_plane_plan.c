@@ -130,6 +130,10 @@ static void grow(fc_conv_plan *plan, const fc_phase *phase, int axis, ptrdiff_t 
     }
     if (low > least) /* equal pieces instead of a small last one */
         low = fc_divide_up(phase->axis[axis].count, fc_divide_up(phase->axis[axis].count, low));
+    if (plan->flat) { /* that begin where a vector of results begins */
+        const ptrdiff_t whole = (ptrdiff_t)4 * plan->lanes;
+        low = fc_min(fc_divide_up(low, whole) * whole, phase->axis[axis].count);
+    }
     plan->tile[axis] = low;
 }
 

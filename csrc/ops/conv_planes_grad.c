@@ -457,7 +457,7 @@ static fc_status run_pass(planes_call *s, ptrdiff_t n, int threads)
         span_of(desc, s->box, s->span);
         describe_region(s);
         const double share = (double)s->groups / (double)desc->groups * (double)(s->images * volume(s->box));
-        const fc_crew crew = fc_crew_for(plan->flops / 2 * share / (double)volume(desc->dst), threads);
+        const fc_crew crew = fc_crew_for(fc_conv_work(plan) * share / (double)volume(desc->dst), threads);
         if (stages_src(desc) && fc_parallel(crew, stage, s))
             return FC_STOPPED;
         if (fc_parallel(crew, sum_region, s) || (!s->final && fc_stopped()))

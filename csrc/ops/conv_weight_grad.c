@@ -417,7 +417,7 @@ static fc_status run_pass(weight_grad_call *s, ptrdiff_t n, int threads)
         s->initial = i == 0;
         s->final = i == regions - 1;
         const double pixels = (double)(s->images * volume(s->box)) / (double)volume(shape->desc.dst);
-        const fc_crew crew = fc_crew_for(plan->flops / 2 * share * pixels, threads);
+        const fc_crew crew = fc_crew_for(fc_conv_work(plan) * share * pixels, threads);
         if ((!shape->in_place && fc_parallel(crew, stage, s)) || fc_parallel(crew, sum_region, s) ||
             (!s->final && fc_stopped()))
             return FC_STOPPED;
