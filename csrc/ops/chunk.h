@@ -13,6 +13,7 @@ typedef struct {
     fc_window *inside;      /* the columns of positions that see each tap of a kernel row inside the image */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
     ptrdiff_t *steps;       /* of each register tile, from a position's results to the next one's; 0: uneven */
+    ptrdiff_t *runs;        /* of each register tile, how many from it on are alike, and go on where the last one ends */
     char *zeros;            /* what a padded position points at */
     char *acc;              /* of all the chunk's tiles */
     /* when runs may take weights that are not packed */

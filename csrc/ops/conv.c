@@ -32,7 +32,9 @@ ptrdiff_t fc_channel_block(ptrdiff_t taps, ptrdiff_t channels)
     if (taps < 1)
         return channels;
     enum { LINE = 16 }; /* float32 elements: transposes of whole cache lines pack a third faster */
-    ptrdiff_t most = fc_min(fc_max_extent(FC_SUM_LENGTH / taps, 1), channels);
+    ptrdiff_t most = fc_max_extent(FC_SUM_LENGTH / taps, 1);
+    if (channels <= most)
+        return channels;
     if (most > LINE)
         most = most / LINE * LINE;
     const ptrdiff_t each = fc_divide_up(channels, fc_divide_up(channels, most));

@@ -95,6 +95,7 @@ static void lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_channel_worksp
     at->inside = fc_carve(arena, plan->desc.kernel[2], sizeof(fc_window));
     at->offsets = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->steps = fc_carve(arena, rows, sizeof(ptrdiff_t));
+    at->runs = fc_carve(arena, rows, sizeof(ptrdiff_t));
     at->zeros = fc_carve(arena, zeros_of(plan), element);
     const ptrdiff_t lanes = (ptrdiff_t)plan->vectors * plan->lanes, room = plan->reads_weights ? MOST_AT_ONCE : 0;
     at->acc = fc_carve(arena, rows * lanes, element);
@@ -167,18 +168,25 @@ static ptrdiff_t channel_step(const fc_chunk *s)
     return s->call->plan->desc.layout == FC_CHANNELS_LAST ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
 }
 
-/* How far apart the results of each register tile's positions are: 0 where the distances differ. */
+/* How far apart the results of each register tile's positions are, and which tiles go on at the same pace: a kernel
+ * runs over those in one call. */
 static void find_steps(const fc_chunk *s)
 {
-    for (int tile = 0; tile < s->tiles; tile++) {
+    const ptrdiff_t *at = s->at->offsets;
+    ptrdiff_t *const steps = s->at->steps, *const runs = s->at->runs;
+    ptrdiff_t rows_behind = 0;
+    for (int tile = s->tiles - 1; tile >= 0; tile--) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, s->tiles, &begin, &end);
-        const ptrdiff_t *at = s->at->offsets;
         ptrdiff_t step = end - begin > 1 ? at[begin + 1] - at[begin] : s->call->channels.dst_channels;
         for (ptrdiff_t i = begin + 2; i < end; i++)
             if (at[i] - at[i - 1] != step)
                 step = 0;
-        s->at->steps[tile] = step;
+        steps[tile] = step;
+        const bool goes_on =
+            step != 0 && rows_behind == end - begin && steps[tile + 1] == step && at[end] - at[end - 1] == step;
+        runs[tile] = goes_on ? runs[tile + 1] + 1 : 1;
+        rows_behind = end - begin;
     }
 }
 
@@ -298,13 +306,16 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
     const tile_ends ends = ends_of(s, t, k, p);
     const void *const *pointers = s->at->pointers;
     const bool stream = s->call->packed && s->call->plan->packed_bytes > fc_l2_bytes() / 2;
-    for (ptrdiff_t tile = 0, begin = 0, rows; tile < s->tiles; tile++, begin += rows) {
+    for (ptrdiff_t tile = 0, begin = 0, rows, run; tile < s->tiles; tile += run, begin += rows * run) {
         rows = each + (tile < more);
+        run = s->at->runs[tile];
         fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
-        if (stream && tile == s->tiles - 1)
+        to.more = run - 1;
+        to.src_step = s->taps * rows;
+        if (stream && tile + run == s->tiles)
             to.ahead = p->taps * p->channels * t->width * (ptrdiff_t)s->call->element;
         by_rows[rows](pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
-        pointers += s->taps * rows;
+        pointers += to.src_step * run;
     }
 }
 
