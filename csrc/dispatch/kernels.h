@@ -15,15 +15,15 @@ enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8, FC_MAX_GROUP = 8, FC_GROUP_ROWS = 6
 /* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
  * from: zeros (step 0), what the sum has come to so far, or a bias where that runs along the row.
  *
- * For tiles that read packed weights besides: so many `more` tiles follow, with the same weights, whose pointers lie
- * src_step apart and whose rows go on in dst and from. The last one has fetched into L2 as many bytes as its weights,
- * `ahead` of them. */
+ * So many `more` tiles alike follow in one call; their rows go on in dst and from, and what else they take lies `step`
+ * apart: pointers where the weights stay the same, biases where the weights go on. The last one has fetched into L2,
+ * for tiles that read weights as vectors, as many bytes as its weights, `ahead` of them. */
 typedef struct {
     void *dst;
     const void *from;
     ptrdiff_t dst_step, from_step; /* elements from row to row */
     double least;                  /* -INFINITY: any */
-    ptrdiff_t more, src_step;
+    ptrdiff_t more, step;
     ptrdiff_t ahead; /* bytes; 0: nothing */
 } fc_tile_end;
 

@@ -35,10 +35,10 @@ FC_INLINE void fetch(const FC_REAL *weights, ptrdiff_t ahead, const int vectors)
 FC_INLINE void tile(const int vectors, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
                     ptrdiff_t channels, const FC_REAL *weights, const fc_tile_end *end)
 {
-    const ptrdiff_t src_step = end->src_step, from_step = end->from_step, dst_step = end->dst_step;
+    const ptrdiff_t step = end->step, from_step = end->from_step, dst_step = end->dst_step;
     const FC_REAL *from = end->from;
     FC_REAL *dst = end->dst;
-    for (ptrdiff_t more = end->more; more >= 0; more--, src += src_step) {
+    for (ptrdiff_t more = end->more; more >= 0; more--, src += step) {
         const ptrdiff_t ahead = more > 0 ? 0 : end->ahead;
         const void *const *at = src;
         const FC_REAL *FC_RESTRICT w = weights;

@@ -14,7 +14,7 @@ FC_INLINE void tile(const int width, const int rows, const void *const *src, ptr
     const ptrdiff_t from_step = end->from_step, dst_step = end->dst_step;
     const FC_REAL *from = end->from;
     FC_REAL *dst = end->dst;
-    for (ptrdiff_t more = end->more; more >= 0; more--, src += end->src_step) {
+    for (ptrdiff_t more = end->more; more >= 0; more--, src += end->step) {
         const FC_REAL *FC_RESTRICT w = weights;
         fc_vec sum[FC_GROUP_ROWS];
         FC_UNROLL for (int r = 0; r < rows; r++)

@@ -311,11 +311,11 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
         run = s->at->runs[tile];
         fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
         to.more = run - 1;
-        to.src_step = s->taps * rows;
+        to.step = s->taps * rows;
         if (stream && tile + run == s->tiles)
             to.ahead = p->taps * p->channels * t->width * (ptrdiff_t)s->call->element;
         by_rows[rows](pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
-        pointers += to.src_step * run;
+        pointers += to.step * run;
     }
 }
 

@@ -196,8 +196,18 @@ static void add_in_place(const unit *s, const panel *p, ptrdiff_t rows, const ch
         });
 }
 
-/* A tile's sums with packed weights; whether the last block's have become results. */
-static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, char *acc)
+/* Whether a panel's products are one piece, after which its sums leave at once: then the weights of one tile go on
+ * where those of the last one end. */
+static bool is_one_piece(const unit *s, const panel *p)
+{
+    const ptrdiff_t length = s->phase->taps * s->channels;
+    return !s->call->weights && length > 0 && length <= FC_SUM_LENGTH && s->channels == s->call->channels.ic &&
+           goes_straight(s, p);
+}
+
+/* The sums of `run` tiles, of one where they are several pieces, with packed weights; whether the last block's have
+ * become results. */
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run, char *acc)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
@@ -213,6 +223,8 @@ static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff
         const char *start = fc_zeros;
         if (straight && i + count == length)
             start = make_results(s, channel, &end);
+        end.more = run - 1;
+        end.step = start == fc_zeros ? 0 : rows;
         call->kernels->plane[p->vectors][rows](src, offsets + i, count, packed + (size_t)(i * rows) * call->element,
                                                start, &end);
     }
@@ -230,14 +242,17 @@ static void run_tiles(const unit *s, const panel *p)
     const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
     const ptrdiff_t kept = plan->block < ic ? p->begin / fc_plane_width(plan) * s->tiles : 0;
     const ptrdiff_t block = s->channel * s->phase->taps;
+    const bool together = is_one_piece(s, p);
     ptrdiff_t channel = s->group * oc + s->tile_begin * s->each + fc_min(s->tile_begin, s->more), rows;
-    for (int tile = s->tile_begin; tile < s->tile_end; tile++, channel += rows) {
+    for (int tile = s->tile_begin, run; tile < s->tile_end; tile += run, channel += rows * run) {
+        const int alike = tile < s->more ? (int)fc_min(s->more, s->tile_end) : s->tile_end;
         rows = s->each + (tile < s->more);
+        run = together ? alike - tile : 1;
         char *acc = s->at.acc;
         bool done = false;
         if (plan->block < ic)
             acc += (size_t)(kept + tile) * tile_bytes;
-        if (last_block)
+        if (last_block && !together)
             expect_results(s, p, channel, rows);
         if (length == 0)
             memset(acc, 0, tile_bytes);
@@ -245,7 +260,7 @@ static void run_tiles(const unit *s, const panel *p)
             add_in_place(s, p, rows, call->weights + (channel * call->strides[0] + block) * (ptrdiff_t)call->element,
                          call->strides[0], s->at.panel, acc);
         else
-            done = add_packed(s, p, channel, rows, acc);
+            done = add_packed(s, p, channel, rows, run, acc);
         if (last_block && !done)
             store(s, p, acc, channel, rows);
     }

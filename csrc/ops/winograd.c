@@ -262,7 +262,7 @@ static void multiply(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place,
                 run = begin < larger ? left : pieces - left;
                 fc_tile_end to = fc_sums_from(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
                 to.more = run - 1;
-                to.src_step = rows;
+                to.step = rows;
                 to.ahead = begin + rows * run == b->count ? matrix * (ptrdiff_t)call->element : 0;
                 tiles[rows](b->at->pointers + begin, 1, product * b->steps.input_product + c,
                             fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, &to);
