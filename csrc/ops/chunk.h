@@ -13,9 +13,9 @@ typedef struct {
     fc_window *inside;      /* the columns of positions that see each tap of a kernel row inside the image */
     ptrdiff_t *offsets;     /* of the chunk's positions in dst, in elements */
     ptrdiff_t *steps;       /* of each register tile, from a position's results to the next one's; 0: uneven */
-    ptrdiff_t *runs;        /* of each register tile, how many from it on are alike, and go on where the last one ends */
-    char *zeros;            /* what a padded position points at */
-    char *acc;              /* of all the chunk's tiles */
+    ptrdiff_t *runs; /* of each register tile, how many from it on are alike, and go on where the last one ends */
+    char *zeros;     /* what a padded position points at */
+    char *acc;       /* of all the chunk's tiles */
     /* when runs may take weights that are not packed */
     char *piece;        /* some of them, packed */
     char *row_sums;     /* of the one row of outputs whose weights are read where they lie */
@@ -45,7 +45,8 @@ static inline ptrdiff_t fc_products(const fc_conv_plan *plan, ptrdiff_t taps)
 /* Whether im2col's kernel rows are neighbours in src, to be read where they lie. */
 bool fc_rows_lie_ready(const fc_chunk *s);
 
-/* Pointers of the chunk for all groups, or its panel for one, and where its positions' results go. */
-void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group);
+/* Pointers of the chunk for all groups, or its panel for one, and where its positions' results go; returns how far
+ * apart those are, from each to the next, or 0 where that differs. */
+ptrdiff_t fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group);
 
 #endif

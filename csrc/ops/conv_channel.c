@@ -168,25 +168,31 @@ static ptrdiff_t channel_step(const fc_chunk *s)
     return s->call->plan->desc.layout == FC_CHANNELS_LAST ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
 }
 
-/* How far apart the results of each register tile's positions are, and which tiles go on at the same pace: a kernel
- * runs over those in one call. */
-static void find_steps(const fc_chunk *s)
+/* How far apart the results of a register tile's positions are; 0: uneven. */
+static ptrdiff_t step_of_tile(const fc_chunk *s, ptrdiff_t begin, ptrdiff_t rows)
 {
+    const ptrdiff_t *at = s->at->offsets + begin, step = rows > 1 ? at[1] - at[0] : s->call->channels.dst_channels;
+    for (ptrdiff_t i = 2; i < rows; i++)
+        if (at[i] - at[i - 1] != step)
+            return 0;
+    return step;
+}
+
+/* The steps of all tiles, and which ones go on at the same pace: a kernel runs over those in one call. even: the step
+ * from any position to the next; 0: there are several. */
+static void find_steps(const fc_chunk *s, ptrdiff_t even)
+{
+    const ptrdiff_t each = s->count / s->tiles, more = s->count % s->tiles; /* as fc_share */
     const ptrdiff_t *at = s->at->offsets;
     ptrdiff_t *const steps = s->at->steps, *const runs = s->at->runs;
-    ptrdiff_t rows_behind = 0;
-    for (int tile = s->tiles - 1; tile >= 0; tile--) {
-        ptrdiff_t begin, end;
-        fc_share(s->count, tile, s->tiles, &begin, &end);
-        ptrdiff_t step = end - begin > 1 ? at[begin + 1] - at[begin] : s->call->channels.dst_channels;
-        for (ptrdiff_t i = begin + 2; i < end; i++)
-            if (at[i] - at[i - 1] != step)
-                step = 0;
-        steps[tile] = step;
-        const bool goes_on =
-            step != 0 && rows_behind == end - begin && steps[tile + 1] == step && at[end] - at[end - 1] == step;
-        runs[tile] = goes_on ? runs[tile + 1] + 1 : 1;
-        rows_behind = end - begin;
+    for (ptrdiff_t tile = s->tiles - 1, begin = s->count, rows; tile >= 0; tile--) {
+        rows = each + (tile < more);
+        const ptrdiff_t behind = begin;
+        begin -= rows;
+        steps[tile] = even != 0 ? even : step_of_tile(s, begin, rows);
+        const bool alike = behind < s->count && tile + 1 != more && steps[tile] != 0 &&
+                           steps[tile] == steps[tile + 1] && at[behind] - at[behind - 1] == steps[tile];
+        runs[tile] = alike ? runs[tile + 1] + 1 : 1;
     }
 }
 
@@ -262,35 +268,36 @@ static void pack_blocks(const fc_chunk *s, const oc_tiles *t, ptrdiff_t first, p
 
 /* Where the sums of register tiles begin, and where they go: from one piece to the next they stay in acc. */
 typedef struct {
-    char *acc, *dst; /* of position 0; finished ones that leave at once go to dst */
-    fc_tile_end stay, leave;
-    bool first;
+    char *acc, *dst;   /* of position 0; finished ones that leave at once go to dst */
+    const char *start; /* of a first piece; NULL: what is in acc */
+    ptrdiff_t width;
+    double least; /* of those that leave */
 } tile_ends;
 
 static tile_ends ends_of(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const piece *p)
 {
     const fc_conv_call *call = s->call;
-    tile_ends ends = {.acc = acc_of(s, t, k, 0), .dst = call->dst + dst_of(s, t, k), .first = p->first};
-    ends.stay = (fc_tile_end){.dst_step = t->width, .from_step = t->width, .least = -INFINITY};
-    if (p->first) {
-        ends.stay.from = t->straight && call->bias ? bias_of(s, t, k) : fc_zeros;
-        ends.stay.from_step = 0;
-    }
-    ends.leave = ends.stay;
-    ends.leave.least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY;
-    return ends;
+    return (tile_ends){
+        .acc = acc_of(s, t, k, 0),
+        .dst = call->dst + dst_of(s, t, k),
+        .start = !p->first                   ? NULL
+                 : t->straight && call->bias ? bias_of(s, t, k)
+                                             : fc_zeros,
+        .width = t->width,
+        .least = call->epilogue.activation == FC_RELU ? 0 : -INFINITY,
+    };
 }
 
-static fc_tile_end end_at(const fc_chunk *s, const tile_ends *ends, bool leaves, int tile, ptrdiff_t begin)
+static fc_tile_end end_at(const fc_chunk *s, const tile_ends *ends, bool leaves, ptrdiff_t tile, ptrdiff_t begin)
 {
-    char *const acc = ends->acc + (size_t)(begin * ends->stay.dst_step) * s->call->element;
-    fc_tile_end end = leaves ? ends->leave : ends->stay;
-    end.dst = leaves ? ends->dst + s->at->offsets[begin] * (ptrdiff_t)s->call->element : acc;
-    if (leaves)
-        end.dst_step = s->at->steps[tile];
-    if (!ends->first)
-        end.from = acc;
-    return end;
+    char *const acc = ends->acc + (size_t)(begin * ends->width) * s->call->element;
+    return (fc_tile_end){
+        .dst = leaves ? ends->dst + s->at->offsets[begin] * (ptrdiff_t)s->call->element : acc,
+        .from = ends->start ? ends->start : acc,
+        .dst_step = leaves ? s->at->steps[tile] : ends->width,
+        .from_step = ends->start ? 0 : ends->width,
+        .least = leaves ? ends->least : -INFINITY,
+    };
 }
 
 /* Packed weights that do not stay in L2 are fetched for the next piece by the last tile of this one. */
@@ -309,7 +316,7 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
     for (ptrdiff_t tile = 0, begin = 0, rows, run; tile < s->tiles; tile += run, begin += rows * run) {
         rows = each + (tile < more);
         run = s->at->runs[tile];
-        fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), (int)tile, begin);
+        fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), tile, begin);
         to.more = run - 1;
         to.step = s->taps * rows;
         if (stream && tile + run == s->tiles)
@@ -486,8 +493,7 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
             s.first = first * height;
             s.count = fc_min(last * height, positions) - s.first;
             s.tiles = (int)fc_divide_up(s.count, plan->rows);
-            fc_chunk_prepare(&s, group);
-            find_steps(&s);
+            find_steps(&s, fc_chunk_prepare(&s, group));
             ready = inputs;
         }
         count =

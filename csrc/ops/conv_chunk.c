@@ -284,13 +284,15 @@ static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, p
 
 bool fc_rows_lie_ready(const fc_chunk *s) { return products_in(s).ready; }
 
-void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
+ptrdiff_t fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
 {
     const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
     const ptrdiff_t step = s->phase->axis[2].dst_step * (last ? s->call->channels.dst_channels : 1);
+    bool even = true;
     for (ptrdiff_t i = 0, run; i < s->count; i += run) {
         ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + i, place);
         const ptrdiff_t at = target(s->call, s->phase, place, image);
+        even = even && (i == 0 || at == s->at->offsets[i - 1] + step);
         run = fc_min(s->count - i, s->phase->axis[2].count - place[2]);
         for (ptrdiff_t j = 0; j < run; j++)
             s->at->offsets[i + j] = at + j * step;
@@ -303,4 +305,5 @@ void fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
         fill_panel(s, &layout, group);
     else
         fill_pointers(s, &layout, group);
+    return even ? step : 0;
 }
