@@ -123,7 +123,8 @@ typedef enum { FC_PLANE_SHARED, FC_PLANE_COLUMNS, FC_PLANE_PANELS } fc_plane_for
 /* Plain data: no pointers, valid for any batch and thread count, bound to the instruction set it names. */
 typedef struct {
     fc_conv_desc given;     /* as it was described */
-    fc_conv_desc desc;      /* as it runs: the same, or a 1x1 convolution that comes to the same */
+    fc_conv_desc desc;      /* as it runs: the same, or a 1x1 convolution that comes to the same, or channels-last */
+    ptrdiff_t turned;       /* images that are turned to channels-last together; 0: they are not */
     fc_algorithm algorithm; /* never FC_AUTO */
     fc_family family;
     int vectors, rows;          /* the register tile: vectors of lanes, rows of accumulators */

@@ -178,6 +178,12 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     plan->lanes = fc_kernels_for(desc->isa, desc->dtype)->lanes;
     plan->flops = flops_of(&plan->desc);
     fc_fold(plan);
+    if (desc->direction != FC_BACKWARD_WEIGHT && choose(&plan->desc, fc_conv_channels(&plan->desc)) != FC_WINOGRAD)
+        plan->turned = fc_images_to_turn(plan);
+    if (plan->turned > 0) {
+        plan->desc.layout = FC_CHANNELS_LAST;
+        plan->shared_bytes = fc_turned_bytes(plan);
+    }
     fc_join_groups(plan);
     if (fc_is_folded(plan) && desc->direction == FC_BACKWARD_INPUT) /* for the bias of all of them */
         plan->shared_bytes = ((size_t)plan->desc.ic * fc_element(desc) + 127) / 128 * 128;
@@ -423,6 +429,20 @@ static bool takes_dots(const fc_conv_plan *plan, const ptrdiff_t *strides)
     return plan->family == FC_FAMILY_CHANNEL && strides[1] == 1 && fc_dots_serve(&plan->desc);
 }
 
+static fc_status run_call(const fc_conv_call *call, int threads)
+{
+    const fc_conv_plan *plan = call->plan;
+    fc_body *const body = call->weights && takes_dots(plan, call->strides) ? fc_conv_dots
+                          : plan->family == FC_FAMILY_PLANE                ? fc_conv_plane
+                          : plan->family == FC_FAMILY_FILTER               ? fc_conv_filter
+                          : plan->family == FC_FAMILY_WINOGRAD             ? fc_conv_winograd
+                          : plan->family != FC_FAMILY_DEPTHWISE            ? fc_conv_channel
+                          : has_lanes(plan)                                ? fc_conv_depthwise
+                          : plan->flat                                     ? fc_conv_depthwise_lines
+                                                                           : fc_conv_depthwise_planes;
+    return fc_parallel(fc_crew_for(fc_conv_work(plan) * (double)call->n, threads), body, call);
+}
+
 /* With packed weights, or with weights at their strides. */
 static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *weights,
                      const ptrdiff_t *strides, const void *bias, const void *residual, void *dst, void *workspace,
@@ -450,15 +470,7 @@ static fc_status run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, con
     };
     if (n == 0 || positions(desc) == 0)
         return FC_OK;
-    fc_body *const body = weights && takes_dots(plan, strides)  ? fc_conv_dots
-                          : plan->family == FC_FAMILY_PLANE     ? fc_conv_plane
-                          : plan->family == FC_FAMILY_FILTER    ? fc_conv_filter
-                          : plan->family == FC_FAMILY_WINOGRAD  ? fc_conv_winograd
-                          : plan->family != FC_FAMILY_DEPTHWISE ? fc_conv_channel
-                          : has_lanes(plan)                     ? fc_conv_depthwise
-                          : plan->flat                          ? fc_conv_depthwise_lines
-                                                                : fc_conv_depthwise_planes;
-    return fc_parallel(fc_crew_for(fc_conv_work(plan) * (double)n, threads), body, &call);
+    return plan->turned > 0 ? fc_run_turned(&call, run_call, threads) : run_call(&call, threads);
 }
 
 fc_status fc_conv_run(const fc_conv_plan *plan, ptrdiff_t n, const void *src, const void *packed, const void *bias,

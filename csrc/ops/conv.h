@@ -76,6 +76,13 @@ bool fc_is_depthwise(const fc_conv_desc *desc);
 /* One image's multiply-adds, for fc_crew_for: a depthwise convolution's take twice the time and more. */
 double fc_conv_work(const fc_conv_plan *plan);
 
+/* How many images a plan had better turn to channels-last together (conv_turned.c); 0: none. The shared workspace that
+ * those take, and a run. */
+ptrdiff_t fc_images_to_turn(const fc_conv_plan *plan);
+size_t fc_turned_bytes(const fc_conv_plan *plan);
+typedef fc_status fc_run_call(const fc_conv_call *call, int threads);
+fc_status fc_run_turned(const fc_conv_call *call, fc_run_call *run, int threads);
+
 /* plan->given and plan->desc, which may be another convolution that comes to the same. */
 void fc_fold(fc_conv_plan *plan);
 bool fc_is_folded(const fc_conv_plan *plan);

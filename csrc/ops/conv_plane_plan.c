@@ -53,10 +53,11 @@ static fc_plane_form choose_form(const fc_conv_plan *plan, const fc_phase *phase
     const double products = channels * (double)phase->taps, rows = (double)fc_conv_channels(&plan->desc).oc / 2;
     const fc_band shared = fc_band_of(phase, box, false), columns = fc_band_of(phase, box, true);
     const double copy = 3, row = 10;
-    const double shared_copy = channels * (double)shared.channel * (copy / lanes + row / (double)shared.axis[2].length);
+    const double shared_copy =
+        plan->flat ? 0 : channels * (double)shared.channel * (copy / lanes + row / (double)shared.axis[2].length);
     const double columns_copy = channels * (double)columns.channel * (copy / lanes + row / (double)axis[2].count);
-    const double compact = (double)phase->count / lanes;
-    const double shared_line = (double)fc_plane_line(FC_PLANE_SHARED, &shared, box) / lanes;
+    const double compact = (double)fc_divide_up(phase->count, plan->lanes);
+    const double shared_line = (double)fc_divide_up(fc_plane_line(FC_PLANE_SHARED, &shared, box), plan->lanes);
     const double by_shared = shared_copy + products * shared_line * rows * 1.15;
     const double by_columns = columns_copy + products * compact * rows * 1.1;
     const double gathered = compact + (double)(axis[0].count * axis[1].count);
@@ -245,6 +246,17 @@ static bool choose_to_read(fc_conv_plan *plan, const fc_phase *phase)
         plan->form = form;
     }
     return plan->reads_weights;
+}
+
+double fc_plane_cost(const fc_conv_plan *plan)
+{
+    fc_conv_plan candidate = *plan;
+    fc_phase phase = largest_phase(&plan->desc);
+    double cost;
+    candidate.flat = fc_flatten(&phase);
+    choose_form(&candidate, &phase, &cost);
+    const double in_blocks = fc_images_cost(plan, &phase);
+    return in_blocks >= 0 && in_blocks < cost ? in_blocks : cost;
 }
 
 fc_status fc_plan_plane(fc_conv_plan *plan)

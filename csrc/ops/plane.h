@@ -32,6 +32,9 @@ ptrdiff_t fc_plane_line(fc_plane_form form, const fc_band *band, const ptrdiff_t
 /* The widest of the narrower tiles of `rows` that still holds `count` positions, or the plan's. */
 int fc_plane_narrow(const fc_kernels *kernels, int vectors, int rows, ptrdiff_t count);
 
+/* Cycles for one image and group, whichever form its input takes. */
+double fc_plane_cost(const fc_conv_plan *plan);
+
 void fc_plane_lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_plane_workspace *at);
 
 #endif
