@@ -76,7 +76,7 @@ cdef class ConvPlan:
             "family": FAMILIES[<int> plan.family],
             "isa": fc_isa_name(plan.desc.isa).decode(),
             "dtype": "float64" if self.kind == c'd' else "float32",
-            "vectors": plan.vectors, "rows": plan.rows, "lanes": plan.lanes, "sum_length": plan.sum_length,
+            "vectors": plan.vectors, "rows": plan.rows, "lanes": plan.lanes, "sum_length": plan.sum_length, "turned": plan.turned,
             "tile": (plan.tile[1], plan.tile[2]),
             "packed_bytes": plan.packed_bytes,
             "thread_bytes": plan.workspace_bytes,

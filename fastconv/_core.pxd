@@ -68,6 +68,7 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_conv_plan:
         fc_conv_desc given
         fc_conv_desc desc
+        ptrdiff_t turned
         fc_algorithm algorithm
         fc_family family
         int vectors, rows, lanes

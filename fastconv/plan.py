@@ -112,7 +112,8 @@ class Conv2dPlan(_core.ConvPlan):
                 f"kernel {conv.kernel}, stride {conv.stride}, dilation {conv.dilation}, groups {conv.groups}, "
                 f"padding {conv.padding}" + (f", then {ending}" if ending else ""),
                 f"algorithm  {facts['algorithm']}, {why}",
-                f"kernel     {facts['family']}: {REASONS[facts['family']]}",
+                f"kernel     {facts['family']}: {REASONS[facts['family']]}"
+                + (f"; on images turned to NHWC, {facts['turned']} at a time" if facts["turned"] else ""),
                 f"tile       {rows} x {vectors * lanes} accumulators: {rows} rows of {vectors} vectors of {lanes}",
                 f"isa        {facts['isa']}",
                 f"memory     {facts['packed_bytes']:,} bytes of packed weights, {self.workspace_bytes:,} of workspace",

@@ -245,6 +245,9 @@ PIECEWISE_CONVS = [
     ConvCase("blocks_of_images", (5, 20, 40, 44), (2, 2, 2)),
     ConvCase("blocks_of_one_image", (2, 60, 50, 45), (2, 2, 1), padding=(1, 0)),
     ConvCase("images_by_the_hundred", (300, 2, 2, 3), (3, 2, 2)),
+    ConvCase("turned", (12, 64, 13, 13), (48, 3, 3), stride=2, padding=1),
+    ConvCase("turned_groups", (3, 128, 9, 9), (80, 3, 3), stride=2, padding=1, groups=2),
+    ConvCase("turned_wide_kernel", (2, 40, 9, 10), (72, 5, 7), stride=(1, 2), padding=(2, 3)),
     ConvCase("depthwise_rows_in_parts", (2, 70, 5, 90), (70, 3, 3), padding=1, groups=70),
     ConvCase("depthwise_5x5_in_parts", (1, 37, 9, 130), (74, 5, 5), stride=(1, 2), padding=2, groups=37),
 ]

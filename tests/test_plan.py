@@ -93,6 +93,30 @@ def test_what_a_plan_tells():
         assert "as asked for" in asked.explain()
 
 
+def test_small_images_are_turned_in_some_blocks():
+    """Channels-first ones whose planes would waste more than turning them costs, and their results back."""
+    x = RNG.integers(-3, 4, (21, 64, 13, 13)).astype(np.float32)
+    weight, bias = RNG.integers(-3, 4, (48, 64, 3, 3)).astype(np.float32), RNG.integers(-9, 9, 48).astype(np.float32)
+    options = {"stride": 2, "padding": 1, "activation": "relu"}
+    plan = fastconv.plan_conv2d(x.shape, weight, bias, **options)
+    direct = fastconv.plan_conv2d(x.shape, weight, bias, **options, algorithm="direct")
+    together = plan.chosen["turned"]
+    assert plan.algorithm != "winograd"
+    assert 0 < together < len(x) - 1
+    assert direct.chosen["turned"] == 0
+    assert f"turned to NHWC, {together} at a time" in plan.explain()
+    assert "turned" not in direct.explain()
+    expected = direct(x)
+    before = fastconv.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            fastconv.set_num_threads(threads)
+            for n in (1, together, together + 1, len(x)):
+                assert (plan(x[:n]) == expected[:n]).all(), (threads, n)
+    finally:
+        fastconv.set_num_threads(before)
+
+
 def test_threads_may_share_a_plan():
     x, weight = images("NCHW", 4, 8, 20, 20), filters("NCHW", 16, 8)
     plan = fastconv.plan_conv2d(x.shape, weight)
