@@ -134,6 +134,7 @@ typedef struct {
     bool along_pixels;          /* vectors of a weight gradient run along pixels */
     int group_width;            /* channels of a group of those that were joined to fill vectors; 0: none were */
     bool reads_weights;         /* a short run may take weights that are not packed */
+    bool skips;                 /* tiles skip taps that meet nothing but padding, where all weights are finite */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
     fc_plane_form form;         /* this and the next five: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */

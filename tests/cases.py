@@ -245,6 +245,8 @@ PIECEWISE_CONVS = [
     ConvCase("blocks_of_images", (5, 20, 40, 44), (2, 2, 2)),
     ConvCase("blocks_of_one_image", (2, 60, 50, 45), (2, 2, 1), padding=(1, 0)),
     ConvCase("images_by_the_hundred", (300, 2, 2, 3), (3, 2, 2)),
+    ConvCase("padding_skipped", (15, 40, 7, 6), (48, 3, 3), stride=2, padding=1),
+    ConvCase("padding_skipped_in_rows", (2, 24, 9, 14), (20, 3, 3), padding=6, dilation=6),
     ConvCase("turned", (12, 64, 13, 13), (48, 3, 3), stride=2, padding=1),
     ConvCase("turned_groups", (3, 128, 9, 9), (80, 3, 3), stride=2, padding=1, groups=2),
     ConvCase("turned_wide_kernel", (2, 40, 9, 10), (72, 5, 7), stride=(1, 2), padding=(2, 3)),

@@ -224,13 +224,17 @@ def test_pads_along_many_axes_and_into_any_memory() -> None:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_weights_that_are_not_finite_show_at_every_border(layout: str) -> None:
-    for size, stride, dilation in ((3, 1, 1), (5, 2, 1), (3, 1, 2)):
-        x, w = np.ones((1, 16, 9, 9), np.float32), np.ones((16, 1, size, size), np.float32)
+@pytest.mark.parametrize("groups", [16, 1])
+def test_weights_that_are_not_finite_show_at_every_border(layout: str, groups: int) -> None:
+    for size, stride, dilation in ((3, 1, 1), (5, 2, 1), (3, 1, 2), (3, 2, 1)):
+        x, w = np.ones((13, 16, 9, 9), np.float32), np.ones((16, 16 // groups, size, size), np.float32)
         w[:, :, 0, 0], w[:, :, -1, 1] = np.inf, np.nan
-        options = {"stride": stride, "padding": size // 2 * dilation, "dilation": dilation, "groups": 16}
+        options = {"stride": stride, "padding": size // 2 * dilation, "dilation": dilation, "groups": groups}
         want = reference.conv2d(x.astype(np.float64), w.astype(np.float64), **options)
         if layout == "NHWC":
             x, w, want = x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0), want.transpose(0, 2, 3, 1)
-        got = functional.conv2d(x, w, **options, layout=layout)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        for algorithm in ("auto", "direct"):
+            plan = fastconv.plan_conv2d(x.shape, w, **options, layout=layout, algorithm=algorithm)  # type: ignore[arg-type]
+            got = functional.conv2d(x, w, **options, layout=layout, algorithm=algorithm)  # type: ignore[arg-type]
+            for result in (got, plan(x)):
+                np.testing.assert_array_equal(np.isnan(result), np.isnan(want))

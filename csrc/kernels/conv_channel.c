@@ -29,7 +29,7 @@ FC_INLINE void fetch(const FC_REAL *weights, ptrdiff_t ahead, const int vectors)
 /* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k], one
  * register tile after another.
  *
- * src      taps x rows pointers to channel vectors; a padded pixel points at zeros
+ * src      taps x rows pointers to channel vectors; a padded pixel points at zeros, a tap to be skipped at NULL
  * weights  packed [taps][channels][vectors * lanes], 64-byte aligned
  */
 FC_INLINE void tile(const int vectors, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
@@ -44,6 +44,10 @@ FC_INLINE void tile(const int vectors, const int rows, const void *const *src, p
         const FC_REAL *FC_RESTRICT w = weights;
         FC_CLEAR_TILE(sum);
         for (ptrdiff_t t = 0; t < taps; t++, at += rows) {
+            if (!at[0]) {
+                w += channels * vectors * FC_LANES;
+                continue;
+            }
             const FC_REAL *pixel[FC_MAX_ROWS];
             FC_UNROLL for (int r = 0; r < rows; r++)
                 pixel[r] = (const FC_REAL *)at[r] + first;

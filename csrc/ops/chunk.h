@@ -31,8 +31,10 @@ typedef struct {
     ptrdiff_t block;        /* elements of each run that are packed, and summed, together */
     ptrdiff_t first, count;
     int tiles;
-    bool straight; /* channels of results are neighbours, and nothing but a bias and a ReLU happens to the sums: they
-                      start from the bias, and leave as results where the positions of a tile are equally far apart */
+    bool skips;       /* pointers of a tap are NULL where a whole tile meets padding */
+    ptrdiff_t beside; /* so many images, whose positions of one place are neighbours */
+    bool straight;    /* channels of results are neighbours, and nothing but a bias and a ReLU happens to the sums: they
+                         start from the bias, and leave as results where the positions of a tile are equally far apart */
     fc_channel_workspace *at;
 } fc_chunk;
 

@@ -270,6 +270,27 @@ bool fc_reserve_packed(fc_conv_plan *plan)
     return arena.fits;
 }
 
+void fc_reserve_mark(fc_conv_plan *plan) { plan->packed_bytes += FC_ALIGNMENT; }
+
+static size_t mark_at(const fc_conv_plan *plan) { return plan->packed_bytes - FC_ALIGNMENT; }
+
+void fc_mark_finite(const fc_conv_plan *plan, char *packed)
+{
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < fc_phases(&plan->desc); i++) {
+        fc_phase phase;
+        fc_phase_at(&plan->desc, i, &phase);
+        count += fc_packed_size(plan, &phase);
+    }
+    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
+    *(int *)(void *)(packed + mark_at(plan)) = kernels->conv->are_finite(packed, count);
+}
+
+bool fc_marked_finite(const fc_conv_plan *plan, const char *packed)
+{
+    return *(const int *)(const void *)(packed + mark_at(plan));
+}
+
 ptrdiff_t fc_tap_at(const fc_conv_desc *desc, const fc_phase *phase, ptrdiff_t index, const ptrdiff_t *strides)
 {
     ptrdiff_t offset[FC_SPATIAL], at = 0;
@@ -417,8 +438,8 @@ fc_status fc_conv_pack(const fc_conv_plan *plan, const void *weights, const ptrd
     }
     if (plan->family == FC_FAMILY_WINOGRAD)
         return fc_pack_winograd(plan, packed, threads);
-    if (plan->family == FC_FAMILY_DEPTHWISE && has_lanes(plan))
-        fc_depthwise_mark(plan, packed);
+    if (plan->skips || (plan->family == FC_FAMILY_DEPTHWISE && has_lanes(plan)))
+        fc_mark_finite(plan, packed);
     return FC_OK;
 }
 

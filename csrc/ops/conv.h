@@ -58,6 +58,12 @@ ptrdiff_t fc_packed_width(const fc_conv_plan *plan);
 ptrdiff_t fc_packed_size(const fc_conv_plan *plan, const fc_phase *phase);
 bool fc_reserve_packed(fc_conv_plan *plan);
 
+/* Zeros of padding need no multiplication where all weights are finite: packed ones of some plans say so behind them.
+ */
+void fc_reserve_mark(fc_conv_plan *plan);
+void fc_mark_finite(const fc_conv_plan *plan, char *packed);
+bool fc_marked_finite(const fc_conv_plan *plan, const char *packed);
+
 /* From a weight to the next group's, output channel's and input channel's, in the run's own direction. */
 typedef struct {
     ptrdiff_t group, lane, channel;
@@ -130,7 +136,6 @@ void fc_join_groups(fc_conv_plan *plan);
 void fc_pack_joined(const fc_conv_plan *plan, const char *weights, const ptrdiff_t *strides, char *packed);
 
 /* Notes behind packed depthwise weights, channels-last, whether they are finite. */
-void fc_depthwise_mark(const fc_conv_plan *plan, char *packed);
 
 /* Whether the loops of filters serve a descriptor, and their own form of packed weights. */
 bool fc_filter_serves(const fc_conv_desc *desc);

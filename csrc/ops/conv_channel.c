@@ -134,6 +134,25 @@ static void choose_tile(fc_conv_plan *plan)
     }
 }
 
+/* Whether padding is more than a few of the products. */
+static bool has_much_padding(const fc_conv_plan *plan)
+{
+    static const double LEAST = 0.04;
+    fc_phase phase;
+    fc_phase_at(&plan->desc, 0, &phase);
+    double inside = 1;
+    for (int a = 0; a < FC_SPATIAL; a++) {
+        const fc_axis *axis = &phase.axis[a];
+        double met = 0;
+        for (ptrdiff_t t = 0; t < axis->taps; t++) {
+            const fc_window window = fc_valid(axis, axis->offset_first + t * axis->offset_step);
+            met += (double)(window.end - window.begin);
+        }
+        inside *= met / ((double)axis->count * (double)fc_max_extent(axis->taps, 1));
+    }
+    return phase.count > 0 && phase.taps > 1 && inside < 1 - LEAST;
+}
+
 fc_status fc_plan_channel(fc_conv_plan *plan)
 {
     if (plan->group_width > 0) {
@@ -145,6 +164,8 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
     plan->reads_weights = plan->group_width == 0 && plan->desc.reuse == FC_ONCE && plan->algorithm == FC_DIRECT &&
                           !fc_is_folded(plan) && positions(&plan->desc) <= FC_FEW_POSITIONS &&
                           most_taps(&plan->desc) <= FEW_TAPS;
+    plan->skips =
+        plan->algorithm == FC_DIRECT && plan->group_width == 0 && fc_phases(&plan->desc) == 1 && has_much_padding(plan);
     plan->tile[0] = plan->tile[1] = 1;
     plan->tile[2] = chunk_positions(plan, false);
     fc_arena arena = {.fits = true};
@@ -156,7 +177,11 @@ fc_status fc_plan_channel(fc_conv_plan *plan)
         arena.used = arena.used > dots.used ? arena.used : dots.used;
         arena.fits = arena.fits && dots.fits;
     }
-    return fc_reserve_packed(plan) ? fc_set_workspace(plan, &arena) : FC_OVERFLOW;
+    if (!fc_reserve_packed(plan))
+        return FC_OVERFLOW;
+    if (plan->skips)
+        fc_reserve_mark(plan);
+    return fc_set_workspace(plan, &arena);
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------- */
@@ -460,6 +485,14 @@ static bool goes_straight(const fc_conv_call *call, const fc_phase *phase)
            (activation == FC_IDENTITY || activation == FC_RELU);
 }
 
+/* Rows shorter than two tiles meet padding above them in few whole tiles, and beside them in none: then the positions
+ * of one place in a tile's worth of images come together. */
+static ptrdiff_t images_beside(const fc_chunk *s)
+{
+    const ptrdiff_t rows = s->call->plan->rows;
+    return s->skips && s->call->n >= rows && s->phase->axis[2].count < 2 * rows ? rows : 1;
+}
+
 /* Units of work: (chunk of positions, group, tile of output channels), in this order. */
 static void run_phase(const fc_conv_call *call, const fc_phase *phase, const char *packed, fc_channel_workspace *at,
                       fc_part part)
@@ -482,6 +515,8 @@ static void run_phase(const fc_conv_call *call, const fc_phase *phase, const cha
         .at = at,
     };
     set_runs(&s);
+    s.skips = plan->skips && call->packed && fc_marked_finite(plan, call->packed);
+    s.beside = images_beside(&s);
     for (ptrdiff_t t = 0; call->weights && t < phase->taps; t++)
         at->taps_at[t] = fc_tap_at(&plan->desc, phase, t, call->strides);
     for (ptrdiff_t unit = begin, count; unit < end; unit += count) {

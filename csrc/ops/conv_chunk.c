@@ -4,14 +4,26 @@
 
 #include <string.h>
 
-/* Position `index` of a phase, images included, as image and place along each axis. */
-static ptrdiff_t locate(const fc_phase *phase, ptrdiff_t index, ptrdiff_t place[FC_SPATIAL])
+/* Position `index` of a phase, images included, as image and place along each axis: image after image, or place after
+ * place of some images beside each other. */
+static ptrdiff_t locate(const fc_chunk *s, ptrdiff_t index, ptrdiff_t place[FC_SPATIAL])
 {
+    const fc_phase *phase = s->phase;
+    const ptrdiff_t first = index / (s->beside * phase->count) * s->beside;
+    const ptrdiff_t images = fc_min(s->beside, s->call->n - first), rest = index - first * phase->count;
+    index = rest / images;
     for (int a = FC_SPATIAL - 1; a >= 0; a--) {
         place[a] = index % phase->axis[a].count;
         index /= phase->axis[a].count;
     }
-    return index;
+    return first + rest % images;
+}
+
+/* Positions from one on, `most` at most, that are neighbours: along its row, or in the images beside it. */
+static ptrdiff_t neighbours(const fc_chunk *s, const ptrdiff_t *place, ptrdiff_t image, ptrdiff_t most)
+{
+    const ptrdiff_t last = (image / s->beside + 1) * s->beside;
+    return fc_min(most, s->beside > 1 ? fc_min(last, s->call->n) - image : s->phase->axis[2].count - place[2]);
 }
 
 /* The element of dst's channel 0 that a position writes. */
@@ -126,7 +138,7 @@ static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrd
     for (ptrdiff_t i = 0; i < s->count; i++)
         s->at->pointers[i] = panel + (size_t)(i * length) * s->call->element;
     for (ptrdiff_t done = 0; done < s->count;) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + done, place);
+        ptrdiff_t place[FC_SPATIAL], image = locate(s, s->first + done, place);
         const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
         const ptrdiff_t run = whole_positions(s, layout, place[2], s->count - done);
         if (run > 0 && turns(s, layout))
@@ -255,11 +267,37 @@ static void fill_tile(walk *w, ptrdiff_t rows, const void **pointers)
             const ptrdiff_t end = fc_max_extent(fc_min(inside->end - column, run), begin);
             for (ptrdiff_t j = 0; j < stretches; j++) {
                 const char *src = s->at->stretches[j];
-                point_along(pointers + (j * axis->taps + t) * rows + r, run, src ? src + column * step + t * tap : NULL,
-                            step, src ? begin : run, src ? end : run, s->at->zeros);
+                const void **of_tap = pointers + (j * axis->taps + t) * rows;
+                point_along(of_tap + r, run, src ? src + column * step + t * tap : NULL, step, src ? begin : run,
+                            src ? end : run, s->at->zeros);
+                if (s->skips && run == rows && (!src || begin == end))
+                    of_tap[0] = NULL;
             }
         }
         advance(w, run);
+    }
+}
+
+/* The same of a tile whose positions are those of some images beside each other. */
+static void fill_tile_beside(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
+                             const void **pointers)
+{
+    const fc_axis *axis = &s->phase->axis[2];
+    const ptrdiff_t element = (ptrdiff_t)s->call->element, tap = axis->offset_step * layout->pixel * element;
+    for (ptrdiff_t r = 0, run; r < rows; r += run) {
+        ptrdiff_t place[FC_SPATIAL];
+        const ptrdiff_t image = locate(s, first + r, place);
+        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
+        run = neighbours(s, place, image, rows - r);
+        for (ptrdiff_t i = 0; i < stretches * axis->taps; i++) {
+            const fc_window *inside = &s->at->inside[i % axis->taps];
+            const char *src = s->at->stretches[i / axis->taps];
+            const bool met = src && inside->begin <= place[2] && place[2] < inside->end;
+            point_along(pointers + i * rows + r, run, met ? src + i % axis->taps * tap : NULL, layout->image * element,
+                        met ? 0 : run, run, s->at->zeros);
+            if (s->skips && run == rows && !met)
+                pointers[i * rows] = NULL;
+        }
     }
 }
 
@@ -270,11 +308,13 @@ static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, p
     const bool im2col = s->call->plan->algorithm == FC_IM2COL;
     const int tiles = s->taps == 1 && !im2col ? 1 : s->tiles;
     walk w = {.s = s, .layout = *layout, .group = im2col ? group : 0, .stretches = -1};
-    w.image = locate(s->phase, s->first, w.place);
+    w.image = locate(s, s->first, w.place);
     for (int tile = 0; tile < tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, tiles, &begin, &end);
-        if (im2col)
+        if (s->beside > 1)
+            fill_tile_beside(s, layout, s->first + begin, end - begin, pointers);
+        else if (im2col)
             fill_rows(&w, begin, end - begin, pointers);
         else
             fill_tile(&w, end - begin, pointers);
@@ -287,13 +327,16 @@ bool fc_rows_lie_ready(const fc_chunk *s) { return products_in(s).ready; }
 ptrdiff_t fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
 {
     const bool last = s->call->plan->desc.layout == FC_CHANNELS_LAST;
-    const ptrdiff_t step = s->phase->axis[2].dst_step * (last ? s->call->channels.dst_channels : 1);
+    const fc_axis *all = s->phase->axis;
+    const ptrdiff_t along = all[2].dst_step * (last ? s->call->channels.dst_channels : 1);
+    const ptrdiff_t step =
+        s->beside > 1 ? s->call->channels.dst_channels * all[0].dst * all[1].dst * all[2].dst : along;
     bool even = true;
     for (ptrdiff_t i = 0, run; i < s->count; i += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s->phase, s->first + i, place);
+        ptrdiff_t place[FC_SPATIAL], image = locate(s, s->first + i, place);
         const ptrdiff_t at = target(s->call, s->phase, place, image);
         even = even && (i == 0 || at == s->at->offsets[i - 1] + step);
-        run = fc_min(s->count - i, s->phase->axis[2].count - place[2]);
+        run = neighbours(s, place, image, s->count - i);
         for (ptrdiff_t j = 0; j < run; j++)
             s->at->offsets[i + j] = at + j * step;
     }

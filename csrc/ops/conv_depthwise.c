@@ -37,23 +37,8 @@ fc_status fc_plan_depthwise(fc_conv_plan *plan)
     lay_out(plan, &arena, &at);
     if (!fc_reserve_packed(plan))
         return FC_OVERFLOW;
-    plan->packed_bytes += FC_ALIGNMENT; /* for the mark */
+    fc_reserve_mark(plan);
     return fc_set_workspace(plan, &arena);
-}
-
-/* Where the packed weights' mark is, behind them: whether all of them are finite. */
-static size_t mark_at(const fc_conv_plan *plan) { return plan->packed_bytes - FC_ALIGNMENT; }
-
-void fc_depthwise_mark(const fc_conv_plan *plan, char *packed)
-{
-    ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < fc_phases(&plan->desc); i++) {
-        fc_phase phase;
-        fc_phase_at(&plan->desc, i, &phase);
-        count += fc_packed_size(plan, &phase);
-    }
-    const fc_kernels *kernels = fc_kernels_for(plan->desc.isa, plan->desc.dtype);
-    *(int *)(void *)(packed + mark_at(plan)) = kernels->conv->are_finite(packed, count);
 }
 
 /* One axis cut into classes of positions `apart` from each other; taps are `ratio` steps apart from one to the next. */
@@ -256,7 +241,7 @@ void fc_conv_depthwise(const void *context, fc_part part)
     fc_arena arena = fc_thread_arena(call, part.thread);
     row_pair s = {.call = call};
     lay_out(plan, &arena, &s.at);
-    s.finite = *(const int *)(const void *)(call->packed + mark_at(plan));
+    s.finite = fc_marked_finite(plan, call->packed);
     fc_phase phase;
     enter_phase(&s, 0, &phase);
     if (!s.finite)
