@@ -14,17 +14,13 @@ enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8, FC_MAX_GROUP = 8, FC_GROUP_ROWS = 6
 
 /* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
  * from: zeros (step 0), what the sum has come to so far, or a bias where that runs along the row.
- *
- * So many `more` tiles alike follow in one call; their rows go on in dst and from, and what else they take lies `step`
- * apart: pointers where the weights stay the same, biases where the weights go on. The last one has fetched into L2,
- * for tiles that read weights as vectors, as many bytes as its weights, `ahead` of them. */
+ * And what is fetched into L2 meanwhile, for tiles that read weights: as many bytes as theirs, `ahead` of them. */
 typedef struct {
     void *dst;
     const void *from;
     ptrdiff_t dst_step, from_step; /* elements from row to row */
     double least;                  /* -INFINITY: any */
-    ptrdiff_t more, step;
-    ptrdiff_t ahead; /* bytes; 0: nothing */
+    ptrdiff_t ahead;               /* bytes; 0: nothing */
 } fc_tile_end;
 
 /* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k]. */

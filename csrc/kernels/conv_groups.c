@@ -9,30 +9,26 @@
 
 #if FC_VEC_BYTES / (FC_REAL_BITS / 8) >= 4 /* a vector holds two groups at least */
 FC_INLINE void tile(const int width, const int rows, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
-                    const FC_REAL *weights, const fc_tile_end *end)
+                    const FC_REAL *FC_RESTRICT weights, const fc_tile_end *end)
 {
-    const ptrdiff_t from_step = end->from_step, dst_step = end->dst_step;
-    const FC_REAL *from = end->from;
-    FC_REAL *dst = end->dst;
-    for (ptrdiff_t more = end->more; more >= 0; more--, src += end->step) {
-        const FC_REAL *FC_RESTRICT w = weights;
-        fc_vec sum[FC_GROUP_ROWS];
+    fc_vec sum[FC_GROUP_ROWS];
+    FC_UNROLL for (int r = 0; r < rows; r++)
+        sum[r] = fc_zero();
+    for (ptrdiff_t t = 0; t < taps; t++, src += rows, weights += FC_LANES * FC_LANES) {
+        fc_vec x[FC_GROUP_ROWS];
         FC_UNROLL for (int r = 0; r < rows; r++)
-            sum[r] = fc_zero();
-        for (ptrdiff_t t = 0; t < taps; t++, w += FC_LANES * FC_LANES) {
-            fc_vec x[FC_GROUP_ROWS];
+            x[r] = fc_load((const FC_REAL *)src[r] + first);
+        FC_UNROLL for (int c = 0; c < width; c++) {
+            const fc_vec w = fc_load(weights + c * FC_LANES);
             FC_UNROLL for (int r = 0; r < rows; r++)
-                x[r] = fc_load((const FC_REAL *)src[t * rows + r] + first);
-            FC_UNROLL for (int c = 0; c < width; c++) {
-                const fc_vec weight = fc_load(w + c * FC_LANES);
-                FC_UNROLL for (int r = 0; r < rows; r++)
-                    sum[r] += fc_spread(x[r], width, c) * weight;
-            }
+                sum[r] += fc_spread(x[r], width, c) * w;
         }
-        const fc_vec least = fc_splat((FC_REAL)fc_read_here(end)->least);
-        FC_UNROLL for (int r = 0; r < rows; r++, from += from_step, dst += dst_step)
-            fc_store(dst, fc_greater(least, fc_load(from) + sum[r]));
     }
+    const FC_REAL *from = end->from;
+    const fc_vec least = fc_splat((FC_REAL)end->least);
+    FC_REAL *dst = end->dst;
+    FC_UNROLL for (int r = 0; r < rows; r++, from += end->from_step, dst += end->dst_step)
+        fc_store(dst, fc_greater(least, fc_load(from) + sum[r]));
 }
 #endif
 

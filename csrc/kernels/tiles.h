@@ -50,14 +50,6 @@ enum { FC_FILTER_VECTORS = 2 };
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
-/* The same pointer, of which the compiler knows nothing: what is read by it is read here, and takes no register before.
- */
-FC_INLINE const fc_tile_end *fc_read_here(const fc_tile_end *end)
-{
-    __asm__ volatile("" : "+r"(end));
-    return end;
-}
-
 /* Registers hold the sums in any order that the compiler likes; acc is where they become rows of memory, `step`
  * elements apart. */
 FC_INLINE void fc_put_rows(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS],

@@ -27,6 +27,13 @@ typedef struct {
     ptrdiff_t groups, ic, oc;             /* ic, oc: per group, in the run's own direction */
 } fc_channels;
 
+/* To the next tile alike, whose rows follow in dst and in from. */
+static inline void fc_next_tile(fc_tile_end *end, ptrdiff_t rows, size_t element)
+{
+    end->dst = (char *)end->dst + rows * end->dst_step * (ptrdiff_t)element;
+    end->from = (const char *)end->from + rows * end->from_step * (ptrdiff_t)element;
+}
+
 /* Everything that a family's loop needs, gathered once per call. */
 typedef struct {
     const fc_conv_plan *plan;

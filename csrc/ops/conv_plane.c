@@ -128,16 +128,22 @@ static void store(const unit *s, const panel *p, const char *acc, ptrdiff_t chan
 
 /* Has the lines that a tile will write brought near while the tile runs: a panel's results are a few lines of every
  * channel, which no processor foresees. */
+static void expect_rows(const char *dst, size_t bytes, ptrdiff_t rows, ptrdiff_t step)
+{
+    for (ptrdiff_t r = 0; r < rows; r++, dst += step)
+        for (size_t at = 0; at < bytes + FC_ALIGNMENT - 1; at += FC_ALIGNMENT)
+            __builtin_prefetch(dst + (at < bytes ? at : bytes - 1), 1);
+}
+
 static void expect_results(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows)
 {
     const fc_conv_call *call = s->call;
-    const char *dst = call->dst + (size_t)results_at(s, channel) * call->element;
-    const size_t begin = (size_t)s->at.results[0].offset * call->element;
+    const ptrdiff_t begin = s->at.results[0].offset;
     const fc_segment *last = &s->at.results[p->results - 1];
-    const size_t end = (size_t)(last->offset + (last->count - 1) * s->phase->axis[2].dst_step) * call->element;
-    for (ptrdiff_t r = 0; r < rows && s->dst_pixel == 1; r++, dst += (size_t)s->dst_channel * call->element)
-        for (size_t at = begin; at <= end; at += FC_ALIGNMENT)
-            __builtin_prefetch(dst + at, 1);
+    const ptrdiff_t end = last->offset + (last->count - 1) * s->phase->axis[2].dst_step;
+    if (s->dst_pixel == 1)
+        expect_rows(call->dst + (size_t)(results_at(s, channel) + begin) * call->element,
+                    (size_t)(end - begin + 1) * call->element, rows, s->dst_channel * (ptrdiff_t)call->element);
 }
 
 /* Whether the sums of a panel are results but for a bias and a ReLU, and their rows whole. */
@@ -196,18 +202,8 @@ static void add_in_place(const unit *s, const panel *p, ptrdiff_t rows, const ch
         });
 }
 
-/* Whether a panel's products are one piece, after which its sums leave at once: then the weights of one tile go on
- * where those of the last one end. */
-static bool is_one_piece(const unit *s, const panel *p)
-{
-    const ptrdiff_t length = s->phase->taps * s->channels;
-    return !s->call->weights && length > 0 && length <= FC_SUM_LENGTH && s->channels == s->call->channels.ic &&
-           goes_straight(s, p);
-}
-
-/* The sums of `run` tiles, of one where they are several pieces, with packed weights; whether the last block's have
- * become results. */
-static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run, char *acc)
+/* A tile's sums with packed weights; whether the last block's have become results. */
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, char *acc)
 {
     const fc_conv_call *call = s->call;
     const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
@@ -223,12 +219,40 @@ static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff
         const char *start = fc_zeros;
         if (straight && i + count == length)
             start = make_results(s, channel, &end);
-        end.more = run - 1;
-        end.step = start == fc_zeros ? 0 : rows;
         call->kernels->plane[p->vectors][rows](src, offsets + i, count, packed + (size_t)(i * rows) * call->element,
                                                start, &end);
     }
     return straight;
+}
+
+/* Whether a panel's products are one piece, after which its sums leave at once: then the weights of one tile go on
+ * where those of the last one end. */
+static bool is_one_piece(const unit *s, const panel *p)
+{
+    const ptrdiff_t length = s->phase->taps * s->channels;
+    return !s->call->weights && length > 0 && length <= FC_SUM_LENGTH && s->channels == s->call->channels.ic &&
+           goes_straight(s, p);
+}
+
+/* The results of `run` such tiles. */
+static void make_all(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run)
+{
+    const fc_conv_call *call = s->call;
+    const ptrdiff_t count = s->phase->taps * s->channels, element = (ptrdiff_t)call->element;
+    const bool panel = fc_plane_gathers(call->plan);
+    const char *src = panel ? s->at.panel : s->at.band + p->begin * element;
+    const char *packed = s->packed + channel * count * element;
+    const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
+    fc_plane_fn *const tile = call->kernels->plane[p->vectors][rows];
+    fc_tile_end end = sums_in(s, p, s->at.acc, true);
+    const char *start = make_results(s, channel, &end);
+    const size_t bytes = (size_t)(p->vectors * call->plan->lanes) * call->element;
+    for (int i = 0; i < run; i++, packed += rows * count * element) {
+        expect_rows(end.dst, bytes, rows, end.dst_step * element);
+        tile(src, offsets, count, packed, start, &end);
+        fc_next_tile(&end, rows, call->element);
+        start += call->bias ? rows * element : 0;
+    }
 }
 
 /* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
@@ -242,17 +266,21 @@ static void run_tiles(const unit *s, const panel *p)
     const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
     const ptrdiff_t kept = plan->block < ic ? p->begin / fc_plane_width(plan) * s->tiles : 0;
     const ptrdiff_t block = s->channel * s->phase->taps;
-    const bool together = is_one_piece(s, p);
+    const bool at_once = is_one_piece(s, p);
     ptrdiff_t channel = s->group * oc + s->tile_begin * s->each + fc_min(s->tile_begin, s->more), rows;
     for (int tile = s->tile_begin, run; tile < s->tile_end; tile += run, channel += rows * run) {
-        const int alike = tile < s->more ? (int)fc_min(s->more, s->tile_end) : s->tile_end;
         rows = s->each + (tile < s->more);
-        run = together ? alike - tile : 1;
+        run = 1;
+        if (at_once) {
+            run = (int)(tile < s->more ? fc_min(s->more, s->tile_end) : s->tile_end) - tile;
+            make_all(s, p, channel, rows, run);
+            continue;
+        }
         char *acc = s->at.acc;
         bool done = false;
         if (plan->block < ic)
             acc += (size_t)(kept + tile) * tile_bytes;
-        if (last_block && !together)
+        if (last_block)
             expect_results(s, p, channel, rows);
         if (length == 0)
             memset(acc, 0, tile_bytes);
@@ -260,7 +288,7 @@ static void run_tiles(const unit *s, const panel *p)
             add_in_place(s, p, rows, call->weights + (channel * call->strides[0] + block) * (ptrdiff_t)call->element,
                          call->strides[0], s->at.panel, acc);
         else
-            done = add_packed(s, p, channel, rows, run, acc);
+            done = add_packed(s, p, channel, rows, acc);
         if (last_block && !done)
             store(s, p, acc, channel, rows);
     }
