@@ -53,6 +53,7 @@ MODE = ["-O1", LINES, "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3
 # and does no arithmetic of its own. And what processors before 2013 run: a smaller wheel is worth more there than some
 # percent of speed.
 SMALL = {
+    "conv_channel f64": ["-O2"],
     "conv_depthwise": ["-O2"],
     "depthwise_squares": ["-O2"],
     "depthwise_lines": ["-O2"],
