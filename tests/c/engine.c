@@ -134,7 +134,7 @@ static void *run(void *argument)
 /* The multiply-adds of one output position, in whichever direction; `expected` is in the result's layout. */
 static void position(const problem *p, double *expected, ptrdiff_t image, ptrdiff_t o, ptrdiff_t y, ptrdiff_t x)
 {
-    const fc_conv_desc *d = &p->plan.desc;
+    const fc_conv_desc *d = &p->plan.given;
     ptrdiff_t in_group = d->ic / d->groups, first = o / (d->oc / d->groups) * in_group;
     ptrdiff_t out = at(d, d->dst, d->oc, image, o, y, x);
     for (ptrdiff_t i = 0; i < in_group; i++)
@@ -157,7 +157,7 @@ static void position(const problem *p, double *expected, ptrdiff_t image, ptrdif
 
 static double *expect(const problem *p)
 {
-    const fc_conv_desc *d = &p->plan.desc;
+    const fc_conv_desc *d = &p->plan.given;
     double *expected = calloc((size_t)p->count + 1, sizeof *expected);
     CHECK(expected, "no memory");
     for (ptrdiff_t image = 0; image < p->n; image++)
@@ -173,8 +173,8 @@ static double *expect(const problem *p)
 
 static void compare(const problem *p, const double *expected, const void *result)
 {
-    const fc_conv_desc *d = &p->plan.desc;
-    const bool exact = p->plan.algorithm != FC_WINOGRAD && p->plan.desc.algorithm != FC_AUTO;
+    const fc_conv_desc *d = &p->plan.given;
+    const bool exact = p->plan.algorithm != FC_WINOGRAD && p->plan.given.algorithm != FC_AUTO;
     const double bound = exact ? 0 : d->dtype == FC_F32 ? 1e-3 : 1e-10; /* of sums up to some hundreds */
     for (ptrdiff_t i = 0; i < p->count; i++)
         CHECK(fabs(get(d->dtype, result, i) - expected[i]) <= bound,
@@ -185,7 +185,7 @@ static void compare(const problem *p, const double *expected, const void *result
 /* One caller computes and is compared with plain loops; then all of them at once must repeat its bits. */
 static void check_problem(const problem *p, const double *expected, int rounds)
 {
-    size_t bytes = (size_t)p->count * size_of(p->plan.desc.dtype);
+    size_t bytes = (size_t)p->count * size_of(p->plan.given.dtype);
     call first = {p, 1, NULL};
     run(&first);
     compare(p, expected, first.result);
@@ -211,7 +211,7 @@ static int check_conv(fc_conv_desc desc, ptrdiff_t n, int rounds)
 {
     problem p = {.n = n};
     CHECK(fc_conv_plan_make(&desc, &p.plan) == FC_OK, "plan");
-    const fc_conv_desc *d = &p.plan.desc;
+    const fc_conv_desc *d = &p.plan.given;
     ptrdiff_t in_group = d->ic / d->groups, taps = volume(d->kernel), weight_count = d->oc * in_group * taps;
     const ptrdiff_t oihw[] = {in_group * taps, taps, taps, d->kernel[2], 1};
     const ptrdiff_t hwio[] = {1, d->oc, 0, d->kernel[2] * in_group * d->oc, in_group * d->oc};
