@@ -33,8 +33,8 @@ static double elements(const fc_conv_desc *desc)
 
 static double most_elements(const fc_conv_desc *desc) { return (double)fc_l2_bytes() / 2 / (double)fc_element(desc); }
 
-/* In cycles for one image and group: tiles of channels at nine tenths of the peak, and a cycle and a half for an
- * element that is turned. */
+/* In cycles for one image and group, as fc_plane_cost: multiply-adds at the peak, and a cycle and a half for an element
+ * that is turned. */
 static double cost_of_turning(const fc_conv_plan *plan)
 {
     const fc_conv_desc *desc = &plan->desc;
