@@ -104,7 +104,7 @@ cdef class ConvPlan:
     def pack(self, weight, bias):
         """Keep packed weights and a copy of the bias for calls of the plan; False when an array is not plain."""
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef ptrdiff_t strides[5]
         cdef Py_buffer *w
         cdef Py_buffer *b
@@ -145,7 +145,7 @@ cdef class ConvPlan:
 
     cdef object run_packed(self, object x, object out):
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef Py_buffer *source
         try:
             source = hold_contiguous(&held, x, 0)
@@ -164,7 +164,7 @@ cdef class ConvPlan:
     def once(self, x, weight, bias, out):
         """Pack, run, forget; None when an array is not plain or does not fit. `weight` may have any strides."""
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         try:
             return self.run_once(&held, hold_contiguous(&held, x, 0), hold(&held, weight, 0), bias, out)
         finally:
@@ -173,7 +173,7 @@ cdef class ConvPlan:
     def weight_grad(self, x, grad, out):
         """Write the weights' gradient into `out` (any strides) and return it; None when an array is not plain."""
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef ptrdiff_t strides[5]
         cdef fc_status status
         cdef Py_ssize_t n
@@ -312,7 +312,7 @@ def conv(int axes, x, weight, bias, tuple options, out, make):
     None when an array is not plain, does not fit, or when there is neither a plan nor a `make`.
     """
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *xv
     cdef Py_buffer *wv
     cdef ConvPlan plan
@@ -339,7 +339,7 @@ def conv(int axes, x, weight, bias, tuple options, out, make):
 def linear(x, weight, bias, tuple options, out, make):
     """As conv: a 1 x 1 convolution over the rows of x (..., in), each row an image of one pixel."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *xv
     cdef Py_buffer *wv
     cdef Py_buffer *bv = NULL
@@ -378,7 +378,7 @@ def linear(x, weight, bias, tuple options, out, make):
 def bias_grad(int layout, grad, out):
     """Sum grad (n, c, ...) or (n, ..., c) over everything but channels into out (c,); None when not plain."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *g
     cdef Py_buffer *o
     cdef Py_ssize_t channels, pixels = 1

@@ -9,6 +9,9 @@ cdef extern from "<stdint.h>" nogil:
     const size_t SIZE_MAX
     const ptrdiff_t PTRDIFF_MAX
 
+cdef extern from * nogil:
+    bint __builtin_mul_overflow(Py_ssize_t a, Py_ssize_t b, Py_ssize_t *product)
+
 cdef extern from "fastconv.h" nogil:
     enum:
         FC_SPATIAL, FC_ALIGNMENT

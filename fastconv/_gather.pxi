@@ -14,7 +14,7 @@ def gather(x, tuple shape, Py_ssize_t lead, tuple extents, Py_ssize_t trail, tup
     cdef int i, count = threads()
     cdef ptrdiff_t elements, extent
     cdef const ptrdiff_t *place
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     memset(&desc, 0, sizeof(desc))
     try:
         src = hold_contiguous(&held, x, 0)
@@ -89,7 +89,7 @@ def blend(x, tuple shape, Py_ssize_t lead, tuple extents, Py_ssize_t trail, tupl
     cdef void *workspace
     cdef int i, count = threads()
     cdef ptrdiff_t elements
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     memset(&desc, 0, sizeof(desc))
     try:
         src = hold_contiguous(&held, x, 0)

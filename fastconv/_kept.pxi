@@ -60,7 +60,7 @@ def same_bytes(list arrays, list others):
     if len(arrays) != len(others):
         return False
     for i in range(len(arrays)):
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         try:
             a, b = hold_contiguous(&held, arrays[i], 0), hold_contiguous(&held, others[i], 0)
             same = a != NULL and b != NULL and a.len == b.len and memcmp(a.buf, b.buf, a.len) == 0

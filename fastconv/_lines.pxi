@@ -68,7 +68,7 @@ def filter_samples(
     cdef void *workspace
     cdef ptrdiff_t halo
     cdef int count = threads()
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     memset(&desc, 0, sizeof(desc))
     try:
         source = hold_samples(&held, src, 0, &desc.src_type)

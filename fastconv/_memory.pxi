@@ -51,6 +51,11 @@ cdef struct Held:
     size_t capacity
 
 
+cdef inline void hold_nothing(Held *held) noexcept:
+    held.count = 0
+    held.scratch = NULL
+
+
 cdef void drop(Held *held) noexcept:
     cdef int i
     for i in range(held.count):
@@ -142,10 +147,9 @@ cdef Py_ssize_t nbytes_of(Py_ssize_t n, const ptrdiff_t *tail, Py_ssize_t itemsi
     cdef int i
     for i in range(RANK + 1):
         extent = n if i == RANK else tail[i]
-        if extent and nbytes > PTRDIFF_MAX // extent:
+        if __builtin_mul_overflow(nbytes, extent, &nbytes):
             shape = " x ".join([str(tail[i]) for i in range(RANK)])
             raise MemoryError(f"out: no memory for {n} x {shape} elements")
-        nbytes *= extent
     return nbytes
 
 

@@ -37,7 +37,7 @@ def norm_statistics(tuple shape, x, mean, variance):
     cdef fc_norm_desc desc
     cdef int count = threads()
     cdef fc_status status
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         describe_norm(&desc, shape, 0.0, 0)
         kind = kind_taken(&desc, x)
@@ -58,7 +58,7 @@ def norm_run(tuple shape, double eps, int activation, x, mean, variance, weight,
     cdef fc_norm_desc desc
     cdef int count = threads()
     cdef fc_status status
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         describe_norm(&desc, shape, eps, activation)
         kind = kind_taken(&desc, x)
@@ -82,7 +82,7 @@ def norm_backward(tuple shape, double eps, x, grad, mean, variance, weight, bint
     cdef fc_norm_desc desc
     cdef int count = threads()
     cdef fc_status status
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         describe_norm(&desc, shape, eps, 0)
         kind = kind_taken(&desc, x)
@@ -109,7 +109,7 @@ def layer_norm(Py_ssize_t rows, Py_ssize_t count, double eps, x, weight, bias, m
     cdef int workers = threads()
     cdef fc_status status
     cdef fc_isa isa = <fc_isa> current_isa()
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         kind = kind_taken(&desc, x)
         src = take(&held, x, kind, rows * count, 0)
@@ -132,7 +132,7 @@ def layer_norm_backward(Py_ssize_t rows, Py_ssize_t count, double eps, x, grad, 
     cdef int workers = threads()
     cdef fc_status status
     cdef fc_isa isa = <fc_isa> current_isa()
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         kind = kind_taken(&desc, x)
         src = take(&held, x, kind, rows * count, 0)

@@ -22,7 +22,7 @@ cdef bint collide(const Py_buffer *view, const void *data) noexcept nogil:
 def activation(int kind, double alpha, double beta, x, out):
     """Apply an activation; `out` may be x. None when an array is not plain or they overlap otherwise."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *xv
     cdef void *dst = NULL
     cdef int count = threads()
@@ -51,7 +51,7 @@ def activation(int kind, double alpha, double beta, x, out):
 def activation_grad(int kind, double alpha, double beta, grad, saved, out):
     """Gradient of an activation from what it saved; `out` may be grad or saved. None as in activation."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *gv
     cdef Py_buffer *sv
     cdef void *dst = NULL
@@ -96,7 +96,7 @@ cdef void split_axis(
 def softmax(bint logarithm, int axis, x, out):
     """(Log-)softmax along an axis in [0, ndim); `out` may be x. None as in activation."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *xv
     cdef void *dst = NULL
     cdef int count = threads()
@@ -125,7 +125,7 @@ def softmax(bint logarithm, int axis, x, out):
 def softmax_grad(bint logarithm, int axis, grad, result, out):
     """Gradient of (log-)softmax from its result; `out` may be grad. None as in activation."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *gv
     cdef Py_buffer *rv
     cdef void *dst = NULL

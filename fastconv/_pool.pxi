@@ -92,7 +92,7 @@ cdef class PoolPlan:
     def backward(self, x, indices, grad, out):
         """Write the input's gradient into `out` and return it; None when not plain, False on an index out of range."""
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef Py_buffer *xv = NULL
         cdef Py_buffer *iv = NULL
         cdef Py_buffer *gv
@@ -138,7 +138,7 @@ cdef class PoolPlan:
 def pool(int axes, x, tuple options, bint with_indices, out, make):
     """As conv: pool with the plan that is kept for this shape and these options, or that `make()` returns."""
     cdef Held held
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     cdef Py_buffer *xv
     cdef PoolPlan plan
     try:

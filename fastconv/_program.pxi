@@ -111,7 +111,7 @@ cdef class Program:
         cdef void *data
         if array is None:
             return NULL
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         try:
             view = hold_contiguous(&held, array, 0)
             if view == NULL or view.format[0] != kind or view.len != count * self.itemsize:
@@ -180,7 +180,7 @@ cdef class Program:
     def __call__(self, x):
         """Return the outputs of a batch; None when x is not plain, does not fit, or the program is not current."""
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef Py_buffer *view
         cdef Py_ssize_t n
         cdef void *dst = NULL
@@ -211,7 +211,7 @@ cdef class Program:
         of the first dropout.
         """
         cdef Held held
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         cdef Py_buffer *view
         cdef Py_buffer *other
         cdef Py_ssize_t n

@@ -58,7 +58,7 @@ cdef class Update:
         cdef void *data
         if array is None:
             return NULL
-        memset(&held, 0, sizeof(held))
+        hold_nothing(&held)
         try:
             view = hold_contiguous(&held, array, flags)
             if view == NULL or view.format[0] != (c'd' if variable.dtype == FC_F64 else c'f') or (
@@ -96,7 +96,7 @@ def sum_squares(array):
     cdef Py_buffer *view
     cdef fc_dtype dtype
     cdef int isa = current_isa()
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         view = hold_contiguous(&held, array, 0)
         if view == NULL or not is_real(view):
@@ -126,7 +126,7 @@ def dropout(x, double rate, tuple drawn, Py_ssize_t rows, out):
     cdef fc_status status
     cdef Py_ssize_t count
     cdef int isa = current_isa(), thread_count = threads()
-    memset(&held, 0, sizeof(held))
+    hold_nothing(&held)
     try:
         src, dst = hold_contiguous(&held, x, 0), hold_contiguous(&held, out, PyBUF_WRITABLE)
         if src == NULL or dst == NULL or not is_real(src) or src.format[0] != dst.format[0]:

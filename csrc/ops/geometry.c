@@ -78,19 +78,17 @@ ptrdiff_t fc_phases(const fc_conv_desc *desc)
     return axis_phases(desc, 0) * axis_phases(desc, 1) * axis_phases(desc, 2);
 }
 
-static fc_axis forward_axis(const fc_conv_desc *desc, int a)
+/* Field by field in place: a structure returned by value is copied, which waits for its own fields. */
+static void forward_axis(const fc_conv_desc *desc, int a, fc_axis *axis)
 {
-    return (fc_axis){
-        .src = desc->src[a],
-        .dst = desc->dst[a],
-        .count = desc->dst[a],
-        .dst_step = 1,
-        .src_step = desc->stride[a],
-        .offset_first = -desc->pad_begin[a],
-        .offset_step = desc->dilation[a],
-        .taps = desc->kernel[a],
-        .kernel_step = 1,
-    };
+    axis->src = desc->src[a];
+    axis->dst = axis->count = desc->dst[a];
+    axis->dst_first = axis->kernel_first = 0;
+    axis->dst_step = axis->kernel_step = 1;
+    axis->src_step = desc->stride[a];
+    axis->offset_first = -desc->pad_begin[a];
+    axis->offset_step = desc->dilation[a];
+    axis->taps = desc->kernel[a];
 }
 
 /* Input position first + i * stride receives output position o through tap k when o * stride = position + pad - k *
@@ -125,10 +123,13 @@ void fc_phase_at(const fc_conv_desc *desc, ptrdiff_t index, fc_phase *phase)
 {
     phase->taps = phase->count = 1;
     for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-        const ptrdiff_t phases = axis_phases(desc, a);
-        phase->axis[a] =
-            desc->direction == FC_BACKWARD_INPUT ? backward_axis(desc, a, index % phases) : forward_axis(desc, a);
-        index /= phases;
+        if (desc->direction == FC_BACKWARD_INPUT) {
+            const ptrdiff_t phases = axis_phases(desc, a);
+            phase->axis[a] = backward_axis(desc, a, index % phases);
+            index /= phases;
+        } else {
+            forward_axis(desc, a, &phase->axis[a]);
+        }
         phase->taps *= phase->axis[a].taps;
         phase->count *= phase->axis[a].count;
     }
@@ -178,9 +179,8 @@ bool fc_flatten(fc_phase *phase)
         if (axis[a].taps != 1 || axis[a].src_step != 1 || axis[a].dst_step != 1 || axis[a].offset_first != 0 ||
             axis[a].src != axis[a].count || axis[a].dst != axis[a].count)
             return false;
-    const fc_axis unit = {.src = 1, .dst = 1, .count = 1, .dst_step = 1, .src_step = 1, .offset_step = 1, .taps = 1};
     const ptrdiff_t volume = axis[0].src * axis[1].src * axis[2].src;
-    axis[0] = axis[1] = axis[2] = unit;
-    axis[2].src = axis[2].dst = axis[2].count = volume;
+    for (int a = 0; a < FC_SPATIAL; a++)
+        axis[a].src = axis[a].dst = axis[a].count = a == FC_SPATIAL - 1 ? volume : 1;
     return true;
 }
