@@ -54,6 +54,10 @@ MODE = ["-O1", LINES, "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3
 # percent of speed.
 SMALL = {
     "conv_channel f64": ["-O2"],
+    "winograd": ["-O2"],
+    "conv_store f64": ["-O2"],
+    "pool f64": ["-O2"],
+    "norm f64": ["-O2"],
     "conv_depthwise": ["-O2"],
     "depthwise_squares": ["-O2"],
     "depthwise_lines": ["-O2"],

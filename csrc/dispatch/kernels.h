@@ -14,22 +14,27 @@ enum { FC_MAX_ROWS = 16, FC_MAX_VECTORS = 8, FC_MAX_GROUP = 8, FC_GROUP_ROWS = 6
 
 /* Where a register tile's sums go: row r of dst becomes row r of `from` plus the sums, or `least` where that is more.
  * from: zeros (step 0), what the sum has come to so far, or a bias where that runs along the row.
- * And what is fetched into L2 meanwhile, for tiles that read weights: as many bytes as theirs, `ahead` of them. */
+ *
+ * So many `more` tiles alike follow. Their rows go on in dst and in from; what else they take lies `step` apart:
+ * pointers where the weights stay the same, biases where the weights go on. A kernel returns how many it has done: one,
+ * or all. The last one has fetched into L2, where tiles read weights as vectors, as many bytes as its weights, `ahead`
+ * of them. */
 typedef struct {
     void *dst;
     const void *from;
     ptrdiff_t dst_step, from_step; /* elements from row to row */
     double least;                  /* -INFINITY: any */
-    ptrdiff_t ahead;               /* bytes; 0: nothing */
+    ptrdiff_t more, step;
+    ptrdiff_t ahead; /* bytes; 0: nothing */
 } fc_tile_end;
 
 /* end.dst[r][k] = end.from[r][k] + sum over taps t and channels c of src[t][r][first + c] * weights[t][c][k]. */
-typedef void fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,
-                           const void *weights, const fc_tile_end *end);
+typedef ptrdiff_t fc_channel_fn(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,
+                                const void *weights, const fc_tile_end *end);
 
 /* end.dst[r][p] = end.from[r][p] + sum over i < count of weights[i][r] * src[offsets[i] + p], + start[r]. */
-typedef void fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights,
-                         const void *start, const fc_tile_end *end);
+typedef ptrdiff_t fc_plane_fn(const void *src, const ptrdiff_t *offsets, ptrdiff_t count, const void *weights,
+                              const void *start, const fc_tile_end *end);
 
 /* Staged operands of a weight gradient: `runs` stretches of `length` pixels, all taken by one register tile. */
 typedef struct {

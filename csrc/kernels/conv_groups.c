@@ -33,11 +33,12 @@ FC_INLINE void tile(const int width, const int rows, const void *const *src, ptr
 #endif
 
 #define DEFINE(width, r)                                                                                               \
-    static void tile_##width##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,        \
-                                   const void *weights, const fc_tile_end *end)                                        \
+    static ptrdiff_t tile_##width##_##r(const void *const *src, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t channels,   \
+                                        const void *weights, const fc_tile_end *end)                                   \
     {                                                                                                                  \
         (void)channels; /* all that a vector holds */                                                                  \
         tile(width, r, src, taps, first, weights, end);                                                                \
+        return 1;                                                                                                      \
     }
 #define ENTRY(width, r) [width][r] = tile_##width##_##r,
 

@@ -50,6 +50,26 @@ enum { FC_FILTER_VECTORS = 2 };
 
 #define FC_UNROLL _Pragma("GCC unroll 32")
 
+/* A tile of so many vectors of sums goes on with the tiles alike that follow, which saves each of them 10 to 25 cycles:
+ * in float32, and on processors since 2013, since each such loop is some 300 bytes of the wheel. */
+#if FC_REAL_BITS == 64 || defined(FC_ISA_BASELINE)
+enum { FC_TALL = FC_MAX_VECTORS * FC_MAX_ROWS + 1 };
+#elif defined(FC_ISA_AVX2)
+enum { FC_TALL = 8 };
+#else
+enum { FC_TALL = 24 };
+#endif
+
+FC_INLINE bool fc_goes_on(const int vectors, const int rows) { return vectors * rows >= FC_TALL; }
+
+/* The same pointer, of which the compiler knows nothing: what is read by it is read here, and takes no register before.
+ */
+FC_INLINE const fc_tile_end *fc_read_here(const fc_tile_end *end)
+{
+    __asm__ volatile("" : "+r"(end));
+    return end;
+}
+
 /* Registers hold the sums in any order that the compiler likes; acc is where they become rows of memory, `step`
  * elements apart. */
 FC_INLINE void fc_put_rows(const int vectors, const int rows, fc_vec sum[FC_MAX_ROWS][FC_MAX_VECTORS],

@@ -27,11 +27,24 @@ typedef struct {
     ptrdiff_t groups, ic, oc;             /* ic, oc: per group, in the run's own direction */
 } fc_channels;
 
-/* To the next tile alike, whose rows follow in dst and in from. */
+/* To the tile alike whose rows are so many further on in dst and in from. */
 static inline void fc_next_tile(fc_tile_end *end, ptrdiff_t rows, size_t element)
 {
     end->dst = (char *)end->dst + rows * end->dst_step * (ptrdiff_t)element;
     end->from = (const char *)end->from + rows * end->from_step * (ptrdiff_t)element;
+}
+
+/* `run` tiles alike, of so many `rows`, at one matrix of weights. */
+static inline void fc_channel_run(fc_channel_fn *tile, const void *const *src, ptrdiff_t taps, ptrdiff_t first,
+                                  ptrdiff_t channels, const void *weights, fc_tile_end *end, ptrdiff_t rows,
+                                  ptrdiff_t run, size_t element)
+{
+    end->more = run;
+    for (ptrdiff_t done; end->more > 0; src += done * end->step, fc_next_tile(end, done * rows, element)) {
+        end->more--;
+        done = tile(src, taps, first, channels, weights, end);
+        end->more -= done - 1;
+    }
 }
 
 /* Everything that a family's loop needs, gathered once per call. */

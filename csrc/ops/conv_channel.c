@@ -342,12 +342,12 @@ static void add_piece(const fc_chunk *s, const oc_tiles *t, ptrdiff_t k, const p
         rows = each + (tile < more);
         run = s->at->runs[tile];
         fc_tile_end to = end_at(s, &ends, p->last && leaves(s, t, (int)tile), tile, begin);
-        for (ptrdiff_t i = 0; i < run; i++, pointers += s->taps * rows) {
-            if (stream && tile + i == s->tiles - 1)
-                to.ahead = p->taps * p->channels * t->width * (ptrdiff_t)s->call->element;
-            by_rows[rows](pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to);
-            fc_next_tile(&to, rows, s->call->element);
-        }
+        to.step = s->taps * rows;
+        if (stream && tile + run == s->tiles)
+            to.ahead = p->taps * p->channels * t->width * (ptrdiff_t)s->call->element;
+        fc_channel_run(by_rows[rows], pointers + p->tap * rows, p->taps, own + p->channel, p->channels, weights, &to,
+                       rows, run, s->call->element);
+        pointers += to.step * run;
     }
 }
 

@@ -202,29 +202,6 @@ static void add_in_place(const unit *s, const panel *p, ptrdiff_t rows, const ch
         });
 }
 
-/* A tile's sums with packed weights; whether the last block's have become results. */
-static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, char *acc)
-{
-    const fc_conv_call *call = s->call;
-    const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
-    const ptrdiff_t length = taps * s->channels;
-    const char *const packed = s->packed + (size_t)first * call->element;
-    const bool panel = fc_plane_gathers(call->plan);
-    const char *src = panel ? s->at.panel : s->at.band + (size_t)p->begin * call->element;
-    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
-    const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
-    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
-        const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
-        fc_tile_end end = sums_in(s, p, acc, i == 0 && s->channel == 0);
-        const char *start = fc_zeros;
-        if (straight && i + count == length)
-            start = make_results(s, channel, &end);
-        call->kernels->plane[p->vectors][rows](src, offsets + i, count, packed + (size_t)(i * rows) * call->element,
-                                               start, &end);
-    }
-    return straight;
-}
-
 /* Whether a panel's products are one piece, after which its sums leave at once: then the weights of one tile go on
  * where those of the last one end. */
 static bool is_one_piece(const unit *s, const panel *p)
@@ -234,25 +211,39 @@ static bool is_one_piece(const unit *s, const panel *p)
            goes_straight(s, p);
 }
 
-/* The results of `run` such tiles. */
-static void make_all(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run)
+/* The sums of `run` tiles, of one where they are several pieces, with packed weights; whether the last block's have
+ * become results. */
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run, char *acc)
 {
     const fc_conv_call *call = s->call;
-    const ptrdiff_t count = s->phase->taps * s->channels, element = (ptrdiff_t)call->element;
+    const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
+    const ptrdiff_t length = taps * s->channels;
+    const char *const packed = s->packed + (size_t)first * call->element;
     const bool panel = fc_plane_gathers(call->plan);
-    const char *src = panel ? s->at.panel : s->at.band + p->begin * element;
-    const char *packed = s->packed + channel * count * element;
+    const char *src = panel ? s->at.panel : s->at.band + (size_t)p->begin * call->element;
+    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
     const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
     fc_plane_fn *const tile = call->kernels->plane[p->vectors][rows];
-    fc_tile_end end = sums_in(s, p, s->at.acc, true);
-    const char *start = make_results(s, channel, &end);
-    const size_t bytes = (size_t)(p->vectors * call->plan->lanes) * call->element;
-    for (int i = 0; i < run; i++, packed += rows * count * element) {
-        expect_rows(end.dst, bytes, rows, end.dst_step * element);
-        tile(src, offsets, count, packed, start, &end);
-        fc_next_tile(&end, rows, call->element);
-        start += call->bias ? rows * element : 0;
+    const size_t row_bytes = (size_t)(p->vectors * call->plan->lanes) * call->element;
+    for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
+        const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
+        fc_tile_end end = sums_in(s, p, acc, i == 0 && s->channel == 0);
+        const char *start = fc_zeros;
+        if (straight && i + count == length)
+            start = make_results(s, channel, &end);
+        const char *weights = packed + (size_t)(i * rows) * call->element;
+        end.step = start == fc_zeros ? 0 : rows;
+        for (ptrdiff_t left = run, done; left > 0; left -= done) {
+            if (run > 1)
+                expect_rows(end.dst, row_bytes, rows, end.dst_step * (ptrdiff_t)call->element);
+            end.more = left - 1;
+            done = tile(src, offsets + i, count, weights, start, &end);
+            fc_next_tile(&end, done * rows, call->element);
+            start += done * end.step * (ptrdiff_t)call->element;
+            weights += done * rows * count * (ptrdiff_t)call->element;
+        }
     }
+    return straight;
 }
 
 /* The unit's tiles of output channels at one panel: the block's products are added, after the last block the sums
@@ -266,21 +257,17 @@ static void run_tiles(const unit *s, const panel *p)
     const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
     const ptrdiff_t kept = plan->block < ic ? p->begin / fc_plane_width(plan) * s->tiles : 0;
     const ptrdiff_t block = s->channel * s->phase->taps;
-    const bool at_once = is_one_piece(s, p);
+    const bool together = is_one_piece(s, p);
     ptrdiff_t channel = s->group * oc + s->tile_begin * s->each + fc_min(s->tile_begin, s->more), rows;
     for (int tile = s->tile_begin, run; tile < s->tile_end; tile += run, channel += rows * run) {
+        const int alike = tile < s->more ? (int)fc_min(s->more, s->tile_end) : s->tile_end;
         rows = s->each + (tile < s->more);
-        run = 1;
-        if (at_once) {
-            run = (int)(tile < s->more ? fc_min(s->more, s->tile_end) : s->tile_end) - tile;
-            make_all(s, p, channel, rows, run);
-            continue;
-        }
+        run = together ? alike - tile : 1;
         char *acc = s->at.acc;
         bool done = false;
         if (plan->block < ic)
             acc += (size_t)(kept + tile) * tile_bytes;
-        if (last_block)
+        if (last_block && run == 1)
             expect_results(s, p, channel, rows);
         if (length == 0)
             memset(acc, 0, tile_bytes);
@@ -288,7 +275,7 @@ static void run_tiles(const unit *s, const panel *p)
             add_in_place(s, p, rows, call->weights + (channel * call->strides[0] + block) * (ptrdiff_t)call->element,
                          call->strides[0], s->at.panel, acc);
         else
-            done = add_packed(s, p, channel, rows, acc);
+            done = add_packed(s, p, channel, rows, run, acc);
         if (last_block && !done)
             store(s, p, acc, channel, rows);
     }

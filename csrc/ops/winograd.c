@@ -253,18 +253,19 @@ static void multiply(const fc_tile_block *b, ptrdiff_t oc_tile, ptrdiff_t place,
     const ptrdiff_t before = fc_winograd_weights_before(plan, &b->grid, b->group, oc_tile) + channel * width;
     const char *weights = b->transformed + (size_t)before * call->element;
     const ptrdiff_t pieces = fc_divide_up(b->count, plan->rows);
-    const ptrdiff_t each = b->count / pieces, left = b->count % pieces; /* as fc_share */
+    const ptrdiff_t each = b->count / pieces, left = b->count % pieces, larger = left * (each + 1); /* as fc_share */
     for (ptrdiff_t product = 0; product < b->grid.products; product++, weights += (size_t)matrix * call->element) {
         char *const sums = products_of(b, oc_tile, place, product, 0);
         for (ptrdiff_t c = 0; c < channels; c += FC_SUM_LENGTH) {
-            fc_tile_end to = fc_sums_from(sums, width, channel + c > 0);
-            for (ptrdiff_t i = 0, begin = 0, rows; i < pieces; i++, begin += rows) {
-                rows = each + (i < left);
-                if (i == pieces - 1)
-                    to.ahead = matrix * (ptrdiff_t)call->element;
-                tiles[rows](b->at->pointers + begin, 1, product * b->steps.input_product + c,
-                            fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, &to);
-                fc_next_tile(&to, rows, call->element);
+            for (ptrdiff_t begin = 0, rows, run; begin < b->count; begin += rows * run) {
+                rows = begin < larger ? each + 1 : each;
+                run = begin < larger ? left : pieces - left;
+                fc_tile_end to = fc_sums_from(sums + (size_t)(begin * width) * call->element, width, channel + c > 0);
+                to.step = rows;
+                to.ahead = begin + rows * run == b->count ? matrix * (ptrdiff_t)call->element : 0;
+                fc_channel_run(tiles[rows], b->at->pointers + begin, 1, product * b->steps.input_product + c,
+                               fc_min(FC_SUM_LENGTH, channels - c), weights + (size_t)(c * width) * call->element, &to,
+                               rows, run, call->element);
             }
         }
     }
