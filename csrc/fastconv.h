@@ -136,12 +136,13 @@ typedef struct {
     bool reads_weights;         /* a short run may take weights that are not packed */
     bool skips;                 /* tiles skip taps that meet nothing but padding, where all weights are finite */
     bool joined;                /* rows of a weight gradient's tile run over taps and channels */
-    fc_plane_form form;         /* this and the next five: of the plane family */
+    fc_plane_form form;         /* this and the next six: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */
     bool blocks_of_images;      /* batches go through vectors along images */
     ptrdiff_t block;            /* input channels that are added at once */
     ptrdiff_t band;             /* elements of a band of so many channels */
-    ptrdiff_t panels;           /* register tiles along a unit's positions */
+    ptrdiff_t stretch;          /* positions whose sums a unit stores together: of some register tiles */
+    ptrdiff_t panels;           /* stretches along a unit's positions */
     fc_winograd_blocks winograd;
     size_t packed_bytes;    /* of packed weights, 64-byte aligned */
     size_t workspace_bytes; /* of one thread's workspace, a multiple of 128 */

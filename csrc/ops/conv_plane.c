@@ -34,7 +34,7 @@ typedef struct {
     ptrdiff_t channel, channels;     /* of the block */
 } unit;
 
-/* A stretch of a unit's line: `count` positions from `begin`, computed by a tile of so many vectors. */
+/* A stretch of a unit's line: `count` positions from `begin`, computed by tiles that have so many vectors in all. */
 typedef struct {
     ptrdiff_t begin, count;
     int vectors, sources, results;
@@ -93,9 +93,12 @@ static void find_segments(const unit *s, panel *p)
 static void find_panel(const unit *s, ptrdiff_t begin, ptrdiff_t line, panel *p)
 {
     const fc_conv_plan *plan = s->call->plan;
+    const ptrdiff_t width = fc_plane_width(plan);
     p->begin = begin;
-    p->count = fc_min(fc_plane_width(plan), line - begin);
-    p->vectors = fc_plane_narrow(s->call->kernels, plan->vectors, plan->rows, p->count);
+    p->count = fc_min(plan->stretch, line - begin);
+    const ptrdiff_t others = (p->count - 1) / width; /* tiles before the last */
+    p->vectors = (int)others * plan->vectors +
+                 fc_plane_narrow(s->call->kernels, plan->vectors, plan->rows, p->count - others * width);
     find_segments(s, p);
 }
 
@@ -157,16 +160,15 @@ static bool goes_straight(const unit *s, const panel *p)
 }
 
 /* The sums of a tile stay in acc. */
-static fc_tile_end sums_in(const unit *s, const panel *p, char *acc, bool first)
+static void sums_in(const unit *s, const panel *p, char *acc, bool first, fc_tile_end *end)
 {
     const ptrdiff_t width = (ptrdiff_t)p->vectors * s->call->plan->lanes;
-    return (fc_tile_end){
-        .dst = acc,
-        .from = first ? fc_zeros : acc,
-        .dst_step = width,
-        .from_step = first ? 0 : width,
-        .least = -INFINITY,
-    };
+    end->dst = acc;
+    end->from = first ? fc_zeros : acc;
+    end->dst_step = width;
+    end->from_step = first ? 0 : width;
+    end->least = -INFINITY;
+    end->ahead = 0;
 }
 
 /* They become results; returns what their rows start from. */
@@ -211,38 +213,52 @@ static bool is_one_piece(const unit *s, const panel *p)
            goes_straight(s, p);
 }
 
-/* The sums of `run` tiles, of one where they are several pieces, with packed weights; whether the last block's have
- * become results. */
-static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run, char *acc)
+/* The sums of a register tile from position `at` of the panel on, with packed weights, and of those that follow it, so
+ * many in all. */
+static void add_tiles(const unit *s, const panel *p, ptrdiff_t at, ptrdiff_t channel, ptrdiff_t rows, int run,
+                      bool straight, char *acc)
 {
     const fc_conv_call *call = s->call;
-    const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, first = (channel * ic + s->channel * rows) * taps;
+    const fc_conv_plan *plan = call->plan;
+    const ptrdiff_t ic = call->channels.ic, taps = s->phase->taps, element = (ptrdiff_t)call->element;
     const ptrdiff_t length = taps * s->channels;
-    const char *const packed = s->packed + (size_t)first * call->element;
-    const bool panel = fc_plane_gathers(call->plan);
-    const char *src = panel ? s->at.panel : s->at.band + (size_t)p->begin * call->element;
-    const bool straight = s->channel + s->channels == ic && goes_straight(s, p);
+    const char *const packed = s->packed + (channel * ic + s->channel * rows) * taps * element;
+    const bool panel = fc_plane_gathers(plan);
+    const char *src = panel ? s->at.panel : s->at.band + (p->begin + at) * element;
     const ptrdiff_t *offsets = panel ? s->at.in_panel : s->at.in_band;
-    fc_plane_fn *const tile = call->kernels->plane[p->vectors][rows];
-    const size_t row_bytes = (size_t)(p->vectors * call->plan->lanes) * call->element;
+    const ptrdiff_t vectors = fc_min(plan->vectors, p->vectors - at / plan->lanes);
+    fc_plane_fn *const tile = call->kernels->plane[vectors][rows];
     for (ptrdiff_t i = 0; i < length; i += FC_SUM_LENGTH) {
         const ptrdiff_t count = fc_min(FC_SUM_LENGTH, length - i);
-        fc_tile_end end = sums_in(s, p, acc, i == 0 && s->channel == 0);
-        const char *start = fc_zeros;
+        const char *start = fc_zeros, *weights = packed + i * rows * element;
+        fc_tile_end end;
+        sums_in(s, p, acc, i == 0 && s->channel == 0, &end);
         if (straight && i + count == length)
             start = make_results(s, channel, &end);
-        const char *weights = packed + (size_t)(i * rows) * call->element;
+        end.dst = (char *)end.dst + at * element;
+        if (end.from != fc_zeros)
+            end.from = (const char *)end.from + at * element;
         end.step = start == fc_zeros ? 0 : rows;
         for (ptrdiff_t left = run, done; left > 0; left -= done) {
             if (run > 1)
-                expect_rows(end.dst, row_bytes, rows, end.dst_step * (ptrdiff_t)call->element);
+                expect_rows(end.dst, (size_t)(vectors * plan->lanes * element), rows, end.dst_step * element);
             end.more = left - 1;
             done = tile(src, offsets + i, count, weights, start, &end);
             fc_next_tile(&end, done * rows, call->element);
-            start += done * end.step * (ptrdiff_t)call->element;
-            weights += done * rows * count * (ptrdiff_t)call->element;
+            start += done * end.step * element;
+            weights += done * rows * count * element;
         }
     }
+}
+
+/* The sums of `run` tiles of output channels, of one where they are several pieces, at a whole panel; whether they have
+ * become results. */
+static bool add_packed(const unit *s, const panel *p, ptrdiff_t channel, ptrdiff_t rows, int run, char *acc)
+{
+    const ptrdiff_t width = fc_plane_width(s->call->plan);
+    const bool straight = s->channel + s->channels == s->call->channels.ic && goes_straight(s, p);
+    for (ptrdiff_t at = 0; at < p->count; at += width)
+        add_tiles(s, p, at, channel, rows, run, straight, acc);
     return straight;
 }
 
@@ -254,8 +270,8 @@ static void run_tiles(const unit *s, const panel *p)
     const fc_conv_plan *plan = call->plan;
     const ptrdiff_t oc = call->channels.oc, ic = call->channels.ic, length = s->phase->taps * s->channels;
     const bool last_block = s->channel + s->channels == ic;
-    const size_t tile_bytes = (size_t)plan->rows * (size_t)fc_plane_width(plan) * call->element;
-    const ptrdiff_t kept = plan->block < ic ? p->begin / fc_plane_width(plan) * s->tiles : 0;
+    const size_t tile_bytes = (size_t)plan->rows * (size_t)plan->stretch * call->element;
+    const ptrdiff_t kept = plan->block < ic ? p->begin / plan->stretch * s->tiles : 0;
     const ptrdiff_t block = s->channel * s->phase->taps;
     const bool together = is_one_piece(s, p);
     ptrdiff_t channel = s->group * oc + s->tile_begin * s->each + fc_min(s->tile_begin, s->more), rows;
@@ -394,7 +410,7 @@ static void run_unit(unit *s)
             run_block(s, line);
             continue;
         }
-        for (ptrdiff_t begin = 0; begin < line; begin += fc_plane_width(plan)) {
+        for (ptrdiff_t begin = 0; begin < line; begin += plan->stretch) {
             panel p;
             find_panel(s, begin, line, &p);
             if (p.results > 0)

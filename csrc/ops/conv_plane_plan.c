@@ -106,6 +106,19 @@ static void choose_tile(fc_conv_plan *plan, ptrdiff_t line)
     }
 }
 
+/* Tiles side by side are one stretch as long as a tile of other channels still finds their input in L1: what is found
+ * and stored for a stretch takes as long for one as for four, whose results are as many lines as L1 awaits at once. */
+static ptrdiff_t choose_stretch(const fc_conv_plan *plan, const fc_phase *phase)
+{
+    enum { STRETCH_BYTES = 8 * 1024, MOST_TILES = 4 };
+    const ptrdiff_t width = fc_plane_width(plan), rows = phase->axis[0].taps * phase->axis[1].taps;
+    if (fc_plane_gathers(plan) || plan->block < input_channels(plan))
+        return width;
+    const double bytes = (double)plan->block * (double)rows * (double)width * (double)fc_element(&plan->desc);
+    const double tiles = STRETCH_BYTES / (bytes + 1);
+    return width * (tiles < 1 ? 1 : tiles > MOST_TILES ? MOST_TILES : (ptrdiff_t)tiles);
+}
+
 static bool fits(const fc_conv_plan *plan, const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL])
 {
     const fc_band band = fc_plane_band(plan, phase, box);
@@ -151,6 +164,7 @@ void fc_plane_lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_plane_worksp
 {
     const size_t element = fc_element(&plan->desc);
     const ptrdiff_t vector = fc_plane_width(plan), products = fc_saturate(most_taps(plan), plan->block);
+    const ptrdiff_t stretch = plan->stretch;
     const ptrdiff_t tiles = fc_divide_up(fc_conv_channels(&plan->desc).oc, plan->rows);
     const ptrdiff_t kept = plan->block < input_channels(plan) ? fc_saturate(plan->panels, tiles) : 1;
     /* the last vector of a tile may start at the line's last position, in any channel */
@@ -162,9 +176,9 @@ void fc_plane_lay_out(const fc_conv_plan *plan, fc_arena *arena, fc_plane_worksp
     at->in_band = fc_carve(arena, products, sizeof(ptrdiff_t));
     at->in_panel = fc_carve(arena, fc_plane_gathers(plan) ? products : 0, sizeof(ptrdiff_t));
     at->in_row = fc_carve(arena, plan->reads_weights ? products : 0, sizeof(ptrdiff_t));
-    at->sources = fc_carve(arena, vector, sizeof(fc_segment));
-    at->results = fc_carve(arena, vector, sizeof(fc_segment));
-    at->acc = fc_carve(arena, fc_saturate(kept, plan->rows * vector), element);
+    at->sources = fc_carve(arena, stretch, sizeof(fc_segment));
+    at->results = fc_carve(arena, stretch, sizeof(fc_segment));
+    at->acc = fc_carve(arena, fc_saturate(kept, plan->rows * stretch), element);
     fc_carve(arena, plan->lanes, element); /* store_plane reads a vector past the sums */
 }
 
@@ -185,7 +199,7 @@ static void reserve(fc_conv_plan *plan)
             line = fc_max_extent(line, fc_plane_line(plan->form, &band, plan->tile));
     }
     plan->band = fc_saturate(plan->band, plan->block);
-    plan->panels = fc_divide_up(line, fc_plane_width(plan));
+    plan->panels = fc_divide_up(line, plan->stretch);
 }
 
 /* The phase with the most work. */
@@ -264,6 +278,7 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
     fc_phase phase = largest_phase(&plan->desc);
     if (phase.count == 0) {
         plan->vectors = plan->rows = 1;
+        plan->stretch = plan->lanes;
         return FC_OK;
     }
     plan->flat = fc_flatten(&phase);
@@ -277,6 +292,7 @@ fc_status fc_plan_plane(fc_conv_plan *plan)
         choose_block(plan, &phase);
     const fc_band band = fc_plane_band(plan, &phase, plan->tile);
     choose_tile(plan, band.channel < PTRDIFF_MAX ? fc_plane_line(plan->form, &band, plan->tile) : band.channel);
+    plan->stretch = choose_stretch(plan, &phase);
     reserve(plan);
     if (plan->band > PTRDIFF_MAX / 16)
         return FC_OVERFLOW;
