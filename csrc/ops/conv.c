@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Most layers have one group, and a division takes as long as the rest of what asks for it. */
+static ptrdiff_t of_group(ptrdiff_t channels, ptrdiff_t groups) { return groups == 1 ? channels : channels / groups; }
+
 fc_channels fc_conv_channels(const fc_conv_desc *desc)
 {
     const bool backward = desc->direction == FC_BACKWARD_INPUT;
@@ -12,8 +15,8 @@ fc_channels fc_conv_channels(const fc_conv_desc *desc)
         .src_channels = backward ? desc->oc : desc->ic,
         .dst_channels = backward ? desc->ic : desc->oc,
         .groups = desc->groups,
-        .ic = (backward ? desc->oc : desc->ic) / desc->groups,
-        .oc = (backward ? desc->ic : desc->oc) / desc->groups,
+        .ic = of_group(backward ? desc->oc : desc->ic, desc->groups),
+        .oc = of_group(backward ? desc->ic : desc->oc, desc->groups),
     };
 }
 

@@ -19,13 +19,6 @@ static ptrdiff_t locate(const fc_chunk *s, ptrdiff_t index, ptrdiff_t place[FC_S
     return first + rest % images;
 }
 
-/* Positions from one on, `most` at most, that are neighbours: along its row, or in the images beside it. */
-static ptrdiff_t neighbours(const fc_chunk *s, const ptrdiff_t *place, ptrdiff_t image, ptrdiff_t most)
-{
-    const ptrdiff_t last = (image / s->beside + 1) * s->beside;
-    return fc_min(most, s->beside > 1 ? fc_min(last, s->call->n) - image : s->phase->axis[2].count - place[2]);
-}
-
 /* The element of dst's channel 0 that a position writes. */
 static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const ptrdiff_t *place, ptrdiff_t image)
 {
@@ -38,7 +31,7 @@ static ptrdiff_t target(const fc_conv_call *call, const fc_phase *phase, const p
     return last ? at * call->channels.dst_channels : at;
 }
 
-/* ---- im2col panels ---------------------------------------------------------------------------------------- */
+/* ---- products --------------------------------------------------------------------------------------------- */
 
 /* How a position's products lie in src: tap by tap in channels-last images, else channel by channel. Taps of one
  * kernel row make a stretch, `length` elements if they are neighbours. */
@@ -92,6 +85,76 @@ static ptrdiff_t find_stretches(const fc_chunk *s, const layout_of_products *lay
     return count;
 }
 
+/* ---- walks ------------------------------------------------------------------------------------------------- */
+
+/* Over the chunk's positions, run by run: what those of one row share is found once. */
+typedef struct {
+    const fc_chunk *s;
+    layout_of_products layout;
+    ptrdiff_t group, image, place[FC_SPATIAL]; /* of the position that comes next */
+    ptrdiff_t first, last;                     /* images that lie beside each other with it */
+    ptrdiff_t stretches;                       /* of the row's first position; less than 0: not found yet */
+} walk;
+
+static void restart(walk *w)
+{
+    const fc_chunk *s = w->s;
+    w->image = locate(s, s->first, w->place);
+    w->first = s->beside > 1 ? w->image / s->beside * s->beside : w->image;
+    w->last = fc_min(w->first + s->beside, s->call->n);
+    w->stretches = -1;
+}
+
+static void start(walk *w, const fc_chunk *s, ptrdiff_t group)
+{
+    w->s = s;
+    w->layout = products_in(s);
+    w->group = group;
+    restart(w);
+}
+
+/* How many positions, `most` at most, are neighbours: along the row, or in the images beside. */
+static ptrdiff_t neighbours(const walk *w, ptrdiff_t most)
+{
+    return fc_min(most, w->s->beside > 1 ? w->last - w->image : w->s->phase->axis[2].count - w->place[2]);
+}
+
+static void advance(walk *w, ptrdiff_t positions)
+{
+    const fc_chunk *s = w->s;
+    const fc_axis *axis = s->phase->axis;
+    if (s->beside > 1) {
+        w->image += positions;
+        if (w->image < w->last)
+            return;
+        w->image = w->first;
+        positions = 1;
+    }
+    w->place[2] += positions;
+    if (w->place[2] < axis[2].count)
+        return;
+    w->place[2] = 0;
+    w->stretches = -1;
+    if (++w->place[1] < axis[1].count)
+        return;
+    w->place[1] = 0;
+    if (++w->place[0] < axis[0].count)
+        return;
+    w->place[0] = 0;
+    w->image = w->first = w->last;
+    w->last = fc_min(w->first + s->beside, s->call->n);
+}
+
+static ptrdiff_t enter_row(walk *w)
+{
+    const ptrdiff_t first[FC_SPATIAL] = {w->place[0], w->place[1], 0};
+    if (w->stretches < 0)
+        w->stretches = find_stretches(w->s, &w->layout, first, w->image, w->group);
+    return w->stretches;
+}
+
+/* ---- panels ------------------------------------------------------------------------------------------------ */
+
 /* One position whose kernel rows are partly padding, or whose taps are not neighbours; stretches are those of the one
  * at `from`, in the same row. */
 static void fill_position(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t stretches, ptrdiff_t from,
@@ -130,17 +193,19 @@ static bool turns(const fc_chunk *s, const layout_of_products *layout)
 }
 
 /* The chunk's panel, row of positions by row of positions. */
-static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
+static void fill_panel(walk *w)
 {
+    const fc_chunk *s = w->s;
+    const layout_of_products *layout = &w->layout;
     const fc_axis *axis = &s->phase->axis[2];
     const ptrdiff_t length = fc_products(s->call->plan, s->phase->taps);
     char *panel = s->at->panel;
     for (ptrdiff_t i = 0; i < s->count; i++)
         s->at->pointers[i] = panel + (size_t)(i * length) * s->call->element;
-    for (ptrdiff_t done = 0; done < s->count;) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s, s->first + done, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, group);
-        const ptrdiff_t run = whole_positions(s, layout, place[2], s->count - done);
+    for (ptrdiff_t done = 0, column; done < s->count;) {
+        const ptrdiff_t stretches = find_stretches(s, layout, w->place, w->image, w->group);
+        column = w->place[2];
+        const ptrdiff_t run = whole_positions(s, layout, column, s->count - done);
         if (run > 0 && turns(s, layout))
             s->call->kernels->conv->gather(&(fc_gather){
                 .src = s->at->stretches[0],
@@ -164,9 +229,11 @@ static void fill_panel(const fc_chunk *s, const layout_of_products *layout, ptrd
                 .dst_step = length,
             });
         else
-            fill_position(s, layout, stretches, place[2], place[2], panel);
-        done += fc_max_extent(run, 1);
-        panel += (size_t)(fc_max_extent(run, 1) * length) * s->call->element;
+            fill_position(s, layout, stretches, column, column, panel);
+        const ptrdiff_t filled = fc_max_extent(run, 1);
+        advance(w, filled);
+        done += filled;
+        panel += (size_t)(filled * length) * s->call->element;
     }
 }
 
@@ -183,39 +250,6 @@ static void point_along(const void **pointers, ptrdiff_t count, const char *src,
         pointers[i] = src + i * step;
     for (ptrdiff_t i = end; i < count; i++)
         pointers[i] = zeros;
-}
-
-/* A walk over the chunk's positions, from tile to tile: what those of one row share is found once. */
-typedef struct {
-    const fc_chunk *s;
-    layout_of_products layout;
-    ptrdiff_t group, image, place[FC_SPATIAL]; /* of the position that comes next */
-    ptrdiff_t stretches;                       /* of the row's first position; less than 0: not found yet */
-} walk;
-
-static ptrdiff_t enter_row(walk *w)
-{
-    const ptrdiff_t first[FC_SPATIAL] = {w->place[0], w->place[1], 0};
-    if (w->stretches < 0)
-        w->stretches = find_stretches(w->s, &w->layout, first, w->image, w->group);
-    return w->stretches;
-}
-
-static void advance(walk *w, ptrdiff_t positions)
-{
-    const fc_axis *axis = w->s->phase->axis;
-    w->place[2] += positions;
-    if (w->place[2] < axis[2].count)
-        return;
-    w->place[2] = 0;
-    w->stretches = -1;
-    if (++w->place[1] < axis[1].count)
-        return;
-    w->place[1] = 0;
-    if (++w->place[0] < axis[0].count)
-        return;
-    w->place[0] = 0;
-    w->image++;
 }
 
 /* From a position of the row to the next one, in bytes of src. */
@@ -238,8 +272,10 @@ static void fill_rows(walk *w, ptrdiff_t begin, ptrdiff_t rows, const void **poi
         run = whole_positions(s, &w->layout, column, rows - r);
         for (ptrdiff_t j = 0; j < stretches && run > 0; j++) {
             const char *src = s->at->stretches[j];
-            for (ptrdiff_t i = 0; i < run; i++)
-                pointers[j * rows + r + i] = src ? src + (column + i) * step : s->at->zeros;
+            const ptrdiff_t along = src ? step : 0;
+            src = src ? src + column * step : s->at->zeros;
+            for (const void **to = pointers + j * rows + r, **const end = to + run; to < end; src += along)
+                *to++ = src;
         }
         if (run == 0) {
             fill_position(s, &w->layout, stretches, 0, column, panel + r * stretches * length);
@@ -279,45 +315,44 @@ static void fill_tile(walk *w, ptrdiff_t rows, const void **pointers)
 }
 
 /* The same of a tile whose positions are those of some images beside each other. */
-static void fill_tile_beside(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t first, ptrdiff_t rows,
-                             const void **pointers)
+static void fill_tile_beside(walk *w, ptrdiff_t rows, const void **pointers)
 {
+    const fc_chunk *s = w->s;
+    const layout_of_products *layout = &w->layout;
     const fc_axis *axis = &s->phase->axis[2];
     const ptrdiff_t element = (ptrdiff_t)s->call->element, tap = axis->offset_step * layout->pixel * element;
     for (ptrdiff_t r = 0, run; r < rows; r += run) {
-        ptrdiff_t place[FC_SPATIAL];
-        const ptrdiff_t image = locate(s, first + r, place);
-        const ptrdiff_t stretches = find_stretches(s, layout, place, image, 0);
-        run = neighbours(s, place, image, rows - r);
+        const ptrdiff_t stretches = find_stretches(s, layout, w->place, w->image, 0), column = w->place[2];
+        run = neighbours(w, rows - r);
         for (ptrdiff_t i = 0; i < stretches * axis->taps; i++) {
             const fc_window *inside = &s->at->inside[i % axis->taps];
             const char *src = s->at->stretches[i / axis->taps];
-            const bool met = src && inside->begin <= place[2] && place[2] < inside->end;
+            const bool met = src && inside->begin <= column && column < inside->end;
             point_along(pointers + i * rows + r, run, met ? src + i % axis->taps * tap : NULL, layout->image * element,
                         met ? 0 : run, run, s->at->zeros);
             if (s->skips && run == rows && !met)
                 pointers[i * rows] = NULL;
         }
+        advance(w, run);
     }
 }
 
 /* pointers[tile][tap or kernel row][row] of the chunk. */
-static void fill_pointers(const fc_chunk *s, const layout_of_products *layout, ptrdiff_t group)
+static void fill_pointers(walk *w)
 {
+    const fc_chunk *s = w->s;
     const void **pointers = s->at->pointers;
     const bool im2col = s->call->plan->algorithm == FC_IM2COL;
     const int tiles = s->taps == 1 && !im2col ? 1 : s->tiles;
-    walk w = {.s = s, .layout = *layout, .group = im2col ? group : 0, .stretches = -1};
-    w.image = locate(s, s->first, w.place);
     for (int tile = 0; tile < tiles; tile++) {
         ptrdiff_t begin, end;
         fc_share(s->count, tile, tiles, &begin, &end);
         if (s->beside > 1)
-            fill_tile_beside(s, layout, s->first + begin, end - begin, pointers);
+            fill_tile_beside(w, end - begin, pointers);
         else if (im2col)
-            fill_rows(&w, begin, end - begin, pointers);
+            fill_rows(w, begin, end - begin, pointers);
         else
-            fill_tile(&w, end - begin, pointers);
+            fill_tile(w, end - begin, pointers);
         pointers += s->taps * (end - begin);
     }
 }
@@ -331,22 +366,24 @@ ptrdiff_t fc_chunk_prepare(const fc_chunk *s, ptrdiff_t group)
     const ptrdiff_t along = all[2].dst_step * (last ? s->call->channels.dst_channels : 1);
     const ptrdiff_t step =
         s->beside > 1 ? s->call->channels.dst_channels * all[0].dst * all[1].dst * all[2].dst : along;
+    const bool im2col = s->call->plan->algorithm == FC_IM2COL;
+    walk w;
+    start(&w, s, im2col ? group : 0);
     bool even = true;
-    for (ptrdiff_t i = 0, run; i < s->count; i += run) {
-        ptrdiff_t place[FC_SPATIAL], image = locate(s, s->first + i, place);
-        const ptrdiff_t at = target(s->call, s->phase, place, image);
+    for (ptrdiff_t i = 0, run; i < s->count; i += run, advance(&w, run)) {
+        const ptrdiff_t at = target(s->call, s->phase, w.place, w.image);
         even = even && (i == 0 || at == s->at->offsets[i - 1] + step);
-        run = neighbours(s, place, image, s->count - i);
+        run = neighbours(&w, s->count - i);
         for (ptrdiff_t j = 0; j < run; j++)
             s->at->offsets[i + j] = at + j * step;
     }
     const fc_axis *axis = &s->phase->axis[2];
     for (ptrdiff_t t = 0; t < axis->taps; t++)
         s->at->inside[t] = fc_valid(axis, axis->offset_first + t * axis->offset_step);
-    const layout_of_products layout = products_in(s);
-    if (s->call->plan->algorithm == FC_IM2COL && !layout.ready)
-        fill_panel(s, &layout, group);
+    restart(&w);
+    if (im2col && !w.layout.ready)
+        fill_panel(&w);
     else
-        fill_pointers(s, &layout, group);
+        fill_pointers(&w);
     return even ? step : 0;
 }
