@@ -237,9 +237,10 @@ static void copy_scattered(const fc_pack_tile *s, const FC_REAL *src, FC_REAL *d
 /* Channels that are neighbours become lanes, tap by tap: the blocks of one follow each other in memory. */
 static void pack_across(const fc_pack_tile *s)
 {
+    const ptrdiff_t block = s->taps == 1 ? s->channels : s->block;
     for (ptrdiff_t t = 0; t < s->taps; t++)
-        for (ptrdiff_t first = 0; first < s->channels; first += s->block) {
-            const ptrdiff_t left = s->channels - first, count = left < s->block ? left : s->block;
+        for (ptrdiff_t first = 0; first < s->channels; first += block) {
+            const ptrdiff_t left = s->channels - first, count = left < block ? left : block;
             FC_NAME(gather)
             (&(fc_gather){
                 .src = (const FC_REAL *)s->src + s->taps_at[t] + first,
@@ -383,7 +384,7 @@ static void pack_rows(const fc_pack_tile *s)
 static void pack(const fc_pack_tile *s)
 {
     neighbours n;
-    if (s->channel_step == 1 && s->lane_step != 1 && s->block > 1)
+    if (s->channel_step == 1 && s->lane_step != 1 && (s->block > 1 || s->taps == 1))
         pack_across(s);
     else if (s->lane_step != 1 && are_neighbours(s, &n) && (s->width % FC_LANES == 0 || (s->block == 1 && n.in_order)))
         pack_turned(s, &n);

@@ -1,5 +1,6 @@
 /* Winograd's convolution, planned: which form, how large its blocks are, what it gains; and its weights, packed. */
 #include "parallel.h"
+#include "plane.h"
 #include "winograd.h"
 
 #include <math.h>
@@ -125,7 +126,7 @@ typedef struct {
 static const transform_cycles WITH_32 = {{45, 110, 110, 110, 110, 25, 25, 25}, {40, 100, 60, 125, 80, 30, 25, 18}};
 static const transform_cycles WITH_16 = {{70, 190, 190, 190, 190, 35, 35, 35}, {60, 190, 100, 230, 140, 50, 40, 25}};
 enum { TURN = 4 };
-static const double PACK = 1; /* an element of the weights, as they are and transformed */
+static const double PACK = 0.5; /* an element of the weights, as they are and transformed, besides what memory takes */
 
 /* The cost of a row of the register tile, per product: multiply-adds and loads run side by side, and fewer than ten
  * independent sums wait for each other (256 channels on AVX2, tiles of 4 x 2: 0.8 of the speed of 4 x 3). */
@@ -186,7 +187,8 @@ static void estimate(const fc_conv_plan *plan, const fc_tile_grid *grid, choice 
     if (plan->desc.reuse == FC_ONCE) {
         const double taps = (double)(plan->desc.kernel[1] * plan->desc.kernel[2]);
         const double transformed = (double)grid->products * phases * (double)fc_phases(&plan->desc);
-        c->packing = PACK * groups * (double)(channels.ic * channels.oc) * (taps + transformed);
+        const double elements = groups * (double)(channels.ic * channels.oc) * (taps + transformed);
+        c->packing = PACK * elements + bytes_of(plan, elements) / fc_stream_bytes(bytes_of(plan, elements));
     }
 }
 
@@ -276,7 +278,10 @@ double fc_winograd_gain(const fc_conv_desc *desc)
             phase.count = fc_divide_up(phase.count, plan.lanes) * plan.lanes;
         products += (double)phase.count * (double)phase.taps;
     }
-    double direct = products * weights / plan.lanes / 2 / 0.93;
+    double direct = products * weights / plan.lanes / 2;
+    if (desc->layout == FC_CHANNELS_FIRST && desc->direction == FC_FORWARD && channels.ic >= plan.lanes)
+        direct = fmax(direct, fc_plane_cost(&plan) * (double)channels.groups);
+    direct /= 0.93;
     const double streamed = bytes_of(&plan, taps * weights);
     if (streamed > (double)fc_l2_bytes() / 2) {
         const double pieces = ceil(products / taps / kernels->max_rows[2]);
