@@ -27,20 +27,35 @@ fc_band fc_band_of(const fc_phase *phase, const ptrdiff_t box[FC_SPATIAL], bool 
     return band;
 }
 
+/* Where a tap finds its input along one axis. */
+typedef struct {
+    ptrdiff_t slot, shift;
+} place;
+
+static void to_next_tap(place *at, const fc_band_axis *axis)
+{
+    if (++at->slot < axis->slots)
+        return;
+    at->slot = 0;
+    at->shift += axis->shift;
+}
+
 void fc_band_offsets(const fc_phase *phase, const fc_band *band, ptrdiff_t channels, ptrdiff_t *offsets)
 {
     const fc_band_axis *axis = band->axis;
+    const fc_axis *of = phase->axis;
     const ptrdiff_t volume = axis[0].length * axis[1].length * axis[2].length;
-    for (ptrdiff_t t = 0; t < phase->taps; t++) {
-        ptrdiff_t rest = t, slot[FC_SPATIAL], shift[FC_SPATIAL];
-        for (int a = FC_SPATIAL - 1; a >= 0; a--) {
-            const ptrdiff_t tap = rest % phase->axis[a].taps;
-            slot[a] = tap % axis[a].slots;
-            shift[a] = tap / axis[a].slots * axis[a].shift;
-            rest /= phase->axis[a].taps;
+    place d = {0, 0};
+    ptrdiff_t *next = offsets;
+    for (ptrdiff_t i = 0; i < of[0].taps; i++, to_next_tap(&d, &axis[0])) {
+        place h = {0, 0};
+        for (ptrdiff_t j = 0; j < of[1].taps; j++, to_next_tap(&h, &axis[1])) {
+            const ptrdiff_t slots = (d.slot * axis[1].slots + h.slot) * axis[2].slots;
+            const ptrdiff_t shift = (d.shift * axis[1].length + h.shift) * axis[2].length;
+            place w = {0, 0};
+            for (ptrdiff_t k = 0; k < of[2].taps; k++, to_next_tap(&w, &axis[2]))
+                *next++ = (slots + w.slot) * volume + shift + w.shift;
         }
-        offsets[t] = ((slot[0] * axis[1].slots + slot[1]) * axis[2].slots + slot[2]) * volume +
-                     (shift[0] * axis[1].length + shift[1]) * axis[2].length + shift[2];
     }
     for (ptrdiff_t i = phase->taps; i < phase->taps * channels; i++)
         offsets[i] = offsets[i - phase->taps] + band->channel;

@@ -20,6 +20,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { NEAR_BYTES = 32 * 1024 };
+
 typedef struct {
     const fc_conv_call *call;
     const fc_phase *phase;
@@ -32,6 +34,7 @@ typedef struct {
     int tiles, tile_begin, tile_end; /* of output channels */
     ptrdiff_t each, more;            /* channels of a tile, and how many have one more, as fc_share */
     ptrdiff_t channel, channels;     /* of the block */
+    bool expects;                    /* results are to be fetched: an image's are more than L1 holds */
 } unit;
 
 /* A stretch of a unit's line: `count` positions from `begin`, computed by tiles that have so many vectors in all. */
@@ -283,7 +286,7 @@ static void run_tiles(const unit *s, const panel *p)
         bool done = false;
         if (plan->block < ic)
             acc += (size_t)(kept + tile) * tile_bytes;
-        if (last_block && run == 1)
+        if (s->expects && last_block && run == 1)
             expect_results(s, p, channel, rows);
         if (length == 0)
             memset(acc, 0, tile_bytes);
@@ -436,6 +439,7 @@ static void run_phase(unit *s, fc_part part)
     const bool last = plan->desc.layout == FC_CHANNELS_LAST; /* of one channel, then, and one group */
     s->dst_pixel = last ? call->channels.dst_channels : 1;
     s->dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
+    s->expects = s->dst_channel * call->channels.dst_channels * (ptrdiff_t)call->element > NEAR_BYTES;
     s->band = fc_plane_band(plan, s->phase, plan->tile);
     if (plan->flat)
         s->band.channel = axis[2].src;
