@@ -33,8 +33,8 @@ try:
     {call}
 except KeyboardInterrupt:
     late = time.process_time() - signals[0]  # of all threads together; a busy machine does not make it longer
-    ones = F.conv2d(np.ones((1, 8, 64, 64), np.float32), np.ones((8, 8, 3, 3), np.float32), padding=1)
-    assert (ones[:, :, 1:-1, 1:-1] == 72).all()
+    ones = F.conv2d(np.ones((1, 8, 64, 64), np.float32), np.ones((8, 8, 3, 3), np.float32), algorithm="direct")
+    assert (ones == 72).all()
     print("interrupted", late)
 else:
     print("finished")
