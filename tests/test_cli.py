@@ -338,6 +338,7 @@ def test_a_model_of_another_size_is_served(tmp_path: Path, picture: Path) -> Non
     ("module", "arguments", "message"),
     [
         ("matplotlib", ["train"], "drawing pictures .* needs matplotlib, which is not installed"),
+        ("matplotlib", ["bench"], "drawing pictures .* needs matplotlib, which is not installed"),
         ("sklearn.datasets", ["train", "--no-pictures"], "the digits come with scikit-learn"),
         ("PIL", ["predict", "digit.png", "--weights", "WEIGHTS"], "reading a picture needs Pillow"),
     ],

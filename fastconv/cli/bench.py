@@ -11,7 +11,7 @@ from fastconv.bench import report
 from fastconv.bench.layers import LAYERS, Layer
 from fastconv.bench.race import Race, race
 from fastconv.bench.random_layers import random_layers
-from fastconv.cli.errors import CommandError, reported
+from fastconv.cli.errors import CommandError, need_matplotlib, reported
 from fastconv.cli.pictures import BLUE, INK, ORANGE, SOFT, figure
 
 PAGE, RECORD, PICTURE = "RESULTS.md", "results.json", "results-threads-{threads}.png"
@@ -23,9 +23,12 @@ def bench(options: argparse.Namespace) -> None:
     Raises
     ------
     CommandError
-        If no layer has a name like that, somebody's result is wrong, or nothing can be written.
+        If no layer has a name like that, somebody's result is wrong, nothing can be written, or matplotlib is not there
+        to draw with.
     """
     layers = chosen(options.only, options.random)
+    if not options.no_pictures:
+        need_matplotlib()
     folder = Path(options.output)
     with reported(OSError):
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,14 @@ def missing_extra(package: str, purpose: str) -> CommandError:
     return CommandError(f"{purpose} needs {package}, which is not installed: pip install 'fastconv[demo]'")
 
 
+def need_matplotlib() -> None:
+    """Raise a CommandError where pictures are wanted and cannot be drawn: before the work whose end they are."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise missing_extra("matplotlib", "drawing pictures (or say --no-pictures)") from error
+
+
 @contextmanager
 def reported(*kinds: type[Exception], about: object = "") -> Iterator[None]:
     """Turn errors of these kinds into a CommandError.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import fastconv
 from fastconv.cli import MODEL_FILE
 from fastconv.cli.distort import distorted
-from fastconv.cli.errors import CommandError, missing_extra, reported
+from fastconv.cli.errors import CommandError, need_matplotlib, reported
 
 SIDE = 32
 """Height and width of LeNet-5's input."""
@@ -62,7 +62,7 @@ def train(options: argparse.Namespace) -> None:
     """
     say: Callable[[str], None] = (lambda _: None) if options.quiet else print
     if not options.no_pictures:
-        _need_matplotlib()
+        need_matplotlib()
     folder = Path(options.output)
     with reported(OSError, about=folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,13 +87,6 @@ def train(options: argparse.Namespace) -> None:
 
             written += draw_all(model, history, digits.test, probabilities, folder)
     say(f"Written to {folder}: {', '.join(written)}")
-
-
-def _need_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("matplotlib", "drawing pictures (or say --no-pictures)") from error
 
 
 def load(data: str, copies: int | None, seed: int) -> Digits:
