@@ -195,11 +195,13 @@ static void run_unit(row_pair *s, ptrdiff_t pair)
         run_pixels(s, rows, lines, first);
 }
 
-/* Few rows are shared among threads by parts of the channels, whole vectors each. */
-static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t units, int threads)
+/* Few bands of rows are cut into parts of the channels, whole vectors each, so that threads get equal shares. A share is
+ * whole bands but for its first and its last: two threads that write beside each other on every row fetch each other's
+ * lines (28 x 28 x 256, 2 threads: 91 us by halves of the channels, now 52). */
+static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t bands, int threads)
 {
     enum { ENOUGH = 8 };
-    if (units >= (ptrdiff_t)threads * ENOUGH)
+    if (bands >= (ptrdiff_t)threads * ENOUGH)
         return 1;
     return fc_min(threads, fc_divide_up(call->channels.src_channels, call->plan->lanes));
 }
@@ -251,13 +253,16 @@ void fc_conv_depthwise(const void *context, fc_part part)
     const ptrdiff_t channels = call->channels.src_channels, vectors = fc_divide_up(channels, plan->lanes);
     const ptrdiff_t parts = channel_parts(call, call->n * bands, part.shares);
     ptrdiff_t begin, end;
-    fc_share_of(call->n * parts * bands, part, &begin, &end);
-    for (ptrdiff_t unit = begin; unit < end; unit++) {
-        ptrdiff_t first, last;
-        fc_share(vectors, unit / bands % parts, parts, &first, &last);
+    fc_share_of(call->n * bands * parts, part, &begin, &end);
+    while (begin < end) {
+        const ptrdiff_t band = begin / parts, from = begin % parts, to = fc_min(end - band * parts, parts);
+        ptrdiff_t first, last, none;
+        fc_share(vectors, from, parts, &first, &none);
+        fc_share(vectors, to - 1, parts, &none, &last);
         s.channel = first * plan->lanes;
         s.channels = fc_min(last * plan->lanes, channels) - s.channel;
-        s.image = unit / bands / parts;
-        run_band(&s, unit % bands, bands, &phase);
+        s.image = band / bands;
+        run_band(&s, band % bands, bands, &phase);
+        begin = band * parts + to;
     }
 }
