@@ -160,7 +160,10 @@ static double flops_of(const fc_conv_desc *desc)
     return flops;
 }
 
-double fc_conv_work(const fc_conv_plan *plan) { return fc_is_depthwise(&plan->desc) ? plan->flops : plan->flops / 2; }
+double fc_conv_work(const fc_conv_plan *plan)
+{
+    return fc_work_of(fc_is_depthwise(&plan->desc) ? plan->flops : plan->flops / 2, plan->lanes);
+}
 
 /* Plans look at every phase. Strides of a thousand along two axes have as many; more of them would only take time: a
  * stride of billions, minutes. */

@@ -99,7 +99,7 @@ bool fc_lie_in_rows(const fc_conv_desc *desc, const ptrdiff_t strides[2 + FC_SPA
 /* One input and one output channel a group. */
 bool fc_is_depthwise(const fc_conv_desc *desc);
 
-/* One image's multiply-adds, for fc_crew_for: a depthwise convolution's take twice the time and more. */
+/* One image's work, for fc_crew_for: a depthwise convolution's multiply-adds take twice the time and more. */
 double fc_conv_work(const fc_conv_plan *plan);
 
 /* How many images a plan had better turn to channels-last together (conv_turned.c); 0: none. The shared workspace that

@@ -556,5 +556,5 @@ fc_status fc_depthwise_grad(const fc_conv_plan *plan, ptrdiff_t n, const void *s
             return FC_STOPPED;
         s.accumulate = true;
     }
-    return fc_parallel((fc_crew){1, 1}, finish, &s);
+    return fc_parallel((fc_crew){.threads = 1, .turns = 1}, finish, &s);
 }

@@ -5,9 +5,11 @@
 #include "fastconv.h"
 
 /* Who does some work: so many threads, each of which has a share, in so many turns. Between them it looks whether it
- * should stop, and when its own are done it takes those that others have not come to. */
+ * should stop, and when its own are done it takes those that others have not come to. Brief work is as good as done
+ * before a thread that sleeps could help (workers.h). */
 typedef struct {
     int threads, turns;
+    bool brief;
 } fc_crew;
 
 /* What one call of a body does, on which thread: workspaces are by thread, results by share and turn. */
@@ -17,10 +19,18 @@ typedef struct {
 
 typedef void fc_body(const void *context, fc_part part);
 
-/* How many threads `work` multiply-adds deserve, at most `threads`, and in how many turns. FC_WITHIN threads: the
+/* How many threads `work` deserves, at most `threads`, and in how many turns. FC_WITHIN threads: the
  * caller's alone in one turn, after which nobody is asked, as what runs within a part of another run must. */
 enum { FC_WITHIN = 0 };
 fc_crew fc_crew_for(double work, int threads);
+
+/* Work of so many multiply-adds: those of vectors of 16 count as one each, of fewer lanes for as much more as they take.
+ */
+static inline double fc_work_of(double products, ptrdiff_t lanes)
+{
+    enum { WIDEST = 16 };
+    return products * WIDEST / (double)lanes;
+}
 
 /* Runs body(context, part) for every part, on the caller's thread alone when the crew has one. FC_STOPPED: some were
  * left out. */

@@ -118,13 +118,13 @@ static fc_status plan_pool(const fc_program *p, fc_step *s)
 }
 
 /* Multiply-adds of an image; what else happens to an element counts as so many. */
-static double work_of(const fc_step *s)
+static double work_of(const fc_program *p, const fc_step *s)
 {
     enum { A_TAP = 8, AN_ELEMENT = 16 };
     const ptrdiff_t *window = s->adaptive ? s->src : s->kernel;
     double each = AN_ELEMENT;
     if (s->kind == FC_STEP_CONV)
-        each = (double)s->products;
+        each = fc_work_of((double)s->products, p->lanes);
     else if (s->kind == FC_STEP_POOL)
         each = A_TAP * (double)window[0] * (double)window[1];
     return each * (double)fc_step_made(s);
@@ -329,7 +329,7 @@ fc_status fc_program_plan(fc_program *p)
             return FC_BAD_SHAPE;
         if (s->kind == FC_STEP_CONV)
             p->table_bytes += 2 * round_up(s->products * (ptrdiff_t)sizeof(ptrdiff_t));
-        p->work += work_of(s);
+        p->work += work_of(p, s);
     }
     p->read = fc_step_read(&p->steps[0]);
     p->made = fc_step_made(&p->steps[p->count - 1]);

@@ -424,7 +424,7 @@ fc_status fc_program_train(const fc_program *p, ptrdiff_t n, const void *src, co
     crew.threads = (int)fc_min(crew.threads, call.parts);
     if (fc_parallel(crew, train_parts, &call))
         return FC_STOPPED;
-    if (fc_parallel((fc_crew){(int)fc_min(crew.threads, p->count), 1}, add_parts, &call))
+    if (fc_parallel((fc_crew){(int)fc_min(crew.threads, p->count), 1, crew.brief}, add_parts, &call))
         return FC_STOPPED;
     for (int part = 0; part < call.parts; part++)
         *loss += call.losses[part];

@@ -54,7 +54,7 @@ void fc_update_run(fc_isa isa, const fc_update *update, int count, const fc_vari
     /* in one turn: a step is taken whole */
     const fc_crew crew = fc_crew_for(COST_UPDATE * elements, threads);
     if (job.blocks > 0)
-        fc_parallel((fc_crew){(int)fc_min(crew.threads, job.blocks), 1}, update_body, &job);
+        fc_parallel((fc_crew){(int)fc_min(crew.threads, job.blocks), 1, crew.brief}, update_body, &job);
 }
 
 double fc_sum_squares(fc_dtype dtype, fc_isa isa, ptrdiff_t count, const void *x)

@@ -19,8 +19,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 #ifdef __linux__
 #include <sched.h>
 #include <unistd.h>
@@ -29,6 +30,9 @@
 /* Looks for work, or for the end of it, before a thread sleeps: 20 to 50 us. Waking one takes as long; but while it
  * looks, it takes its processor from whoever could use it. */
 enum { LOOKS = 2000 };
+
+/* Nanoseconds: about what waking a worker costs its caller, and as long as one looks. */
+enum { PAUSE = 50 * 1000 };
 
 typedef struct call call;
 struct call {
@@ -46,11 +50,22 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t opened, left;
     _Atomic(call *) open; /* calls that want workers, the latest first */
-    int workers, asleep, waiting;
+    atomic_int workers, asleep;
+    int waiting;
+    _Atomic int64_t busy_since, last_left; /* calls: when the first of those began that followed each other closely */
 } crew = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
 
 static call *first_open(void) { return atomic_load_explicit(&crew.open, memory_order_relaxed); }
 static void set_first_open(call *c) { atomic_store_explicit(&crew.open, c, memory_order_relaxed); }
+
+static int count(atomic_int *of) { return atomic_load_explicit(of, memory_order_relaxed); }
+
+static int64_t now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
+}
 
 static void relax(void)
 {
@@ -132,7 +147,7 @@ static void hire(int workers)
     pthread_t id;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (; crew.workers < workers && pthread_create(&id, NULL, live, NULL) == 0; crew.workers++)
+    for (; count(&crew.workers) < workers && pthread_create(&id, NULL, live, NULL) == 0; crew.workers++)
         pthread_detach(id);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
@@ -142,11 +157,11 @@ static void hire(int workers)
 static void publish(call *c)
 {
     pthread_mutex_lock(&crew.lock);
-    if (crew.workers < c->wanted)
+    if (count(&crew.workers) < c->wanted)
         hire(c->wanted);
     c->next = first_open();
     set_first_open(c);
-    const int asleep = crew.asleep;
+    const int asleep = count(&crew.asleep);
     pthread_mutex_unlock(&crew.lock);
     if (asleep > 0 && asleep <= c->wanted)
         pthread_cond_broadcast(&crew.opened);
@@ -187,24 +202,39 @@ static void wait_for_the_last(call *c)
     pthread_mutex_unlock(&crew.lock);
 }
 
-void fc_with_workers(int threads, fc_errand *errand, void *context)
+/* Calls that have followed each other closely for as long as waking takes will hardly stop now. */
+static bool calls_follow(void)
+{
+    const int64_t begin = now(), last = atomic_load_explicit(&crew.last_left, memory_order_relaxed);
+    if (begin - last > PAUSE)
+        atomic_store_explicit(&crew.busy_since, begin, memory_order_relaxed);
+    return begin - atomic_load_explicit(&crew.busy_since, memory_order_relaxed) >= PAUSE;
+}
+
+void fc_with_workers(int threads, bool brief, fc_errand *errand, void *context)
 {
     if (threads < 2) {
         errand(context, 0);
         return;
     }
-    call c = {.errand = errand, .context = context, .cpu = current_cpu(), .wanted = threads - 1};
-    publish(&c);
-    errand(context, 0);
-    withdraw(&c);
-    wait_for_the_last(&c);
+    const bool follows = calls_follow(), awake = count(&crew.asleep) < count(&crew.workers);
+    if (!brief || follows || awake) {
+        call c = {.errand = errand, .context = context, .cpu = current_cpu(), .wanted = threads - 1};
+        publish(&c);
+        errand(context, 0);
+        withdraw(&c);
+        wait_for_the_last(&c);
+    } else
+        errand(context, 0);
+    atomic_store_explicit(&crew.last_left, now(), memory_order_relaxed);
 }
 
 #else /* Windows */
 
-void fc_with_workers(int threads, fc_errand *errand, void *context)
+void fc_with_workers(int threads, bool brief, fc_errand *errand, void *context)
 {
     (void)threads;
+    (void)brief;
     errand(context, 0);
 }
 

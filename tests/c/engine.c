@@ -458,7 +458,7 @@ static void *sign_often(void *unused)
 {
     for (int i = 0; i < 200; i++) {
         register_of r = {0};
-        fc_with_workers(1 + i % CREW, sign, &r);
+        fc_with_workers(1 + i % CREW, i % 3 == 0, sign, &r);
         CHECK(atomic_load(&r.came[0]) == 1, "the caller did not work");
         CHECK(atomic_load(&r.left) == signed_in(&r), "a call ended before its workers");
     }
@@ -483,17 +483,36 @@ static void hold(void *context, int thread)
     if (thread == 0) {
         while (signed_in(r) < CREW)
             sched_yield();
-        CHECK(fc_parallel((fc_crew){CREW, TURNS}, do_part, NULL) == FC_OK, "a call without workers");
+        CHECK(fc_parallel((fc_crew){.threads = CREW, .turns = TURNS}, do_part, NULL) == FC_OK, "a call without workers");
         atomic_store(&r->left, 1);
     }
     while (!atomic_load(&r->left))
         sched_yield();
 }
 
+/* Brief errands wake nobody, until they have followed each other for a while. */
+static void check_brief_errands(void)
+{
+    enum { MOST = 10 * 1000 * 1000 };
+    struct timespec long_enough = {.tv_nsec = 200 * 1000 * 1000};
+    nanosleep(&long_enough, NULL);
+    register_of lone = {0};
+    fc_with_workers(CREW, true, sign, &lone);
+    CHECK(signed_in(&lone) == 1, "a lone brief errand had workers");
+    int calls = 0, came = 1;
+    for (; calls < MOST && came == 1; calls++) {
+        register_of r = {0};
+        fc_with_workers(CREW, true, sign, &r);
+        came = signed_in(&r);
+    }
+    CHECK(came > 1, "no worker came for %d brief errands", calls);
+}
+
 static void check_workers(void)
 {
+    check_brief_errands();
     register_of r = {0};
-    fc_with_workers(CREW, hold, &r);
+    fc_with_workers(CREW, false, hold, &r);
     for (int share = 0; share < CREW; share++)
         for (int turn = 0; turn < TURNS; turn++)
             CHECK(atomic_load(&done[share][turn]) == 1, "turn %d of share %d", turn, share);
