@@ -74,6 +74,9 @@ size_t fc_l2_bytes(void);             /* of one core's second-level cache, as fa
 /* What runs ask on the caller's thread, twenty times a second if they take so long: whether to end with FC_STOPPED. */
 void fc_set_poll(bool (*poll)(void));
 
+/* Whether short runs wake sleeping threads too, which costs them more than it brings: tests want threads everywhere. */
+void fc_wake_always(bool always);
+
 /* Does `rounds` rounds of multiply-adds in registers and returns their number: timed, the processor's peak. */
 double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds);
 
@@ -139,6 +142,7 @@ typedef struct {
     fc_plane_form form;         /* this and the next six: of the plane family */
     bool flat;                  /* a 1x1 convolution of stride 1, for which images are lines of pixels */
     bool blocks_of_images;      /* batches go through vectors along images */
+    bool channel_lanes;         /* channels-first depthwise images are turned, a vector of channels at a time */
     ptrdiff_t block;            /* input channels that are added at once */
     ptrdiff_t band;             /* elements of a band of so many channels */
     ptrdiff_t stretch;          /* positions whose sums a unit stores together: of some register tiles */

@@ -45,6 +45,7 @@ cdef extern from "fastconv.h" nogil:
     fc_isa fc_isa_best()
     bool_ fc_openmp()
     void fc_set_poll(bool_ (*poll)() noexcept nogil)
+    void fc_wake_always(bool_ always)
     int fc_max_threads()
     size_t fc_l2_bytes()
     double fc_multiply_adds(fc_dtype dtype, fc_isa isa, ptrdiff_t rounds)

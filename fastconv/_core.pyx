@@ -105,6 +105,10 @@ def set_threads(int count):
     asked_threads = count
 
 
+def wake_always(bint always):
+    fc_wake_always(always)
+
+
 def bound_default_threads(int count):
     global most_threads
     most_threads = count

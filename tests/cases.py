@@ -230,6 +230,7 @@ LARGE_CONVS = [
     ConvCase("large_dilated", (1, 16, 27, 28), (17, 3, 3), padding=2, dilation=2),
     ConvCase("large_groups", (2, 32, 20, 19), (32, 3, 3), padding=1, groups=4),
     ConvCase("large_depthwise", (2, 64, 38, 40), (64, 3, 3), padding=1, groups=64),
+    ConvCase("large_depthwise_strided", (2, 64, 78, 76), (64, 3, 3), stride=2, padding=1, groups=64),
     ConvCase("large_multiplier", (2, 12, 37, 38), (24, 5, 5), padding=2, groups=12),
     ConvCase("large_tiny_maps", (26, 40, 2, 2), (64, 2, 2), padding=1),
     ConvCase("large_tall_weights", (1, 512, 3, 3), (40, 3, 3), padding=1),
@@ -250,6 +251,11 @@ PIECEWISE_CONVS = [
     ConvCase("turned", (12, 64, 13, 13), (48, 3, 3), stride=2, padding=1),
     ConvCase("turned_groups", (3, 128, 9, 9), (80, 3, 3), stride=2, padding=1, groups=2),
     ConvCase("turned_wide_kernel", (2, 40, 9, 10), (72, 5, 7), stride=(1, 2), padding=(2, 3)),
+    ConvCase("depthwise_turned", (2, 21, 70, 66), (21, 3, 3), stride=2, padding=1, groups=21),
+    ConvCase(
+        "depthwise_turned_uneven", (1, 19, 75, 40), (19, 5, 4), (2, 3), ((2, 1), (0, 3)), dilation=(2, 3), groups=19
+    ),
+    ConvCase("depthwise_turned_far_apart", (1, 10, 50, 53), (10, 2, 2), stride=3, groups=10),
     ConvCase("depthwise_rows_in_parts", (2, 70, 5, 90), (70, 3, 3), padding=1, groups=70),
     ConvCase("depthwise_5x5_in_parts", (1, 37, 9, 130), (74, 5, 5), stride=(1, 2), padding=2, groups=37),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv import runtime
+from fastconv import _core, runtime
 
 # All that the host has; for builds so slow that the narrower ones are left to other checks, the widest alone.
 _ALL_ISAS = fastconv.available_isas()
@@ -20,6 +20,8 @@ ISAS = tuple(_ALL_ISAS[-1:] if os.environ.get("FASTCONV_TEST_ISAS") == "widest" 
 RELATIVE_ERROR = {np.dtype(np.float32): 3e-6, np.dtype(np.float64): 1e-14}
 # |got - exact| <= ROUNDINGS * epsilon * (|x| * |w|) for each element. In float64 the reference rounds no less.
 ROUNDINGS = {np.dtype(np.float32): 4, np.dtype(np.float64): 8}
+
+_core.wake_always(True)  # so that small cases are shared among threads too
 
 _GUARD = 0xA5
 _GUARD_BYTES = 192

@@ -196,7 +196,16 @@ def test_plans_are_exact_for_any_batch(case: ConvCase) -> None:
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)
 def test_activation_after_convolution(activation: str) -> None:
-    names = ("lenet_c1", "asymmetric_strided", "depthwise", "groups_odd", "outputs_17", "pixels_33", "residual_3x3")
+    names = (
+        "lenet_c1",
+        "asymmetric_strided",
+        "depthwise",
+        "depthwise_turned",
+        "groups_odd",
+        "outputs_17",
+        "pixels_33",
+        "residual_3x3",
+    )
     for case in map(CONV_CASES.__getitem__, names):
         rng = generator(case.name)
         images, weight = rng.standard_normal(case.shape), rng.standard_normal(case.weight_shape)
@@ -244,6 +253,7 @@ NON_FINITE_CASES = (
     "width_17",
     "depthwise_width_19",
     "depthwise_31",
+    "depthwise_strided",
     "squares_9",
     "groups_odd",
 )

@@ -21,6 +21,8 @@ FORMS = [
     ConvCase("along_pixels_strided", (2, 12, 9, 35), (15, 3, 3), stride=(1, 2), padding=1, groups=3),
     ConvCase("along_pixels_dilated", (2, 8, 15, 21), (8, 3, 2), dilation=(2, 3), padding=2, groups=4),
     ConvCase("depthwise_strided", (2, 19, 13, 18), (19, 3, 3), stride=2, padding=1, groups=19),
+    ConvCase("depthwise_turned", (2, 21, 70, 66), (21, 3, 3), stride=2, padding=1, groups=21),
+    ConvCase("depthwise_turned_uneven", (1, 10, 75, 53), (10, 2, 5), stride=(3, 2), padding=(0, 1), groups=10),
     ConvCase("pixels_in_place", (3, 40, 21, 30), (70, 1, 1)),
     ConvCase("pixels_in_place_strided", (2, 70, 15, 17), (64, 1, 1), stride=2, groups=2),
     ConvCase("rows_in_place", (2, 3, 19, 27), (32, 5, 5), stride=2),

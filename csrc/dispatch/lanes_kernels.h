@@ -60,6 +60,30 @@ typedef void fc_lanes_grad_fn(const fc_lanes_grad *);
 typedef void fc_lanes_outer_fn(const void *src, const void *grad, ptrdiff_t grad_step, int live, void *dst,
                                ptrdiff_t dst_step);
 
+/* Rows of planes, one plane a lane: dst[r * pitch + places[c]][lane] = src[lane * step + r * cols + c] for r < rows,
+ * c < cols and lane < live; the other lanes are zero. */
+typedef struct {
+    const void *src;
+    ptrdiff_t step;
+    int live;
+    ptrdiff_t rows, cols;
+    const ptrdiff_t *places;
+    void *dst;
+    ptrdiff_t pitch;
+} fc_lanes_rows;
+
+/* A box of depthwise sums, channels as lanes: dst[r * dst_row + j * dst_step] = start + sum over t < taps of src[r *
+ * src_row + j + offsets[t]] * weights[t] for r < rows and j < tiles * pixels. Steps and offsets are in vectors. */
+typedef struct {
+    const void *src, *weights, *start;
+    const ptrdiff_t *offsets;
+    ptrdiff_t taps, rows, tiles, src_row;
+    void *dst;
+    ptrdiff_t dst_row, dst_step;
+} fc_lanes_depthwise;
+typedef void fc_lanes_depthwise_fn(const fc_lanes_depthwise *);
+
+enum { FC_MOST_PIXELS = 8 }; /* two multiply-adds a cycle of latency four want eight independent sums */
 enum { FC_GRAD_ROWS = 6, FC_GRAD_COLUMNS = 4 };
 
 struct fc_lanes_kernels {
@@ -76,6 +100,9 @@ struct fc_lanes_kernels {
     /* dst[e][lane] = src[lane * step + e] for e < count and lane < live; the other lanes are zero; and back. */
     void (*gather)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
     void (*scatter)(const void *src, ptrdiff_t step, int live, ptrdiff_t count, void *dst);
+    /* in float64 and the baseline: NULL */
+    void (*gather_rows)(const fc_lanes_rows *);
+    fc_lanes_depthwise_fn *depthwise[FC_MOST_PIXELS + 1]; /* [pixels] */
     /* x[p][c] = x[p][c] * factor[c] + shift[c] for `width` neighbours (1: pixels, lanes: images) of each channel. */
     void (*affine)(void *x, ptrdiff_t pixels, ptrdiff_t channels, int width, const void *factor, const void *shift);
     /* out[i] = sum over the lanes of acc[i] */

@@ -340,19 +340,12 @@ static void add(ptrdiff_t count, const void *from, void *to)
 
 /* ---- images to lanes and back ------------------------------------------------------------------------------ */
 
-/* A square of vectors, transposed: each round sends the lowest bit of an element's place to the top, so that after
- * log2(lanes) rounds row and lane have changed places. */
-FC_INLINE void transpose(fc_vec v[FC_LANES])
+/* v[e][lane] = src[lane * step + e] for lane < live and e < left */
+FC_INLINE void load_square(const FC_REAL *src, ptrdiff_t step, int live, int left, fc_vec v[FC_LANES])
 {
-    FC_UNROLL for (int bit = 1; bit < FC_LANES; bit *= 2) {
-        fc_vec w[FC_LANES];
-        FC_UNROLL for (int i = 0; i < FC_LANES / 2; i++) {
-            w[i] = fc_even(v[2 * i], v[2 * i + 1]);
-            w[i + FC_LANES / 2] = fc_odd(v[2 * i], v[2 * i + 1]);
-        }
-        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
-            v[i] = w[i];
-    }
+    FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+        v[i] = i < live ? fc_load_lanes(src + i * step, left) : fc_zero();
+    fc_transpose_lanes(v);
 }
 
 /* dst[e][lane] = src[lane * step + e] */
@@ -363,9 +356,7 @@ static void gather(const void *from, ptrdiff_t step, int live, ptrdiff_t count, 
     for (ptrdiff_t e = 0; e < count; e += FC_LANES) {
         const int left = fc_lanes_left(count, e);
         fc_vec v[FC_LANES];
-        FC_UNROLL for (int i = 0; i < FC_LANES; i++)
-            v[i] = i < live ? fc_load_lanes(src + i * step + e, left) : fc_zero();
-        transpose(v);
+        load_square(src + e, step, live, left, v);
         if (left == FC_LANES) {
             FC_UNROLL for (int i = 0; i < FC_LANES; i++)
                 fc_store(dst + (e + i) * FC_LANES, v[i]);
@@ -387,12 +378,89 @@ static void scatter(const void *from, ptrdiff_t step, int live, ptrdiff_t count,
         fc_vec v[FC_LANES];
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             v[i] = i < left ? fc_load(src + (e + i) * FC_LANES) : fc_zero();
-        transpose(v);
+        fc_transpose_lanes(v);
         FC_UNROLL for (int i = 0; i < FC_LANES; i++)
             if (i < live)
                 fc_store_lanes(dst + i * step + e, v[i], left);
     }
 }
+
+/* ---- depthwise --------------------------------------------------------------------------------------------- */
+
+#if FC_REAL_BITS == 32 && !defined(FC_ISA_BASELINE)
+/* The next place of a row of the band, or of the next row. */
+typedef struct {
+    const fc_lanes_rows *rows;
+    FC_REAL *row;
+    ptrdiff_t col;
+} band_place;
+
+FC_INLINE void put(band_place *at, fc_vec v)
+{
+    if (at->col == at->rows->cols) {
+        at->col = 0;
+        at->row += at->rows->pitch * FC_LANES;
+    }
+    fc_store(at->row + at->rows->places[at->col++] * FC_LANES, v);
+}
+
+static void gather_rows(const fc_lanes_rows *s)
+{
+    const ptrdiff_t count = s->rows * s->cols;
+    const FC_REAL *src = s->src;
+    band_place at = {s, s->dst, 0};
+    for (ptrdiff_t e = 0; e < count; e += FC_LANES) {
+        const int left = fc_lanes_left(count, e);
+        if (left < FC_LANES || s->live < FC_LANES) {
+            FC_REAL some[FC_LANES * FC_LANES];
+            gather(src + e, s->step, s->live, left, some);
+            for (int i = 0; i < left; i++)
+                put(&at, fc_load(some + i * FC_LANES));
+            continue;
+        }
+        fc_vec v[FC_LANES];
+        load_square(src + e, s->step, FC_LANES, FC_LANES, v);
+        if (at.col + FC_LANES <= s->cols) {
+            FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+                fc_store(at.row + s->places[at.col + i] * FC_LANES, v[i]);
+            at.col += FC_LANES;
+        } else {
+            FC_UNROLL for (int i = 0; i < FC_LANES; i++)
+                put(&at, v[i]);
+        }
+    }
+}
+
+FC_INLINE void depthwise_box(const int pixels, const fc_lanes_depthwise *s)
+{
+    const fc_vec start = fc_load(s->start);
+    const ptrdiff_t dst_step = s->dst_step * FC_LANES;
+    for (ptrdiff_t r = 0; r < s->rows; r++) {
+        const FC_REAL *src = (const FC_REAL *)s->src + r * s->src_row * FC_LANES;
+        FC_REAL *dst = (FC_REAL *)s->dst + r * s->dst_row * FC_LANES;
+        for (ptrdiff_t i = 0; i < s->tiles; i++, src += pixels * FC_LANES, dst += pixels * dst_step) {
+            const FC_REAL *weights = s->weights;
+            fc_vec sum[FC_MOST_PIXELS];
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                sum[p] = start;
+            for (ptrdiff_t t = 0; t < s->taps; t++, weights += FC_LANES) {
+                const FC_REAL *at = src + s->offsets[t] * FC_LANES;
+                const fc_vec w = fc_load(weights);
+                FC_UNROLL for (int p = 0; p < pixels; p++)
+                    sum[p] += fc_load(at + p * FC_LANES) * w;
+            }
+            FC_UNROLL for (int p = 0; p < pixels; p++)
+                fc_store(dst + p * dst_step, sum[p]);
+        }
+    }
+}
+
+#define PIXELS(X) FC_ROWS_8(X, 1)
+#define DEFINE_DEPTHWISE(v, pixels)                                                                                    \
+    static void depthwise_##pixels(const fc_lanes_depthwise *s) { depthwise_box(pixels, s); }
+#define DEPTHWISE_ENTRY(v, pixels) [pixels] = depthwise_##pixels,
+PIXELS(DEFINE_DEPTHWISE)
+#endif
 
 /* ---- affine ------------------------------------------------------------------------------------------------ */
 
@@ -427,6 +495,10 @@ const struct fc_lanes_kernels FC_NAME(lanes) = {
     .average_band = average_band,
     .gather = gather,
     .scatter = scatter,
+#if FC_REAL_BITS == 32 && !defined(FC_ISA_BASELINE)
+    .gather_rows = gather_rows,
+    .depthwise = {PIXELS(DEPTHWISE_ENTRY)},
+#endif
     .affine = affine,
     .sum_lanes = sum_lanes,
     .add = add,

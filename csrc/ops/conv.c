@@ -149,7 +149,7 @@ static fc_family family_of(const fc_conv_desc *desc, fc_algorithm algorithm)
 static bool has_lanes(const fc_conv_plan *plan)
 {
     return plan->family == FC_FAMILY_CHANNEL || plan->family == FC_FAMILY_WINOGRAD ||
-           (plan->family == FC_FAMILY_DEPTHWISE && plan->desc.layout == FC_CHANNELS_LAST);
+           (plan->family == FC_FAMILY_DEPTHWISE && (plan->desc.layout == FC_CHANNELS_LAST || plan->channel_lanes));
 }
 
 static double flops_of(const fc_conv_desc *desc)
@@ -208,6 +208,8 @@ fc_status fc_conv_plan_make(const fc_conv_desc *desc, fc_conv_plan *plan)
     case FC_FAMILY_FILTER:
         return fc_plan_filter(plan);
     case FC_FAMILY_DEPTHWISE:
+        if (fc_depthwise_turns(plan))
+            return fc_plan_depthwise_turned(plan);
         return has_lanes(plan)                         ? fc_plan_depthwise(plan)
                : fc_depthwise_lines_serve(&plan->desc) ? fc_plan_depthwise_lines(plan)
                                                        : fc_plan_depthwise_planes(plan);
@@ -464,6 +466,7 @@ static fc_status run_call(const fc_conv_call *call, int threads)
                           : plan->family == FC_FAMILY_FILTER               ? fc_conv_filter
                           : plan->family == FC_FAMILY_WINOGRAD             ? fc_conv_winograd
                           : plan->family != FC_FAMILY_DEPTHWISE            ? fc_conv_channel
+                          : plan->channel_lanes                            ? fc_conv_depthwise_turned
                           : has_lanes(plan)                                ? fc_conv_depthwise
                           : plan->flat                                     ? fc_conv_depthwise_lines
                                                                            : fc_conv_depthwise_planes;

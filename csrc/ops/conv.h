@@ -138,12 +138,15 @@ void fc_conv_filter(const void *call, fc_part part);
 void fc_conv_depthwise(const void *call, fc_part part);
 void fc_conv_depthwise_planes(const void *call, fc_part part);
 void fc_conv_depthwise_lines(const void *call, fc_part part);
+void fc_conv_depthwise_turned(const void *call, fc_part part);
 fc_status fc_plan_channel(fc_conv_plan *plan);
 fc_status fc_plan_plane(fc_conv_plan *plan);
 fc_status fc_plan_filter(fc_conv_plan *plan);
 fc_status fc_plan_depthwise(fc_conv_plan *plan);
 fc_status fc_plan_depthwise_planes(fc_conv_plan *plan);
 fc_status fc_plan_depthwise_lines(fc_conv_plan *plan);
+fc_status fc_plan_depthwise_turned(fc_conv_plan *plan);
+bool fc_depthwise_turns(const fc_conv_plan *plan);        /* whether that is the fastest way, channels-first */
 bool fc_depthwise_planes_serve(const fc_conv_desc *desc); /* the depthwise family, channels-first */
 bool fc_depthwise_lines_serve(const fc_conv_desc *desc);  /* and, of what that serves, without a copy */
 fc_status fc_plan_weight_grad(fc_conv_plan *plan);

@@ -195,9 +195,9 @@ static void run_unit(row_pair *s, ptrdiff_t pair)
         run_pixels(s, rows, lines, first);
 }
 
-/* Few bands of rows are cut into parts of the channels, whole vectors each, so that threads get equal shares. A share is
- * whole bands but for its first and its last: two threads that write beside each other on every row fetch each other's
- * lines (28 x 28 x 256, 2 threads: 91 us by halves of the channels, now 52). */
+/* Few bands of rows are cut into parts of the channels, whole vectors each, so that threads get equal shares. A share
+ * is whole bands but for its first and its last: two threads that write beside each other on every row fetch each
+ * other's lines (28 x 28 x 256, 2 threads: 91 us by halves of the channels, now 52). */
 static ptrdiff_t channel_parts(const fc_conv_call *call, ptrdiff_t bands, int threads)
 {
     enum { ENOUGH = 8 };

@@ -24,7 +24,8 @@ typedef void fc_body(const void *context, fc_part part);
 enum { FC_WITHIN = 0 };
 fc_crew fc_crew_for(double work, int threads);
 
-/* Work of so many multiply-adds: those of vectors of 16 count as one each, of fewer lanes for as much more as they take.
+/* Work of so many multiply-adds: those of vectors of 16 count as one each, of fewer lanes for as much more as they
+ * take.
  */
 static inline double fc_work_of(double products, ptrdiff_t lanes)
 {

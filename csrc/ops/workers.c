@@ -15,6 +15,8 @@
 
 #include "workers.h"
 
+#include "fastconv.h"
+
 #ifndef _WIN32
 #include <pthread.h>
 #include <signal.h>
@@ -202,6 +204,10 @@ static void wait_for_the_last(call *c)
     pthread_mutex_unlock(&crew.lock);
 }
 
+static atomic_bool wakes_always;
+
+void fc_wake_always(bool always) { atomic_store_explicit(&wakes_always, always, memory_order_relaxed); }
+
 /* Calls that have followed each other closely for as long as waking takes will hardly stop now. */
 static bool calls_follow(void)
 {
@@ -218,7 +224,7 @@ void fc_with_workers(int threads, bool brief, fc_errand *errand, void *context)
         return;
     }
     const bool follows = calls_follow(), awake = count(&crew.asleep) < count(&crew.workers);
-    if (!brief || follows || awake) {
+    if (!brief || follows || awake || atomic_load_explicit(&wakes_always, memory_order_relaxed)) {
         call c = {.errand = errand, .context = context, .cpu = current_cpu(), .wanted = threads - 1};
         publish(&c);
         errand(context, 0);
@@ -230,6 +236,8 @@ void fc_with_workers(int threads, bool brief, fc_errand *errand, void *context)
 }
 
 #else /* Windows */
+
+void fc_wake_always(bool always) { (void)always; }
 
 void fc_with_workers(int threads, bool brief, fc_errand *errand, void *context)
 {

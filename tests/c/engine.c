@@ -76,6 +76,7 @@ static const shape SHAPES[] = {
     {2, 24, 40, 1, 17, 19, 3, 1, 1, 1}, /* tails of channels and of pixels */
     {2, 12, 20, 4, 15, 13, 3, 2, 1, 1}, /* groups and a stride */
     {2, 8, 8, 8, 20, 21, 3, 1, 1, 1},   /* depthwise */
+    {2, 9, 9, 9, 19, 8, 3, 2, 1, 1},    /* at a stride */
     {1, 5, 7, 1, 16, 11, 3, 2, 3, 2},   /* dilated, with more padding than kernel */
     {2, 32, 48, 1, 9, 9, 1, 1, 0, 1},   /* a matrix product */
     {1, 3, 4, 1, 12, 12, 2, 3, 0, 1},   /* a stride past the kernel */
@@ -483,7 +484,8 @@ static void hold(void *context, int thread)
     if (thread == 0) {
         while (signed_in(r) < CREW)
             sched_yield();
-        CHECK(fc_parallel((fc_crew){.threads = CREW, .turns = TURNS}, do_part, NULL) == FC_OK, "a call without workers");
+        CHECK(fc_parallel((fc_crew){.threads = CREW, .turns = TURNS}, do_part, NULL) == FC_OK,
+              "a call without workers");
         atomic_store(&r->left, 1);
     }
     while (!atomic_load(&r->left))
@@ -495,6 +497,7 @@ static void check_brief_errands(void)
 {
     enum { MOST = 10 * 1000 * 1000 };
     struct timespec long_enough = {.tv_nsec = 200 * 1000 * 1000};
+    fc_wake_always(false);
     nanosleep(&long_enough, NULL);
     register_of lone = {0};
     fc_with_workers(CREW, true, sign, &lone);
@@ -506,6 +509,7 @@ static void check_brief_errands(void)
         came = signed_in(&r);
     }
     CHECK(came > 1, "no worker came for %d brief errands", calls);
+    fc_wake_always(true);
 }
 
 static void check_workers(void)
@@ -529,6 +533,7 @@ int main(int count, char **arguments)
     const int rounds = count > 1 ? atoi(arguments[1]) : 1;
     const int all = (int)(sizeof SHAPES / sizeof *SHAPES), shapes = count > 3 ? atoi(arguments[3]) : all;
     const bool best = count > 2 && strcmp(arguments[2], "best") == 0;
+    fc_wake_always(true);
     CHECK(rounds >= 0 && shapes > 0 && shapes <= all, "arguments");
     for (int isa = 0; isa < FC_ISAS; isa++) {
         if (!fc_isa_available((fc_isa)isa) || (best && isa != (int)fc_isa_best()))
