@@ -386,12 +386,21 @@ static void run_unit(const fc_tile_block *b, ptrdiff_t begin, ptrdiff_t end, boo
         transform_output(b, tile, tile - begin);
 }
 
-/* The tiles of one phase, whose extents `b` has. */
-static void run_phase(fc_tile_block *b, fc_part part)
+/* Blocks of so many tiles of a phase. Where they are what threads share, each gets equally many: smaller ones then, of
+ * which none has more than it had. */
+static ptrdiff_t blocks_of(const fc_conv_call *call, ptrdiff_t tiles, ptrdiff_t shares)
+{
+    const fc_winograd_blocks *blocks = &call->plan->winograd;
+    const ptrdiff_t least = fc_divide_up(tiles, blocks->tiles), even = fc_divide_up(least, shares) * shares;
+    return blocks->ic < call->channels.ic ? fc_min(even, tiles) : least;
+}
+
+/* The tiles of one phase, whose extents `b` has, in so many blocks. */
+static void run_phase(fc_tile_block *b, ptrdiff_t pieces, fc_part part)
 {
     const fc_conv_call *call = b->call;
     const fc_winograd_blocks *blocks = &call->plan->winograd;
-    const ptrdiff_t total = call->n * b->grid.tiles, pieces = fc_divide_up(total, blocks->tiles);
+    const ptrdiff_t total = call->n * b->grid.tiles;
     const ptrdiff_t oc_tiles = fc_divide_up(call->channels.oc, b->steps.width), each = blocks->oc / b->steps.width;
     const ptrdiff_t units = fc_divide_up(oc_tiles, each);
     ptrdiff_t begin, end, ready = -1;
@@ -430,14 +439,14 @@ void fc_conv_winograd(const void *context, fc_part part)
         b.src_channel = last ? 1 : axis[0].src * axis[1].src * axis[2].src;
         b.dst_pixel = last ? call->channels.dst_channels : 1;
         b.dst_channel = last ? 1 : axis[0].dst * axis[1].dst * axis[2].dst;
-        const ptrdiff_t total = call->n * b.grid.tiles, pieces = fc_divide_up(total, plan->winograd.tiles);
+        const ptrdiff_t total = call->n * b.grid.tiles, pieces = blocks_of(call, total, part.shares);
         if (total > 0) {
             fc_tile_memory at;
             fc_arena arena = fc_thread_arena(call, part.thread);
             b.at = &at;
             b.steps = fc_winograd_steps_of(plan, fc_divide_up(total, pieces));
             lay_out(plan, fc_divide_up(total, pieces), &arena, &at);
-            run_phase(&b, part);
+            run_phase(&b, pieces, part);
         }
         b.weights += (size_t)fc_packed_size(plan, &phase) * call->element;
         b.transformed += (size_t)fc_winograd_weights_before(plan, &b.grid, call->channels.groups, 0) * call->element;
