@@ -255,7 +255,8 @@ PIECEWISE_CONVS = [
     ConvCase(
         "depthwise_turned_uneven", (1, 19, 75, 40), (19, 5, 4), (2, 3), ((2, 1), (0, 3)), dilation=(2, 3), groups=19
     ),
-    ConvCase("depthwise_turned_far_apart", (1, 10, 50, 53), (10, 2, 2), stride=3, groups=10),
+    ConvCase("depthwise_turned_past_the_image", (1, 24, 70, 40), (24, 3, 3), stride=2, padding=(60, 3), groups=24),
+    ConvCase("depthwise_turned_far_apart", (1, 24, 50, 53), (24, 2, 2), stride=3, groups=24),
     ConvCase("depthwise_rows_in_parts", (2, 70, 5, 90), (70, 3, 3), padding=1, groups=70),
     ConvCase("depthwise_5x5_in_parts", (1, 37, 9, 130), (74, 5, 5), stride=(1, 2), padding=2, groups=37),
 ]

@@ -218,12 +218,14 @@ static void fill_band(const unit *s)
     const fc_conv_call *call = s->call;
     const fc_axis *h = &s->phase.axis[1], *w = &s->phase.axis[2];
     const ptrdiff_t pitch = pitch_of(&s->columns), last = s->rows.begin + s->rows.length;
-    const ptrdiff_t from = fc_min(fc_max_extent(s->rows.begin, 0), fc_max_extent(last, 0));
-    const ptrdiff_t to = fc_max_extent(fc_min(last, h->src), from);
+    const ptrdiff_t from = fc_min(fc_max_extent(s->rows.begin, 0), last),
+                    to = fc_max_extent(fc_min(h->src, last), from);
     const size_t row = (size_t)(pitch * call->plan->lanes) * call->element;
     const size_t above = (size_t)(from - s->rows.begin) * row, below = (size_t)(last - to) * row;
     memset(s->at.band, 0, above);
     memset(s->at.band + (size_t)s->rows.length * row - below, 0, below);
+    if (to == from)
+        return;
     call->kernels->lanes_kernels->gather_rows(&(fc_lanes_rows){
         .src = call->src + channels_before(s) * plane_bytes(s, true) + (size_t)(from * w->src) * call->element,
         .step = h->src * w->src,
